@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The block layer: nodes, backends, asynchronous requests.
+ *
+ * Thread: main loop with the machine lock held.  Runs in: both programs.
+ *
+ * Theory of operation.  A BlockNode is a driver instance with a node-name (file, host_device, raw, blkdebug, null-co);
+ * -blockdev makes named nodes, -drive makes an anonymous chain of them and a BlockBackend under the drive's id.  A
+ * device takes a backend exclusively (blk_attach()) and submits requests; completions come from the event loop,
+ * never synchronously inside the submitting call, and each request's callback is called exactly once: with 0 or
+ * -errno, -ECANCELED after blk_cancel().
+ *
+ * Zero copy: the scatter list is handed to io_uring as it is (guest RAM included).  Only a list that O_DIRECT cannot
+ * take (addresses or lengths off the device's alignment) goes through an aligned bounce buffer.
+ *
+ * Ends of the image, read-only nodes and overlong requests are checked here, once, in 64 bits without overflow.
+ */
+#ifndef BLOCK_BLOCK_H
+#define BLOCK_BLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+#include <glib.h>
+#include "util/options.h"
+
+typedef struct BlockBackend BlockBackend;
+typedef struct BlockRequest BlockRequest;
+
+typedef void BlockCompletion(void *opaque, int ret);
+
+/* Limits, each with its reason. */
+#define BLOCK_REQUEST_MAX (16u * 1024 * 1024) /* bytes of one read or write: bounds bounce memory */
+#define BLOCK_IOV_MAX 1024                    /* the kernel's UIO_MAXIOV */
+#define BLOCK_IN_FLIGHT_MAX 512               /* per backend; more wait in a queue inside the backend */
+
+enum {
+    BLOCK_REQ_FUA = 1 << 0,      /* writes: on stable storage before completion */
+    BLOCK_REQ_MAY_UNMAP = 1 << 1, /* write zeroes: may deallocate */
+};
+
+/* What to do on an I/O error (properties werror= and rerror=). */
+typedef enum BlockErrorAction {
+    BLOCK_ERROR_REPORT, /* the guest sees it */
+    BLOCK_ERROR_IGNORE, /* pretend success */
+    BLOCK_ERROR_STOP,   /* stop the machine; retry when it goes on */
+    BLOCK_ERROR_ENOSPC, /* werror default: stop on ENOSPC, report others */
+} BlockErrorAction;
+
+/* ---- configuration ------------------------------------------------------------------------------------------------ */
+
+/*
+ * -drive: id=, file=, format=raw, if=none, cache=writeback|none|unsafe|writethrough|directsync, readonly=on|off (read-only=),
+ * discard=ignore|unmap, detect-zeroes=off, aio=io_uring, werror=, rerror=, media=disk|cdrom, snapshot=off, or node options as
+ * file.driver=..., index/bus/unit refused with if=none.  Empty (no file=): a drive without a medium (scsi-cd).
+ * Fails on unknown keys, missing or locked images, wrong formats.
+ */
+BlockBackend *drive_add(Options *opts, GError **errp);
+
+/* -blockdev: driver=, node-name=, then the driver's options; dotted keys or JSON; a child is a node-name or nested. */
+bool blockdev_add(Options *opts, GError **errp);
+
+/* The backend for a device's drive=NAME: a -drive id or a node-name (a backend is then made for the node). NULL with *errp. */
+BlockBackend *blk_by_name(const char *name, GError **errp);
+
+/* Reserves BLK for device DEV_ID.  Fails when another device has it, or it needs writing and the node is read-only. */
+bool blk_attach(BlockBackend *blk, const char *dev_id, bool writable, GError **errp);
+
+/* Gives it back; all its requests must have completed (blk_drain()). */
+void blk_detach(BlockBackend *blk);
+
+/* Frees all nodes and backends (images are flushed and unlocked); at the end of the program. */
+void block_cleanup(void);
+
+/* ---- properties of a backend ------------------------------------------------------------------------------------------ */
+
+const char *blk_name(const BlockBackend *blk);
+bool blk_is_inserted(const BlockBackend *blk);      /* has a medium */
+bool blk_is_read_only(const BlockBackend *blk);
+uint64_t blk_length(const BlockBackend *blk);        /* bytes */
+bool blk_write_cache_enabled(const BlockBackend *blk);
+void blk_set_write_cache(BlockBackend *blk, bool enabled); /* off: each write completes only when stable */
+bool blk_discard_enabled(const BlockBackend *blk);
+BlockErrorAction blk_error_action(const BlockBackend *blk, bool is_write);
+void blk_set_error_action(BlockBackend *blk, bool is_write, BlockErrorAction action);
+
+/* Opens the tray and drops the medium (guest's or user's eject); a later insert is left to the monitor. */
+void blk_eject(BlockBackend *blk);
+/* Refuses ejects from outside while locked (PREVENT ALLOW MEDIUM REMOVAL). */
+void blk_lock_medium(BlockBackend *blk, bool locked);
+
+/* FN is called when length or medium changed by the monitor. */
+void blk_set_change_handler(BlockBackend *blk, void (*fn)(void *opaque), void *opaque);
+
+/* ---- requests ---------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Submit.  OFFSET and lengths in bytes, multiples of 512.  IOV's array is copied; the memory it names must stay until
+ * the callback.  Errors found at submission (-EINVAL, -EROFS, -EIO past the end, -ENOMEDIUM) come by the callback too.
+ * The returned handle is valid until the callback was called.
+ */
+BlockRequest *blk_preadv(BlockBackend *blk, uint64_t offset, const struct iovec *iov, unsigned count,
+                         BlockCompletion *cb, void *opaque);
+BlockRequest *blk_pwritev(BlockBackend *blk, uint64_t offset, const struct iovec *iov, unsigned count, unsigned flags,
+                          BlockCompletion *cb, void *opaque);
+BlockRequest *blk_flush(BlockBackend *blk, BlockCompletion *cb, void *opaque);
+BlockRequest *blk_discard(BlockBackend *blk, uint64_t offset, uint64_t len, BlockCompletion *cb, void *opaque);
+BlockRequest *blk_write_zeroes(BlockBackend *blk, uint64_t offset, uint64_t len, unsigned flags, BlockCompletion *cb,
+                               void *opaque);
+
+/*
+ * Asks for an early end.  The callback still comes, once, when the kernel no longer touches the memory: with
+ * -ECANCELED, or with the true result when it was too late.
+ */
+void blk_cancel(BlockRequest *req);
+
+/* Requests of BLK without a completion yet. */
+unsigned blk_in_flight(const BlockBackend *blk);
+
+/* Turns the event loop until blk_in_flight() is 0.  Not inside a completion. */
+void blk_drain(BlockBackend *blk);
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Memory regions, address spaces, flat views: how an address finds its RAM or its device.
+ *
+ * Thread: topology changes with the machine lock held; address_space_rw() and address_space_lookup() from any
+ * thread without a lock.  Runs in: both programs.
+ *
+ * Theory of operation.  A MemoryRegion is a container, RAM, ROM, I/O (callbacks) or an alias of another region's
+ * part.  Regions are placed into containers at offsets with priorities (higher wins; later wins at equal
+ * priority).  An AddressSpace renders its root into a FlatView: a sorted array of non-overlapping ranges, each
+ * naming its final region.  A change marks the topology dirty; the outermost memory_transaction_commit() (every
+ * change outside a transaction is its own) renders new views, publishes them by RCU, and tells listeners.
+ *
+ * Dispatch.  A reader finds the range by binary search in an RCU section, takes a reference on the region's owner
+ * (or RAM block), leaves the section and only then calls the region.  Regions marked `unlocked` are called without,
+ * all others with the machine lock held.  An access is cut at range borders and by the region's access sizes.
+ *
+ * Addresses and sizes are uint64_t in bytes; MEMORY_SIZE_WHOLE is a region over the whole 64-bit space (its last
+ * byte stays unassigned).  Values are little-endian numbers: byte 0 is the least significant.
+ */
+#ifndef SYSTEM_MEMORY_H
+#define SYSTEM_MEMORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <glib.h>
+#include "qom/object.h"
+#include "system/ram.h"
+
+typedef uint64_t hwaddr;
+#define MEMORY_SIZE_WHOLE UINT64_MAX
+
+typedef struct MemoryRegion MemoryRegion;
+typedef struct AddressSpace AddressSpace;
+typedef struct FlatView FlatView;
+
+/* Result of an access; bits are or-ed over the parts of one access. */
+typedef enum MemResult {
+    MEM_OK = 0,
+    MEM_ERROR = 1 << 0,        /* the device refused (wrong size or alignment) or is gone */
+    MEM_DECODE_ERROR = 1 << 1, /* nothing there; reads give all ones */
+} MemResult;
+
+/*
+ * Callbacks of an I/O region.  ADDR is the offset in the region; SIZE is 1, 2, 4 or 8 bytes, within
+ * [min_size, max_size] and naturally aligned unless `unaligned`.  Accesses outside these bounds are split or widened
+ * to fit (a widened read drops the surplus bytes; a narrow write below min_size is refused with MEM_ERROR).
+ */
+typedef struct MemoryRegionOps {
+    MemResult (*read)(void *opaque, hwaddr addr, uint64_t *ret_value, unsigned size);
+    MemResult (*write)(void *opaque, hwaddr addr, uint64_t value, unsigned size);
+    unsigned min_size; /* 0 means 1 */
+    unsigned max_size; /* 0 means 8 */
+    bool unaligned;
+    bool unlocked;     /* called without the machine lock, from several threads at once */
+} MemoryRegionOps;
+
+typedef enum MemoryRegionKind {
+    MEMORY_REGION_CONTAINER,
+    MEMORY_REGION_RAM, /* and ROM: read-only for the bus */
+    MEMORY_REGION_IO,
+    MEMORY_REGION_ALIAS,
+} MemoryRegionKind;
+
+/* Embedded in its owner's struct; fields are private to memory.c except where noted. */
+struct MemoryRegion {
+    const char *name;          /* readable by anybody; static or interned */
+    QomObject *owner;          /* reference-counted for dispatch; may be NULL for regions that live for ever */
+    MemoryRegionKind kind;
+    bool readonly;
+    bool enabled;
+    uint64_t size;
+    const MemoryRegionOps *ops;
+    void *opaque;
+    RamBlock *ram;             /* kind RAM: a reference */
+    uint64_t ram_offset;
+    MemoryRegion *alias;       /* kind ALIAS */
+    hwaddr alias_offset;
+    MemoryRegion *container;
+    hwaddr addr;               /* offset in the container */
+    int priority;
+    GPtrArray *subregions;     /* sorted by priority, highest first */
+    unsigned entered;          /* I/O: calls in progress, for memory_region_is_entered(); machine lock */
+};
+
+/* Initialise an embedded region.  OWNER's life bounds the region's; NAME must stay valid. */
+void memory_region_init(MemoryRegion *mr, QomObject *owner, const char *name, uint64_t size);
+void memory_region_init_io(MemoryRegion *mr, QomObject *owner, const MemoryRegionOps *ops, void *opaque,
+                           const char *name, uint64_t size);
+/* Takes a reference of its own on BLOCK. */
+void memory_region_init_ram(MemoryRegion *mr, QomObject *owner, const char *name, RamBlock *block, uint64_t offset,
+                            uint64_t size);
+void memory_region_init_rom(MemoryRegion *mr, QomObject *owner, const char *name, RamBlock *block, uint64_t offset,
+                            uint64_t size);
+void memory_region_init_alias(MemoryRegion *mr, QomObject *owner, const char *name, MemoryRegion *target,
+                              hwaddr offset, uint64_t size);
+
+/* Takes MR out of its container, waits until no thread dispatches through it any more, drops what it holds. */
+void memory_region_destroy(MemoryRegion *mr);
+
+void memory_region_add(MemoryRegion *container, hwaddr addr, MemoryRegion *mr, int priority);
+void memory_region_remove(MemoryRegion *container, MemoryRegion *mr);
+void memory_region_set_enabled(MemoryRegion *mr, bool enabled);
+void memory_region_set_address(MemoryRegion *mr, hwaddr addr);
+
+/* True while a callback of MR is on the stack of the (only) thread with the machine lock: re-entrancy guards. */
+bool memory_region_is_entered(const MemoryRegion *mr);
+
+/* Calls MR's own callback or RAM directly with an offset in it, as dispatch would: size rules included. */
+MemResult memory_region_read(MemoryRegion *mr, hwaddr addr, uint64_t *ret_value, unsigned size);
+MemResult memory_region_write(MemoryRegion *mr, hwaddr addr, uint64_t value, unsigned size);
+
+/* Several changes as one. Nests. */
+void memory_transaction_begin(void);
+void memory_transaction_commit(void);
+
+/* One range of a flat view.  [start, start + size) of the address space is [offset, ...) of mr. */
+typedef struct FlatRange {
+    hwaddr start;
+    uint64_t size;
+    MemoryRegion *mr;
+    uint64_t offset;
+    bool readonly;
+    RamBlock *ram;       /* RAM and ROM: a reference held by the view, with ram_offset of the range's first byte */
+    uint64_t ram_offset;
+} FlatRange;
+
+struct FlatView {
+    int refs;
+    unsigned count;
+    FlatRange ranges[];
+};
+
+/* Makes AS over ROOT. */
+AddressSpace *address_space_new(MemoryRegion *root, const char *name);
+void address_space_free(AddressSpace *as);
+const char *address_space_name(const AddressSpace *as);
+MemoryRegion *address_space_root(AddressSpace *as);
+
+/* The current view with a reference for the caller; drop with flat_view_unref().  Any thread. */
+FlatView *address_space_view(AddressSpace *as);
+void flat_view_unref(FlatView *view);
+
+/*
+ * A bus access of 1, 2, 4 or 8 bytes at any address.  Any thread, without locks held (the machine lock is allowed).
+ * Reads of nothing give all ones.
+ */
+MemResult address_space_read(AddressSpace *as, hwaddr addr, uint64_t *ret_value, unsigned size);
+MemResult address_space_write(AddressSpace *as, hwaddr addr, uint64_t value, unsigned size);
+
+/*
+ * Copies LEN bytes from or to RAM and devices alike (devices see accesses of up to 8 aligned bytes).  With RAM_ONLY,
+ * ranges that are no RAM count as MEM_DECODE_ERROR and no callback is called.
+ */
+MemResult address_space_copy_from(AddressSpace *as, hwaddr addr, void *buf, uint64_t len, bool ram_only);
+MemResult address_space_copy_to(AddressSpace *as, hwaddr addr, const void *buf, uint64_t len, bool ram_only);
+
+/*
+ * Direct pointer to RAM: on success *ret_len is lowered to the contiguous length at ADDR, *ret_block gets a reference
+ * that the caller drops with ram_block_unref() when done.  NULL when ADDR is no RAM (or ROM and WRITE).
+ */
+void *address_space_map_ram(AddressSpace *as, hwaddr addr, uint64_t *len, bool write, RamBlock **ret_block);
+
+/* Called after each commit that changed AS's view, with the machine lock held; OLD and NEW live during the call. */
+typedef struct MemoryListener MemoryListener;
+struct MemoryListener {
+    void (*changed)(MemoryListener *listener, const FlatView *old, const FlatView *new_view);
+    AddressSpace *as; /* private */
+};
+
+/* Registering calls changed() once with an empty old view. */
+void memory_listener_register(MemoryListener *listener, AddressSpace *as);
+void memory_listener_unregister(MemoryListener *listener);
+
+/* The program's system memory and I/O port space (64 KiB), made at first use by the main thread. */
+AddressSpace *system_memory(void);
+AddressSpace *system_io(void);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Run state of the machine (running, stopped and why) and the end of the program.
+ *
+ * Thread: main loop with the machine lock held, except where a function says "any thread".  Runs in: both programs.
+ */
+#ifndef SYSTEM_RUNSTATE_H
+#define SYSTEM_RUNSTATE_H
+
+#include <stdbool.h>
+
+typedef enum RunState {
+    RUN_STATE_PRELAUNCH, /* start-up; left by vm_start() */
+    RUN_STATE_RUNNING,   /* entered by vm_start() */
+    RUN_STATE_PAUSED,    /* entered by vm_stop() on a user's word; left by vm_start() */
+    RUN_STATE_IO_ERROR,  /* entered by vm_stop() from a device with werror/rerror=stop; left by vm_start() */
+    RUN_STATE_SHUTDOWN,  /* shutdown was asked for; final */
+} RunState;
+
+RunState runstate_get(void);
+const char *runstate_name(RunState state);
+
+/* Tells every registered function about a change of "running".  Devices retry stopped requests on running == true. */
+typedef void RunStateHandler(bool running, RunState state, void *opaque);
+void runstate_register(RunStateHandler *handler, void *opaque);
+void runstate_unregister(RunStateHandler *handler, void *opaque);
+
+void vm_start(void);
+void vm_stop(RunState reason); /* nothing when not running */
+
+/* Ends the main loop with EXIT_STATUS; the first call counts.  Any thread. */
+void shutdown_request(int exit_status);
+bool shutdown_requested(int *ret_exit_status);
+
+#endif

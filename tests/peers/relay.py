@@ -1,0 +1,293 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Gives stock QEMU's x-pci-proxy-dev working interrupts under -accel tcg.
+# Runs in: neither program; stands beside stock's main emulator.
+"""Interrupts for a stock main emulator without KVM.
+
+Theory of operation
+
+Stock hands the two eventfds of a proxied device (irqfd, resample fd) to KVM and to nobody else, so
+under TCG the remote's interrupts are never read. Here KVM's part is played from outside:
+
+  InterruptPump   waits for the irqfd; raises and drops the device's IOAPIC pin through the main
+                  emulator's qtest socket; then signals the resample fd, so that a remote whose line
+                  is still up writes the irqfd again.
+
+The IOAPIC latches a level-triggered pin on the rising level while the vCPU has not taken the interrupt,
+so one pulse is one interrupt. A pulse that falls between the guest's handler and its EOI is lost;
+that is repaired by the resample, which comes a moment after each pulse and is repeated, with growing
+distance, for as long as the remote keeps its line up.
+
+There are two ways to get at the eventfds:
+
+  eventfds_of()   pidfd_getfd() out of the running main emulator. The link stays direct between main
+                  and remote, so link speed is that of the two programs. Needs the right to trace
+                  both processes (parent of them, or root).
+  LinkRelay       stands in the middle of the link, forwards every message with its fds, and keeps a
+                  copy of the pair that SET_IRQFD carries. Needs no rights, costs two more hops
+                  per message.
+
+Both ends of one eventfd show the same eventfd-id in /proc/PID/fdinfo; that is how the pair of a link
+is told from the many other eventfds of the main emulator. The main emulator creates the irqfd first,
+so it has the lower number.
+"""
+
+import array
+import ctypes
+import os
+import re
+import select
+import socket
+import struct
+import threading
+import time
+
+HEADER = struct.Struct("<iIQ")          # command, padding, payload size
+SET_IRQFD = 6
+MAX_PAYLOAD = 192
+MAX_FDS = 16
+IOAPIC = "/machine/i440fx/ioapic"
+FIRST_RESAMPLE = 100e-6                 # seconds between a pulse and its resample
+LAST_RESAMPLE = 2e-3
+SYS_PIDFD_GETFD = 438
+
+
+# ------------------------------------------------------------------- fds of another process
+
+def _eventfd_ids(pid):
+    """Return {eventfd-id: lowest fd number} of a process."""
+    ids = {}
+    for name in sorted(os.listdir(f"/proc/{pid}/fdinfo"), key=int):
+        try:
+            with open(f"/proc/{pid}/fdinfo/{name}", encoding="ascii") as info:
+                found = re.search(r"^eventfd-id:\s*(\d+)", info.read(), re.M)
+        except OSError:
+            continue                    # closed since it was listed
+        if found:
+            ids.setdefault(int(found.group(1)), int(name))
+    return ids
+
+
+def _fd_of(pid, number):
+    libc = ctypes.CDLL(None, use_errno=True)
+    pidfd = os.pidfd_open(pid)
+    try:
+        fd = libc.syscall(SYS_PIDFD_GETFD, pidfd, number, 0)
+        if fd < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"pidfd_getfd of process {pid}: {os.strerror(code)}")
+        return fd
+    finally:
+        os.close(pidfd)
+
+
+def eventfds_of(main_pid, remote_pid, pairs=1, seconds=10):
+    """Return [(irqfd, resample fd)] that a main emulator and one remote have in common.
+
+    Waits until there are as many as asked for: SET_IRQFD has no reply. The caller owns the fds.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        main, remote = _eventfd_ids(main_pid), _eventfd_ids(remote_pid)
+        common = sorted(main[number] for number in main.keys() & remote.keys())
+        if len(common) >= 2 * pairs:
+            break
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"main {main_pid} and remote {remote_pid} share {len(common)} "
+                               f"eventfds, not {2 * pairs}, after {seconds} s")
+        time.sleep(0.01)
+    fds = [_fd_of(main_pid, number) for number in common]
+    return list(zip(fds[0::2], fds[1::2]))
+
+
+# ------------------------------------------------------------------------------- the pump
+
+class _Source:
+    """One device's pair; next_resample is None while no pulse waits for its resample."""
+
+    def __init__(self, irqfd, resample, find_pin):
+        self.irqfd, self.resample, self.find_pin = irqfd, resample, find_pin
+        self.pulse = None
+        self.delay = FIRST_RESAMPLE
+        self.next_resample = None
+        self.resampled_at = 0.0
+
+
+class InterruptPump(threading.Thread):
+    """Thread that turns irqfds into IOAPIC pin pulses; see the theory above.
+
+    qtest_path   UNIX socket of the main emulator's -qtest
+    interrupts   number of pulses sent so far
+    error        why the pump ended early, or None
+    """
+
+    def __init__(self, qtest_path):
+        super().__init__(name="interrupt-pump", daemon=True)
+        self.interrupts = 0
+        self.error = None
+        self._sources = {}
+        self._wake_r, self._wake_w = os.pipe()
+        self._stopping = False
+        self._qtest = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._qtest.connect(qtest_path)
+        self._qtest.settimeout(10)
+        self._unread = b""
+
+    def add(self, irqfd, resample, find_pin):
+        """Take over a pair of fds. find_pin() returns the pin and is called at the first interrupt,
+        when the firmware has programmed the routing; None means not known yet."""
+        os.set_blocking(irqfd, False)
+        self._sources[irqfd] = _Source(irqfd, resample, find_pin)
+        os.write(self._wake_w, b"+")
+
+    def stop(self):
+        """End the thread and close all fds."""
+        self._stopping = True
+        os.write(self._wake_w, b"-")
+        self.join()
+        for source in self._sources.values():
+            os.close(source.irqfd)
+            os.close(source.resample)
+        os.close(self._wake_r)
+        os.close(self._wake_w)
+        self._qtest.close()
+
+    def run(self):
+        try:
+            while not self._stopping:
+                self._turn()
+        except OSError as error:
+            # The socket closes when the main emulator ends, which is no fault.
+            self.error = None if isinstance(error, ConnectionError) else error
+
+    def _turn(self):
+        now = time.monotonic()
+        waiting = [source.next_resample for source in self._sources.values()
+                   if source.next_resample is not None]
+        timeout = max(0.0, min(waiting) - now) if waiting else None
+        ready, _, _ = select.select([self._wake_r, *self._sources], [], [], timeout)
+        for fd in ready:
+            if fd == self._wake_r:
+                os.read(fd, 64)
+            else:
+                self._interrupt(self._sources[fd])
+        now = time.monotonic()
+        for source in self._sources.values():
+            if source.next_resample is not None and source.next_resample <= now:
+                source.next_resample = None
+                source.resampled_at = now
+                os.write(source.resample, struct.pack("=Q", 1))
+
+    def _interrupt(self, source):
+        try:
+            os.read(source.irqfd, 8)
+        except BlockingIOError:
+            return
+        if source.pulse is None:
+            pin = source.find_pin()
+            if pin is not None:
+                head = f"set_irq_in {IOAPIC} unnamed-gpio-in {pin}"
+                source.pulse = f"{head} 1\n{head} 0\n".encode()
+        now = time.monotonic()
+        # An interrupt right after a resample is most likely the line that was still up.
+        again = now - source.resampled_at < LAST_RESAMPLE
+        source.delay = min(source.delay * 2, LAST_RESAMPLE) if again else FIRST_RESAMPLE
+        if source.pulse is not None:
+            self._qtest.sendall(source.pulse)
+            self._expect_ok(2)
+            self.interrupts += 1
+        source.next_resample = time.monotonic() + source.delay
+
+    def _expect_ok(self, lines):
+        while self._unread.count(b"\n") < lines:
+            data = self._qtest.recv(4096)
+            if not data:
+                raise ConnectionResetError("the main emulator closed its qtest socket")
+            self._unread += data
+        answer, self._unread = self._unread, b""
+        if answer != b"OK\n" * lines:
+            raise OSError(f"qtest refused set_irq_in: {answer!r}")
+
+
+# ------------------------------------------------------------------------------- the relay
+
+class LinkRelay(threading.Thread):
+    """Thread in the middle of one link; forwards both ways until either side closes.
+
+    main, remote  connected sockets, owned by the relay from now on
+    on_irqfds     called once per SET_IRQFD with copies of its two fds, which the callee then owns
+    messages      requests forwarded so far
+    """
+
+    def __init__(self, main, remote, on_irqfds):
+        super().__init__(name="link-relay", daemon=True)
+        self.messages = 0
+        self._main, self._remote, self._on_irqfds = main, remote, on_irqfds
+
+    def stop(self):
+        """Close the link to both sides and end the thread."""
+        for sock in (self._main, self._remote):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass                    # that side has closed already
+        self.join()
+        self._main.close()
+        self._remote.close()
+
+    def run(self):
+        poller = select.poll()
+        poller.register(self._main, select.POLLIN)
+        poller.register(self._remote, select.POLLIN)
+        try:
+            while True:
+                for fd, _ in poller.poll():
+                    if fd == self._main.fileno():
+                        self._forward_request()
+                    else:
+                        self._forward_reply()
+        except OSError:
+            # One side is gone: let the other see it, as it would on a direct link.
+            for sock in (self._main, self._remote):
+                try:
+                    sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+    def _forward_request(self):
+        fds = array.array("i")
+        data, ancillary, _, _ = self._main.recvmsg(
+            HEADER.size, socket.CMSG_SPACE(MAX_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC)
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(content[:len(content) - len(content) % fds.itemsize])
+        try:
+            data += self._exactly(HEADER.size - len(data))
+            command, _, size = HEADER.unpack(data)
+            if size > MAX_PAYLOAD:
+                raise ConnectionError(f"a payload of {size} bytes cannot be forwarded")
+            data += self._exactly(size)
+            control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if fds else []
+            if self._remote.sendmsg([data], control) != len(data):
+                raise ConnectionError("the remote's socket took only part of a message")
+            self.messages += 1
+            if command == SET_IRQFD and len(fds) == 2:
+                self._on_irqfds(os.dup(fds[0]), os.dup(fds[1]))
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _exactly(self, size):
+        data = b""
+        while len(data) < size:
+            more = self._main.recv(size - len(data))
+            if not more:
+                raise ConnectionResetError("the main emulator closed the link")
+            data += more
+        return data
+
+    def _forward_reply(self):
+        data = self._remote.recv(4096)
+        if not data:
+            raise ConnectionResetError("the remote closed the link")
+        self._main.sendall(data)
