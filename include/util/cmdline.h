@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Command lines: one table of options gives the parser, its error messages and the help text.
+ *
+ * Thread: main thread, before others exist.  Runs in: both programs.
+ *
+ * Form.  An option is "-name" or "--name"; an argument is always the next word ("-device
+ * lsi53c895a,id=x").  The handlers only collect what the user asked for (in the struct behind
+ * OPAQUE); the program acts after the whole line was accepted, so that a mistake in the last
+ * option starts nothing.
+ */
+#ifndef UTIL_CMDLINE_H
+#define UTIL_CMDLINE_H
+
+#include <stdbool.h>
+#include <glib.h>
+
+/*
+ * Called for each option in order.  ARG is the option's argument, valid as long as argv; NULL for
+ * options without.  Returns false with *errp set to end the parsing; the message names option,
+ * value and remedy.
+ */
+typedef bool CmdlineHandler(const char *arg, void *opaque, GError **errp);
+
+typedef struct CmdlineOption {
+    const char *name;        /* without dashes; NULL ends the table */
+    const char *arg_name;    /* form of the argument for the help text; NULL: takes none */
+    const char *help;        /* what it does, lines of text; NULL: other spelling of the row above */
+    CmdlineHandler *handler; /* never NULL */
+} CmdlineOption;
+
+/*
+ * Parses argv[1..argc-1] by TABLE.  Fails on a word that is no option of the table, on a missing
+ * argument and when a handler does; handlers called before have run.
+ */
+bool cmdline_parse(const CmdlineOption *table, int argc, char *const *argv, void *opaque,
+                   GError **errp);
+
+/* The help text: USAGE, then a paragraph for each row of TABLE.  Free with g_free(). */
+char *cmdline_help(const CmdlineOption *table, const char *usage);
+
+#endif

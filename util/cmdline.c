@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Command lines: parsing and help text from one table.  The manual is include/util/cmdline.h.
+ *
+ * Runs in: both.
+ */
+#include <string.h>
+
+#include "util/cmdline.h"
+#include "util/error.h"
+
+/* Width of the option column in the help text. */
+#define HELP_COLUMN 20
+
+static const CmdlineOption *find_option(const CmdlineOption *table, const char *name)
+{
+    for (const CmdlineOption *opt = table; opt->name != NULL; opt++) {
+        if (strcmp(opt->name, name) == 0) {
+            return opt;
+        }
+    }
+    return NULL;
+}
+
+bool cmdline_parse(const CmdlineOption *table, int argc, char *const *argv, void *opaque,
+                   GError **errp)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        const char *arg = NULL;
+        const CmdlineOption *opt;
+
+        if (word[0] != '-' || word[1] == '\0') {
+            error_setg(errp, "unexpected argument '%s'; options begin with '-', see -help", word);
+            return false;
+        }
+        opt = find_option(table, word + (word[1] == '-' ? 2 : 1));
+        if (opt == NULL) {
+            error_setg(errp, "%s: unknown option; -help lists the options", word);
+            return false;
+        }
+        if (opt->arg_name != NULL) {
+            if (i + 1 == argc) {
+                error_setg(errp, "%s: its argument is missing; give %s %s", word, word,
+                           opt->arg_name);
+                return false;
+            }
+            arg = argv[++i];
+        }
+        if (!opt->handler(arg, opaque, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Appends the lines of HELP at the help column; the cursor is at COLUMN. */
+static void append_help(GString *text, size_t column, const char *help)
+{
+    g_auto(GStrv) lines = g_strsplit(help, "\n", -1);
+
+    for (unsigned i = 0; lines[i] != NULL; i++) {
+        if (i > 0 || column >= HELP_COLUMN) {
+            g_string_append_c(text, '\n');
+            column = 0;
+        }
+        g_string_append_printf(text, "%*s%s", (int)(HELP_COLUMN - column), "", lines[i]);
+    }
+    g_string_append_c(text, '\n');
+}
+
+char *cmdline_help(const CmdlineOption *table, const char *usage)
+{
+    GString *text = g_string_new(NULL);
+
+    g_string_append_printf(text, "%s\n\n", usage);
+    for (const CmdlineOption *opt = table; opt->name != NULL;) {
+        const CmdlineOption *other = opt + 1;
+        size_t start = text->len;
+
+        g_string_append_printf(text, "-%s", opt->name);
+        /* The rows without a help text that follow are other spellings of this one. */
+        for (; other->name != NULL && other->help == NULL; other++) {
+            g_string_append_printf(text, ", -%s", other->name);
+        }
+        if (opt->arg_name != NULL) {
+            g_string_append_printf(text, " %s", opt->arg_name);
+        }
+        append_help(text, text->len - start, opt->help);
+        opt = other;
+    }
+    return g_string_free(text, FALSE);
+}
