@@ -78,6 +78,10 @@ char *cmdline_help(const CmdlineOption *table, const char *usage)
         const CmdlineOption *other = opt + 1;
         size_t start = text->len;
 
+        if (opt->heading != NULL) {
+            g_string_append_printf(text, "%s%s:\n", opt == table ? "" : "\n", opt->heading);
+            start = text->len;
+        }
         g_string_append_printf(text, "-%s", opt->name);
         /* The rows without a help text that follow are other spellings of this one. */
         for (; other->name != NULL && other->help == NULL; other++) {
