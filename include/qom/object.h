@@ -152,7 +152,7 @@ typedef enum QomPropertyKind {
 
 enum {
     QOM_PROP_RUNTIME = 1 << 0,    /* may be set after the object was sealed */
-    QOM_PROP_REQUIRED = 1 << 1,   /* realize or complete fails when it was never set */
+    QOM_PROP_REQUIRED = 1 << 1,   /* strings: realize or complete fails while it is NULL */
     QOM_PROP_READ_ONLY = 1 << 2,  /* shown, not settable */
     QOM_PROP_WRITE_ONLY = 1 << 3, /* settable, not shown */
 };

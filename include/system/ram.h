@@ -41,6 +41,9 @@ RamBlock *ram_block_new_memfd(const char *name, uint64_t size, bool seal, GError
  */
 RamBlock *ram_block_new_take_fd(const char *name, int fd, uint64_t offset, uint64_t size, bool readonly, GError **errp);
 
+/* A private copy-on-write mapping of FD's first SIZE bytes; takes FD and keeps none: such a block cannot be shared. */
+RamBlock *ram_block_new_private_take_fd(const char *name, int fd, uint64_t size, GError **errp);
+
 RamBlock *ram_block_ref(RamBlock *block);
 void ram_block_unref(RamBlock *block); /* any thread; accepts NULL */
 

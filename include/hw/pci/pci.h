@@ -52,7 +52,8 @@ struct PciDevice {
     int32_t addr;        /* property "addr": slot.function encoded as devfn; -1: the bus chooses */
     char *addr_text;
     uint8_t devfn;       /* valid once plugged */
-    uint8_t irq_level;   /* bit n: INTx pin n (0 = A) asserted by this function */
+    bool irq_level;      /* the function asserts its INTx pin */
+    bool irq_delivered;  /* the level its bus line sees: irq_level unless the command register disables INTx */
     unsigned config_size;
     uint8_t *config;     /* config_size bytes each */
     uint8_t *wmask;
@@ -61,7 +62,8 @@ struct PciDevice {
     MemoryRegion bar_mem; /* per-function spaces; used when the bus asks for them */
     MemoryRegion bar_io;
     DmaContext dma;
-    bool multifunction;
+    bool multifunction;  /* property */
+    uint8_t *cap_used;   /* config_size bytes: 1 where a capability or the header lives */
     uint8_t msi_cap;     /* offset of the capability; 0: none */
     uint8_t msix_cap;
     struct PciMsix *msix; /* table state (msix.c) */
@@ -78,11 +80,14 @@ struct PciDeviceClass {
     uint8_t interrupt_pin; /* 0: none, 1..4: INTA..INTD */
     bool express;          /* 4096 bytes of config space */
     bool unlocked_config;  /* config_read/config_write are called without the machine lock, by several threads */
-    bool bar_access_unlocked; /* informative: BAR regions are `unlocked` */
 
-    /* Realize and unrealize of the function itself; the core's own work surrounds them. */
+    /*
+     * Realize and unrealize of the function itself; the core's own work surrounds them.  The core owns
+     * DeviceClass.realize/unrealize/reset: command, BARs and interrupt are reset first, then RESET is called.
+     */
     bool (*realize)(PciDevice *dev, GError **errp);
     void (*unrealize)(PciDevice *dev);
+    void (*reset)(PciDevice *dev);
 
     /* Defaults: pci_default_config_read/write.  ADDR + SIZE is inside the config space; SIZE is 1, 2 or 4. */
     uint32_t (*config_read)(PciDevice *dev, unsigned addr, unsigned size);
@@ -105,7 +110,7 @@ struct PciBus {
     IrqHandler *set_irq;
     void *irq_opaque;
     unsigned irq_line_count;
-    unsigned irq_asserted[64]; /* functions asserting each line */
+    unsigned irq_asserted[PCI_DEVFN_MAX]; /* functions asserting each line */
 };
 
 struct PciBusClass {
@@ -119,7 +124,7 @@ QOM_DECLARE_TYPE(PciBus, pci_bus, PCI_BUS)
 PciBus *pci_root_bus_new(const char *name, MemoryRegion *mem, MemoryRegion *io, AddressSpace *dma_as,
                          uint8_t devfn_min);
 
-/* How the bus delivers INTx: MAP chooses a line below COUNT (<= 64) for a function's pin (0..3). */
+/* How the bus delivers INTx: MAP chooses a line below COUNT (<= PCI_DEVFN_MAX) for a function's pin (0..3). */
 void pci_bus_set_irqs(PciBus *bus, unsigned (*map)(PciDevice *dev, unsigned pin), IrqHandler *set, void *opaque,
                       unsigned count);
 
@@ -159,6 +164,10 @@ uint8_t pci_add_capability(PciDevice *dev, uint8_t cap_id, uint8_t offset, uint8
 
 /* Drives the function's INTx pin; honours the command register's interrupt disable and the status bit. */
 void pci_set_irq(PciDevice *dev, int level);
+
+/* Delivers the level anew after the command register's interrupt disable bit changed. */
+void pci_update_irq(PciDevice *dev);
+
 static inline void pci_irq_assert(PciDevice *dev) { pci_set_irq(dev, 1); }
 static inline void pci_irq_deassert(PciDevice *dev) { pci_set_irq(dev, 0); }
 

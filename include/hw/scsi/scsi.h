@@ -16,19 +16,30 @@
  *
  * Sense data (SPC-4 4.5) is kept by the device per logical unit and fetched by REQUEST SENSE; there is no autosense
  * on a parallel bus.  Unit attention conditions likewise.
+ *
+ * An HBA call in a state it does not fit changes nothing and returns the state there is; scsi_req_buffer() gives NULL
+ * and length 0 then.  That happens to a correct HBA when a unit is unplugged: its requests end with CHECK CONDITION
+ * (LOGICAL UNIT NOT SUPPORTED), by ready() when they were BUSY.
  */
 #ifndef HW_SCSI_SCSI_H
 #define HW_SCSI_SCSI_H
 
 #include "hw/core/bus.h"
 #include "system/dma.h"
+#include "util/event-loop.h"
 
 #define SCSI_CDB_MAX 16
 #define SCSI_SENSE_MAX 96
 /* Largest piece of data a request buffers at once; longer transfers go in chunks.  Bounds memory per request. */
 #define SCSI_CHUNK_MAX (256u * 1024)
+/* Largest piece on offer in OFFER_IN: what lent guest memory may take in one go (DMA_MAP_MAX pages). */
+#define SCSI_OFFER_MAX (1024u * 1024)
 /* Requests alive per bus; more get TASK SET FULL.  Bounds memory per bus. */
 #define SCSI_REQUESTS_MAX 256
+/* CHECK CONDITIONs of one unit whose sense data waits for REQUEST SENSE: as many as drivers queue commands. */
+#define SCSI_SENSE_QUEUE 64
+/* Unit attention conditions pending at once per unit: one of each kind there is (reset, medium, capacity, luns). */
+#define SCSI_ATTENTION_QUEUE 4
 
 typedef struct ScsiBus ScsiBus;
 typedef struct ScsiBusClass ScsiBusClass;
@@ -84,8 +95,17 @@ struct ScsiRequest {
     size_t data_len;        /* its length; in OFFER_IN the length on offer */
     size_t data_pos;        /* consumed so far */
     DmaMap *map;            /* guest memory lent by scsi_req_direct(); owned by the HBA */
+    unsigned granule;       /* see scsi_req_direct_granule(); set by the device before it offers or asks for data */
     void *hba_private;      /* the HBA's */
-    void *device_private;   /* the device's */
+    void *device_private;   /* the device's; freed by its class's release() */
+
+    /* Private to scsi-request.c. */
+    unsigned in_call;       /* HBA calls about this request on the stack: no ready() */
+    bool closed;            /* cancelled or lost: the device is not heard any more */
+    bool cancelled;         /* the HBA is not called any more */
+    bool queued;            /* in device->requests */
+    bool ready_queued;      /* in bus->ready_queue, with a reference */
+    GList link;             /* in device->requests */
 };
 
 #define SCSI_NO_TAG UINT32_MAX
@@ -105,6 +125,12 @@ struct ScsiBus {
     unsigned luns;
     unsigned own_id;       /* the initiator's id: no device may sit there */
     unsigned live_requests;
+
+    /* Private. */
+    ScsiDevice **stand_ins; /* per target: answers for absent units; NULL until needed */
+    unsigned calls;         /* HBA calls on the stack */
+    GQueue ready_queue;     /* requests whose ready() had to wait for the stack to unwind; a reference each */
+    EventBh *ready_bh;
 };
 
 struct ScsiBusClass {
@@ -118,10 +144,15 @@ struct ScsiDevice {
     Device dev;
     int32_t scsi_id;  /* property "scsi-id"; -1: the lowest free one */
     uint32_t lun;     /* property "lun" */
-    GList *requests;  /* live ones, oldest first */
-    ScsiSense sense;          /* of the last CHECK CONDITION; key 0: none */
-    ScsiSense unit_attention; /* pending; key 0: none */
-    bool reserved;            /* RESERVE(6) holds; there is one initiator */
+    GQueue requests;  /* live ones, oldest first */
+    /*
+     * Sense data of CHECK CONDITIONs not fetched yet, oldest first: with tagged commands several fail before the
+     * initiator comes with its REQUEST SENSEs, which it sends in the order of the statuses.
+     */
+    ScsiSense sense[SCSI_SENSE_QUEUE];
+    unsigned sense_count;
+    ScsiSense attentions[SCSI_ATTENTION_QUEUE]; /* pending unit attention conditions, first to be told first */
+    unsigned attention_count;
 };
 
 struct ScsiDeviceClass {
@@ -134,8 +165,10 @@ struct ScsiDeviceClass {
     void (*fetch)(ScsiDevice *dev, ScsiRequest *req);
     /* Stop working on REQ.  Memory lent to I/O in flight stays referenced until that I/O ends. */
     void (*cancel)(ScsiDevice *dev, ScsiRequest *req);
-    /* Reset of the unit: state to power-on, unit attention UA; its requests were cancelled before. */
+    /* Reset of the unit: state to power-on; its requests were cancelled before; the caller sets the attention. */
     void (*unit_reset)(ScsiDevice *dev);
+    /* REQ's last reference goes: free device_private.  NULL: nothing to free. */
+    void (*release)(ScsiDevice *dev, ScsiRequest *req);
 };
 
 QOM_DECLARE_TYPE(ScsiDevice, scsi_device, SCSI_DEVICE)
@@ -227,6 +260,20 @@ unsigned scsi_sense_format(const ScsiSense *sense, bool descriptor, uint8_t *buf
 
 /* The capacity or medium changed: unit attention 2A/09 or 28/00. */
 void scsi_device_set_unit_attention(ScsiDevice *dev, ScsiSense sense);
+
+/*
+ * Ends all live requests of DEV with CHECK CONDITION and SENSE (the unit goes away or was reset behind the HBA's back).
+ * A BUSY one gets ready() from the event loop.
+ */
+void scsi_device_end_requests(ScsiDevice *dev, ScsiSense sense);
+
+/*
+ * Answers the commands that every unit understands by itself: REPORT LUNS and REQUEST SENSE.  False: not one of them.
+ */
+bool scsi_device_execute_common(ScsiDevice *dev, ScsiRequest *req);
+
+/* Ends REQ with GOOD after sending LEN bytes of the answer BUF (copied), cut to the CDB's allocation length ALLOC. */
+void scsi_req_answer(ScsiRequest *req, const uint8_t *buf, size_t len, size_t alloc);
 
 GType scsi_hd_get_type(void);
 GType scsi_cd_get_type(void);

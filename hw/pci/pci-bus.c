@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * PCI root buses: slots, address spaces, INTx lines.
+ * Runs in: both programs.
+ */
+#include <stdio.h>
+#include "hw/pci/pci.h"
+#include "util/error.h"
+
+QOM_DEFINE_TYPE(PciBus, pci_bus, "PCI", TYPE_BUS, 0)
+
+/* The first function-0 address that is free, or -1. */
+static int find_free_slot(PciBus *bus)
+{
+    for (unsigned devfn = bus->devfn_min; devfn < PCI_DEVFN_MAX; devfn += 8) {
+        if (!bus->devices[devfn]) {
+            return (int)devfn;
+        }
+    }
+    return -1;
+}
+
+/* Parses "SLOT" or "SLOT.FUNCTION" in hex (as QEMU writes it).  Returns the devfn or -1. */
+static int parse_addr(const char *text)
+{
+    unsigned slot, fn = 0;
+    char extra;
+    int fields = sscanf(text, "%x.%x%c", &slot, &fn, &extra);
+
+    if (fields == 1 && sscanf(text, "%x%c", &slot, &extra) != 1) {
+        return -1;
+    }
+    return fields >= 1 && fields <= 2 && slot < 32 && fn < 8 ? PCI_DEVFN_OF(slot, fn) : -1;
+}
+
+static bool pci_bus_plug(Bus *base, Device *device, GError **errp)
+{
+    PciBus *bus = PCI_BUS(base);
+    PciDevice *dev = PCI_DEVICE(device);
+    int devfn;
+
+    if (!dev->addr_text || !*dev->addr_text) {
+        devfn = dev->addr >= 0 ? dev->addr : find_free_slot(bus);
+        if (devfn < 0) {
+            error_setg(errp, "PCI bus '%s' has no free slot", base->bus_name);
+            return false;
+        }
+    } else {
+        devfn = parse_addr(dev->addr_text);
+        if (devfn < 0) {
+            error_setg(errp, "addr=%s is no PCI address; give SLOT or SLOT.FUNCTION in hex, 0 to 1f and 0 to 7",
+                       dev->addr_text);
+            return false;
+        }
+    }
+    if (bus->devices[devfn]) {
+        error_setg(errp, "PCI slot %x.%x of bus '%s' is taken by %s; choose another addr=", PCI_SLOT_OF(devfn),
+                   PCI_FUNC_OF(devfn), base->bus_name, G_OBJECT_TYPE_NAME(bus->devices[devfn]));
+        return false;
+    }
+    if (PCI_FUNC_OF(devfn) && !(bus->devices[devfn & ~7] && bus->devices[devfn & ~7]->multifunction)) {
+        error_setg(errp, "addr=%s: function 0 of the slot must exist and have multifunction=on", dev->addr_text);
+        return false;
+    }
+    dev->devfn = (uint8_t)devfn;
+    bus->devices[devfn] = dev;
+    return true;
+}
+
+static void pci_bus_unplug(Bus *base, Device *device)
+{
+    PCI_BUS(base)->devices[PCI_DEVICE(device)->devfn] = NULL;
+}
+
+static bool pci_bus_is_full(Bus *base)
+{
+    return find_free_slot(PCI_BUS(base)) < 0;
+}
+
+static void pci_bus_class_init(PciBusClass *klass)
+{
+    klass->bus_class.plug = pci_bus_plug;
+    klass->bus_class.unplug = pci_bus_unplug;
+    klass->bus_class.is_full = pci_bus_is_full;
+}
+
+static void pci_bus_init(PciBus *self)
+{
+}
+
+PciBus *pci_root_bus_new(const char *name, MemoryRegion *mem, MemoryRegion *io, AddressSpace *dma_as,
+                         uint8_t devfn_min)
+{
+    PciBus *bus = PCI_BUS(bus_new(TYPE_PCI_BUS, NULL, name));
+
+    bus->mem = mem;
+    bus->io = io;
+    bus->per_function_spaces = !mem;
+    bus->dma_as = dma_as;
+    bus->devfn_min = devfn_min;
+    return bus;
+}
+
+void pci_bus_set_irqs(PciBus *bus, unsigned (*map)(PciDevice *dev, unsigned pin), IrqHandler *set, void *opaque,
+                      unsigned count)
+{
+    bus->map_irq = map;
+    bus->set_irq = set;
+    bus->irq_opaque = opaque;
+    bus->irq_line_count = count;
+}
+
+PciDevice *pci_bus_device(PciBus *bus, uint8_t devfn)
+{
+    return bus->devices[devfn];
+}

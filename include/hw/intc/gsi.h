@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Global system interrupts (GSI): the board's interrupt inputs by number, and the news that the
+ * guest has ended one.
+ *
+ * Thread: with the machine lock held.  Runs in: mpqemu.
+ *
+ * Theory of operation.  On the pc board GSI n is pin n of the I/O APIC, and the PCI bus routes its
+ * INTx pins to lines that carry the GSI's number (PciBus.map_irq returns it).  A level-triggered
+ * source outside this process, whose level cannot be seen, is emulated as KVM does with an irqfd
+ * with resample: raise on each event, lower at the guest's end of interrupt (EOI), then ask the
+ * source whether it still asserts.  The EOI is told here, so that the source's local end needs to
+ * know no interrupt controller, and the controller no source.
+ */
+#ifndef HW_INTC_GSI_H
+#define HW_INTC_GSI_H
+
+#include <stdbool.h>
+
+typedef struct GsiNotifier GsiNotifier;
+
+/* Embedded in its owner; the owner sets `eoi` and keeps the rest alone. */
+struct GsiNotifier {
+    /* The guest ended interrupt GSI.  May change interrupt lines and (un)register notifiers. */
+    void (*eoi)(GsiNotifier *notifier);
+    unsigned gsi;        /* set by gsi_notifier_add() */
+    GsiNotifier *next;   /* private */
+    bool pending;        /* private: to be called by the gsi_eoi() under way */
+};
+
+/* Calls NOTIFIER->eoi at each EOI of GSI until it is removed. */
+void gsi_notifier_add(GsiNotifier *notifier, unsigned gsi);
+
+/* Nothing for a notifier that is not registered. */
+void gsi_notifier_remove(GsiNotifier *notifier);
+
+/* For interrupt controllers: the guest has ended GSI. */
+void gsi_eoi(unsigned gsi);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * -object x-remote-object,id=ID,devid=DEVICE,fd=SOCKET: serves a PCI device of this process to a proxy.
+ *
+ * Thread: event loop with the machine lock held.  Runs in: qemu-remote.
+ *
+ * Names and syntax are QEMU's.  Other than there, a process may have several, each with its own device, link, view of
+ * guest RAM and interrupt.  The device must exist when the object is completed: qemu-remote makes these objects after
+ * all devices, wherever they stand on the command line.
+ */
+#ifndef HW_REMOTE_REMOTE_OBJECT_H
+#define HW_REMOTE_REMOTE_OBJECT_H
+
+#include "hw/pci/pci.h"
+#include "hw/remote/link-server.h"
+
+typedef struct RemoteObject {
+    QomObject qom;
+    char *fd_text;      /* property "fd" */
+    char *devid;        /* property "devid" */
+    int fd;             /* the number given; -1 before complete.  Belongs to the server */
+    LinkServer *server; /* NULL before complete */
+} RemoteObject;
+
+typedef struct RemoteObjectClass {
+    QomObjectClass qom_class;
+} RemoteObjectClass;
+
+QOM_DECLARE_TYPE(RemoteObject, remote_object, REMOTE_OBJECT)
+#define TYPE_REMOTE_OBJECT_NAME "x-remote-object"
+
+/*
+ * Whether the process ends when its last link has ended (default: yes).  Its exit status is then 0, or 1 when a peer
+ * was cut off for breaking the protocol.
+ */
+void remote_set_auto_shutdown(bool on);
+
+#endif

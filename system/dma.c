@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The DMA choke point.
+ * Runs in: both programs.
+ */
+#include <string.h>
+#include "system/dma.h"
+#include "trace/system.h"
+
+void dma_context_init(DmaContext *dma, AddressSpace *as)
+{
+    *dma = (DmaContext) { .as = as };
+}
+
+static MemResult failed(DmaContext *dma, hwaddr addr, uint64_t len, bool write, MemResult result)
+{
+    dma->errors++;
+    trace_dma_error(addr, len, write);
+    return result;
+}
+
+MemResult dma_read(DmaContext *dma, hwaddr addr, void *buf, uint64_t len)
+{
+    MemResult result;
+
+    if (!dma->enabled) {
+        memset(buf, 0xff, len);
+        return failed(dma, addr, len, false, MEM_DECODE_ERROR);
+    }
+    result = address_space_copy_from(dma->as, addr, buf, len, true);
+    if (result != MEM_OK) {
+        return failed(dma, addr, len, false, result);
+    }
+    dma->read_bytes += len;
+    return MEM_OK;
+}
+
+MemResult dma_write(DmaContext *dma, hwaddr addr, const void *buf, uint64_t len)
+{
+    MemResult result;
+
+    if (!dma->enabled) {
+        return failed(dma, addr, len, true, MEM_DECODE_ERROR);
+    }
+    result = address_space_copy_to(dma->as, addr, buf, len, true);
+    if (result != MEM_OK) {
+        return failed(dma, addr, len, true, result);
+    }
+    dma->write_bytes += len;
+    return MEM_OK;
+}
+
+MemResult dma_read_le32(DmaContext *dma, hwaddr addr, uint32_t *ret_value)
+{
+    uint32_t raw;
+    MemResult result = dma_read(dma, addr, &raw, sizeof(raw));
+
+    *ret_value = GUINT32_FROM_LE(raw);
+    return result;
+}
+
+MemResult dma_write_le32(DmaContext *dma, hwaddr addr, uint32_t value)
+{
+    uint32_t raw = GUINT32_TO_LE(value);
+
+    return dma_write(dma, addr, &raw, sizeof(raw));
+}
+
+void dma_map_init(DmaMap *map, DmaContext *dma, DmaDirection direction)
+{
+    map->dma = dma;
+    map->direction = direction;
+    map->count = 0;
+    map->size = 0;
+}
+
+/* Drops the entries from FIRST on. */
+static void drop_entries(DmaMap *map, unsigned first)
+{
+    while (map->count > first) {
+        ram_block_unref(map->blocks[--map->count]);
+    }
+}
+
+bool dma_map_add(DmaMap *map, hwaddr addr, uint64_t len)
+{
+    const unsigned old_count = map->count;
+    const size_t old_tail = old_count ? map->iov[old_count - 1].iov_len : 0;
+    const uint64_t total = len;
+
+    if (!map->dma->enabled) {
+        return false;
+    }
+    while (len) {
+        struct iovec *tail = map->count ? &map->iov[map->count - 1] : NULL;
+        RamBlock *block;
+        uint64_t piece = len;
+        uint8_t *host = address_space_map_ram(map->dma->as, addr, &piece, map->direction == DMA_FROM_DEVICE, &block);
+
+        if (host && tail && (uint8_t *)tail->iov_base + tail->iov_len == host && map->blocks[map->count - 1] == block) {
+            tail->iov_len += piece;
+            ram_block_unref(block);
+        } else if (host && map->count < DMA_MAP_MAX) {
+            map->iov[map->count] = (struct iovec) { host, piece };
+            map->blocks[map->count++] = block;
+        } else {
+            if (host) {
+                ram_block_unref(block);
+            }
+            drop_entries(map, old_count);
+            if (old_count) {
+                map->iov[old_count - 1].iov_len = old_tail;
+            }
+            return false;
+        }
+        addr += piece;
+        len -= piece;
+    }
+    if (!map->size && map->count) {
+        map->dma->mapped++;
+    }
+    map->size += total;
+    return true;
+}
+
+void dma_unmap(DmaMap *map, uint64_t transferred)
+{
+    DmaContext *dma = map->dma;
+    bool was_mapped = map->size != 0;
+
+    drop_entries(map, 0);
+    map->size = 0;
+    if (map->direction == DMA_TO_DEVICE) {
+        dma->read_bytes += transferred;
+    } else {
+        dma->write_bytes += transferred;
+    }
+    if (was_mapped && --dma->mapped == 0 && dma->idle) {
+        dma->idle(dma->idle_opaque);
+    }
+}

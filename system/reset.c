@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Machine reset.
+ * Runs in: both programs.
+ */
+#include <glib.h>
+#include "system/reset.h"
+
+typedef struct ResetEntry {
+    ResetHandler *handler;
+    void *opaque;
+} ResetEntry;
+
+static GList *reset_entries; /* ResetEntry *, in order of registration */
+
+void reset_register(ResetHandler *handler, void *opaque)
+{
+    ResetEntry *entry = g_new(ResetEntry, 1);
+
+    *entry = (ResetEntry) { handler, opaque };
+    reset_entries = g_list_append(reset_entries, entry);
+}
+
+void reset_unregister(ResetHandler *handler, void *opaque)
+{
+    for (GList *link = reset_entries; link; link = link->next) {
+        ResetEntry *entry = link->data;
+
+        if (entry->handler == handler && entry->opaque == opaque) {
+            reset_entries = g_list_delete_link(reset_entries, link);
+            g_free(entry);
+            return;
+        }
+    }
+}
+
+void system_reset(void)
+{
+    for (GList *link = reset_entries; link; link = link->next) {
+        ResetEntry *entry = link->data;
+
+        entry->handler(entry->opaque);
+    }
+}
