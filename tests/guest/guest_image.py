@@ -246,7 +246,7 @@ def base_layer(cache):
     listing = layer.modules(modules_dir, release, MODULES)
     layer.text(f"/lib/modules/{release}/modules.dep", listing, 0o644)
     layer.text("/etc/mke2fs.conf", "[defaults]\n\tbase_features = sparse_super,large_file,filetype,"
-               "resize_inode,dir_index,ext_attr\n\tblocksize = 4096\n[fs_types]\n\text4 = {\n"
+               "resize_inode,dir_index,ext_attr\n\tblocksize = 4096\n[fs_types]\n\tsmall = {\n\t}\n\text4 = {\n"
                "\t\tfeatures = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,"
                "extra_isize\n\t}\n", 0o644)
     layer.text("/etc/passwd", "root::0:0:root:/:/bin/sh\n", 0o644)

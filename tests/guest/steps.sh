@@ -8,6 +8,11 @@ load_drivers() {
     wait_devices "$1"
 }
 
+# load_ext4: crc32c first, because ext4 asks for it by an alias that this small modules.dep lacks.
+load_ext4() {
+    modprobe crc32c_generic && modprobe ext4
+}
+
 # wait_devices N: wait, at most 30 s, until N SCSI devices are there and their block devices too.
 wait_devices() {
     for _ in $(seq 300); do

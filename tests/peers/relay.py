@@ -145,7 +145,7 @@ class InterruptPump(threading.Thread):
         self._stopping = True
         os.write(self._wake_w, b"-")
         self.join()
-        for source in self._sources.values():
+        for source in list(self._sources.values()):
             os.close(source.irqfd)
             os.close(source.resample)
         os.close(self._wake_r)
@@ -162,7 +162,7 @@ class InterruptPump(threading.Thread):
 
     def _turn(self):
         now = time.monotonic()
-        waiting = [source.next_resample for source in self._sources.values()
+        waiting = [source.next_resample for source in list(self._sources.values())
                    if source.next_resample is not None]
         timeout = max(0.0, min(waiting) - now) if waiting else None
         ready, _, _ = select.select([self._wake_r, *self._sources], [], [], timeout)
@@ -172,7 +172,7 @@ class InterruptPump(threading.Thread):
             else:
                 self._interrupt(self._sources[fd])
         now = time.monotonic()
-        for source in self._sources.values():
+        for source in list(self._sources.values()):
             if source.next_resample is not None and source.next_resample <= now:
                 source.next_resample = None
                 source.resampled_at = now
