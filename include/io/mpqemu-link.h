@@ -7,7 +7,7 @@
  * Runs in: both programs (mpqemu as client, qemu-remote as server).
  *
  * Everything that arrives is hostile.  A message is handed out only when its command, direction, size, descriptor
- * count, descriptor kinds, field ranges and the link's state have passed the one table in mpqemu-link.c;
+ * count, descriptor kinds, field ranges and the link's state have passed the one table in io/mpqemu-msg.c;
  * descriptors of anything else are closed here.  A refusal is an -errno with a one-line reason for the log; it
  * never ends the process.
  */
