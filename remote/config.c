@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The command line of qemu-remote: a stock remote's options, by one table.
+ *
+ * Runs in: qemu-remote.
+ *
+ * An option of stock's falls in one of four classes: it is carried out; it says what is so anyway and is accepted
+ * (-nodefaults, -display none); it means a part that a device process does not have and is accepted without effect
+ * (-m, -accel); or it asks for what this version cannot do and is refused with the reason.  Never is something that
+ * the user relies on dropped silently.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "hw/core/device.h"
+#include "hw/remote/remote-object.h"
+#include "util/cmdline.h"
+#include "util/error.h"
+#include "util/log.h"
+#include "util/trace.h"
+
+#define PROGRAM "qemu-remote"
+#define MACHINE "x-remote"
+
+static void remote_action_free(gpointer data)
+{
+    RemoteAction *action = data;
+
+    options_free(action->opts);
+    g_free(action);
+}
+
+/* Parses ARG of OPTION and keeps it for STEP. */
+static bool config_add(RemoteConfig *config, RemoteStep step, const char *option, const char *arg,
+                       const char *implied_key, GError **errp)
+{
+    Options *opts = options_parse(option, arg, implied_key, errp);
+    RemoteAction *action;
+
+    if (!opts) {
+        return false;
+    }
+    action = g_new0(RemoteAction, 1);
+    *action = (RemoteAction) { .opts = opts, .option = option, .arg = arg };
+    g_ptr_array_add(config->actions[step], action);
+    return true;
+}
+
+/* ---- devices, disks, objects ----------------------------------------------------------------------------------- */
+
+static bool opt_device(const char *arg, void *opaque, GError **errp)
+{
+    RemoteConfig *config = opaque;
+
+    if (device_print_help(arg)) {
+        config->only_help = true;
+        return true;
+    }
+    return config_add(config, REMOTE_STEP_DEVICE, "-device", arg, "driver", errp);
+}
+
+static bool opt_drive(const char *arg, void *opaque, GError **errp)
+{
+    return config_add(opaque, REMOTE_STEP_DRIVE, "-drive", arg, NULL, errp);
+}
+
+static bool opt_blockdev(const char *arg, void *opaque, GError **errp)
+{
+    return config_add(opaque, REMOTE_STEP_BLOCKDEV, "-blockdev", arg, "driver", errp);
+}
+
+static bool opt_add_fd(const char *arg, void *opaque, GError **errp)
+{
+    return config_add(opaque, REMOTE_STEP_FDS, "-add-fd", arg, NULL, errp);
+}
+
+/* "help" lists the types, "TYPE,help" the properties of one.  False when ARG asks for neither. */
+static bool print_object_help(const char *arg)
+{
+    g_auto(GStrv) words = g_strsplit(arg, ",", -1);
+    g_autofree GType *types = NULL;
+    unsigned count;
+    GType type;
+
+    if (words[0] && (g_str_equal(words[0], "help") || g_str_equal(words[0], "?"))) {
+        types = qom_types_of(QOM_TYPE_USER_CREATABLE, &count);
+        printf("List of user creatable objects:\n");
+        for (unsigned i = 0; i < count; i++) {
+            printf("  %s\n", g_type_name(types[i]));
+        }
+        return true;
+    }
+    type = words[0] && words[1] && g_str_equal(words[1], "help") ? qom_type_by_name(words[0]) : 0;
+    if (type) {
+        qom_print_properties(type);
+    }
+    return type != 0;
+}
+
+static bool opt_object(const char *arg, void *opaque, GError **errp)
+{
+    RemoteConfig *config = opaque;
+    g_autoptr(Options) probe = NULL;
+    const char *type;
+
+    if (print_object_help(arg)) {
+        config->only_help = true;
+        return true;
+    }
+    probe = options_parse("-object", arg, "qom-type", errp);
+    if (!probe) {
+        return false;
+    }
+    type = options_get(probe, "qom-type");
+    return config_add(config, g_strcmp0(type, TYPE_REMOTE_OBJECT_NAME) == 0 ? REMOTE_STEP_LINK : REMOTE_STEP_OBJECTS,
+                      "-object", arg, "qom-type", errp);
+}
+
+/* ---- machine ------------------------------------------------------------------------------------------------------ */
+
+static bool opt_machine(const char *arg, void *opaque, GError **errp)
+{
+    static const char *const known[] = { "type", "vfio-user", "auto-shutdown", NULL };
+    RemoteConfig *config = opaque;
+    g_autoptr(Options) opts = NULL;
+    const char *type;
+    bool vfio_user = false;
+
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        printf("Supported machines are:\n" MACHINE "             PCI devices for another process's guest\n");
+        config->only_help = true;
+        return true;
+    }
+    opts = options_parse("-machine", arg, "type", errp);
+    if (!opts) {
+        return false;
+    }
+    if (options_has(opts, "help")) {
+        printf(MACHINE "-machine options:\n"
+               "  auto-shutdown=<bool>   - end the process when its last link has ended (default: on)\n"
+               "  vfio-user=<bool>       - off; the vfio-user protocol is not in this version\n");
+        config->only_help = true;
+        return true;
+    }
+    type = options_get(opts, "type");
+    if (g_strcmp0(type, MACHINE) != 0) {
+        error_setg(errp, "-machine %s: unsupported machine type '%s'; this program has one, " MACHINE, arg,
+                   type ? type : "");
+        return false;
+    }
+    if (!options_get_bool(opts, "vfio-user", &vfio_user, errp) ||
+        !options_get_bool(opts, "auto-shutdown", &config->auto_shutdown, errp) ||
+        !options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    if (vfio_user) {
+        error_setg(errp, "-machine %s: vfio-user=on is not in this version; leave it out and use -object "
+                   TYPE_REMOTE_OBJECT_NAME, arg);
+        return false;
+    }
+    return true;
+}
+
+static bool opt_no_shutdown(const char *arg, void *opaque, GError **errp)
+{
+    ((RemoteConfig *)opaque)->auto_shutdown = false;
+    return true;
+}
+
+/* -name [guest=]NAME[,process=NAME][,debug-threads=on|off]: only the process name has an effect, in ps and top. */
+static bool opt_name(const char *arg, void *opaque, GError **errp)
+{
+    static const char *const known[] = { "guest", "process", "debug-threads", NULL };
+    g_autoptr(Options) opts = options_parse("-name", arg, "guest", errp);
+    const char *process;
+    bool debug_threads = false;
+
+    if (!opts) {
+        return false;
+    }
+    options_get(opts, "guest");
+    process = options_get(opts, "process");
+    if (!options_get_bool(opts, "debug-threads", &debug_threads, errp) ||
+        !options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    if (process) {
+        prctl(PR_SET_NAME, process);
+    }
+    return true;
+}
+
+/* ---- traces, help ------------------------------------------------------------------------------------------------- */
+
+static bool opt_trace(const char *arg, void *opaque, GError **errp)
+{
+    bool printed = false;
+
+    if (!trace_parse_option(arg, &printed, errp)) {
+        return false;
+    }
+    ((RemoteConfig *)opaque)->only_help |= printed;
+    return true;
+}
+
+static bool opt_log_file(const char *arg, void *opaque, GError **errp)
+{
+    g_autofree char *trace_file = g_strconcat("file=", arg, NULL);
+
+    return opt_trace(trace_file, opaque, errp);
+}
+
+static bool opt_version(const char *arg, void *opaque, GError **errp)
+{
+    printf(PROGRAM " (mpqemu) version " MPQEMU_VERSION "\n");
+    ((RemoteConfig *)opaque)->only_help = true;
+    return true;
+}
+
+static bool opt_help(const char *arg, void *opaque, GError **errp);
+
+/* ---- options without effect, and refused ones ------------------------------------------------------------------ */
+
+/* What a device process is like anyway, or has no use for. */
+static bool opt_accepted(const char *arg, void *opaque, GError **errp)
+{
+    return true;
+}
+
+static bool accept_only(const char *option, const char *accepted, const char *arg, const char *why, GError **errp)
+{
+    if (g_str_equal(arg, accepted)) {
+        return true;
+    }
+    error_setg(errp, "%s %s: %s; only '%s' is accepted", option, arg, why, accepted);
+    return false;
+}
+
+/* NAME: the function; OPTION takes only VALUE, because WHY. */
+#define ACCEPT_ONLY(name, option, value, why) \
+    static bool name(const char *arg, void *opaque, GError **errp) \
+    { \
+        return accept_only(option, value, arg, why, errp); \
+    }
+
+#define NO_MONITOR "there is no monitor in this version"
+#define NO_SUCH_DEVICE "a device process has none unless -device makes it"
+
+ACCEPT_ONLY(opt_display, "-display", "none", "there is no display")
+ACCEPT_ONLY(opt_monitor, "-monitor", "none", NO_MONITOR)
+ACCEPT_ONLY(opt_qmp, "-qmp", "none", NO_MONITOR)
+ACCEPT_ONLY(opt_serial, "-serial", "none", NO_SUCH_DEVICE)
+ACCEPT_ONLY(opt_parallel, "-parallel", "none", NO_SUCH_DEVICE)
+ACCEPT_ONLY(opt_vga, "-vga", "none", NO_SUCH_DEVICE)
+ACCEPT_ONLY(opt_net, "-net", "none", NO_SUCH_DEVICE)
+ACCEPT_ONLY(opt_nic, "-nic", "none", NO_SUCH_DEVICE)
+ACCEPT_ONLY(opt_sandbox, "-sandbox", "off", "the sandbox is not in this version")
+
+static bool opt_daemonize(const char *arg, void *opaque, GError **errp)
+{
+    error_setg(errp, "-daemonize is not supported: the launcher that holds the link's other end starts this program in "
+               "the background");
+    return false;
+}
+
+static bool opt_stopped(const char *arg, void *opaque, GError **errp)
+{
+    error_setg(errp, "-S is not supported: " NO_MONITOR " that could start the devices; leave it out");
+    return false;
+}
+
+static const CmdlineOption options[] = {
+    { "device", "DRIVER[,prop=value...]",
+      "adds a device; also as JSON.  '-device help' lists them,\n'-device DRIVER,help' the properties of one",
+      opt_device, "Devices and disks" },
+    { "drive", "[file=PATH][,id=ID][,format=raw][,if=none][,option=value...]",
+      "adds a disk image for a device's drive= property", opt_drive },
+    { "blockdev", "[driver=]DRIVER,node-name=NAME[,option=value...]", "adds a block node; also as JSON", opt_blockdev },
+    { "object", "TYPE,id=ID[,prop=value...]",
+      "adds an object; also as JSON.  '-object x-remote-object,id=ID,devid=DEVICE,fd=N'\n"
+      "serves a PCI device on the connected socket N; there may be several",
+      opt_object },
+    { "add-fd", "fd=N,set=ID[,opaque=TEXT]", "puts an inherited descriptor into a set, opened as /dev/fdset/ID",
+      opt_add_fd },
+
+    { "machine", "x-remote[,auto-shutdown=on|off]", "the machine; may be left out", opt_machine, "Process" },
+    { "M", "x-remote", NULL, opt_machine },
+    { "no-shutdown", NULL, "goes on running when the last link has ended", opt_no_shutdown },
+    { "name", "[guest=]NAME[,process=NAME]", "names the process", opt_name },
+    { "trace", "PATTERN | [enable=PATTERN][,events=FILE][,file=PATH]",
+      "switches trace events on; '-trace help' lists them", opt_trace },
+    { "D", "PATH", "writes traces to a file", opt_log_file },
+    { "version", NULL, "prints the version", opt_version },
+    { "help", NULL, "prints this text", opt_help },
+    { "h", NULL, NULL, opt_help },
+
+    { "nodefaults", NULL, "accepted: there are no default devices", opt_accepted, "Accepted for stock launchers" },
+    { "nographic", NULL, "accepted: there is no display", opt_accepted },
+    { "no-user-config", NULL, "accepted: no configuration file is read", opt_accepted },
+    { "m", "SIZE", "accepted without effect: guest memory comes by the link", opt_accepted },
+    { "accel", "NAME", "accepted without effect: there is no CPU", opt_accepted },
+    { "display", "none", "accepted", opt_display },
+    { "monitor", "none", "accepted", opt_monitor },
+    { "qmp", "none", "accepted", opt_qmp },
+    { "serial", "none", "accepted", opt_serial },
+    { "parallel", "none", "accepted", opt_parallel },
+    { "vga", "none", "accepted", opt_vga },
+    { "net", "none", "accepted", opt_net },
+    { "nic", "none", "accepted", opt_nic },
+    { "sandbox", "off", "accepted", opt_sandbox },
+
+    { "daemonize", NULL, "let the launcher do it", opt_daemonize, "Refused" },
+    { "S", NULL, "nothing could start the devices later", opt_stopped },
+    { NULL },
+};
+
+static bool opt_help(const char *arg, void *opaque, GError **errp)
+{
+    g_autofree char *text = cmdline_help(options, "usage: " PROGRAM " [options]");
+
+    fputs(text, stdout);
+    ((RemoteConfig *)opaque)->only_help = true;
+    return true;
+}
+
+RemoteConfig *remote_config_parse(int argc, char *const *argv, GError **errp)
+{
+    g_autoptr(RemoteConfig) config = g_new0(RemoteConfig, 1);
+
+    config->auto_shutdown = true;
+    for (unsigned step = 0; step < REMOTE_STEP_MAX; step++) {
+        config->actions[step] = g_ptr_array_new_with_free_func(remote_action_free);
+    }
+    return cmdline_parse(options, argc, argv, config, errp) ? g_steal_pointer(&config) : NULL;
+}
+
+void remote_config_free(RemoteConfig *config)
+{
+    for (unsigned step = 0; config && step < REMOTE_STEP_MAX; step++) {
+        g_ptr_array_unref(config->actions[step]);
+    }
+    g_free(config);
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * qemu-remote: a process that holds PCI devices for the guest of another process.
+ *
+ * Runs in: qemu-remote.
+ *
+ * Theory of operation.  The program has one thread, which holds the machine lock all its life, and the event
+ * loop.  Start: the whole command line is parsed, then carried out step by step (config.h); the first failure ends the
+ * program with status 1 before anything was answered.  End: by the last link's end (status 0, or 1 when a peer
+ * was cut off for breaking the protocol) or by SIGTERM, SIGINT, SIGHUP (status 0); devices are unrealized, images
+ * flushed and unlocked in both cases.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "block/block.h"
+#include "config.h"
+#include "hw/core/bus.h"
+#include "hw/remote/pci-host.h"
+#include "hw/remote/remote-object.h"
+#include "hw/scsi/lsi53c895a.h"
+#include "hw/scsi/scsi.h"
+#include "system/ram.h"
+#include "system/runstate.h"
+#include "util/error.h"
+#include "util/event-loop.h"
+#include "util/fd.h"
+#include "util/log.h"
+#include "util/machine-lock.h"
+#include "util/trace.h"
+
+/* What a user of this program can make by -device and -object. */
+static GType (*const types[])(void) = {
+    lsi53c895a_get_type,
+    scsi_hd_get_type,
+    scsi_cd_get_type,
+    memory_backend_memfd_get_type,
+    memory_backend_file_get_type,
+    remote_object_get_type,
+    NULL,
+};
+
+/* ---- steps of the start ------------------------------------------------------------------------------------------ */
+
+static bool start_fd(Options *opts, GError **errp)
+{
+    static const char *const known[] = { "fd", "set", "opaque", NULL };
+    const char *fd_text = options_get(opts, "fd");
+    const char *opaque = options_get(opts, "opaque");
+    uint64_t set = 0;
+    int fd;
+
+    if (!fd_text || !options_has(opts, "set")) {
+        error_setg(errp, "-add-fd: %s is missing; give fd=N,set=ID", fd_text ? "set" : "fd");
+        return false;
+    }
+    if (!options_get_uint(opts, "set", INT64_MAX, &set, errp) || !options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    fd = fd_parse("fd", fd_text, errp);
+    return fd >= 0 && fdset_add_take_fd((int64_t)set, fd, opaque, errp);
+}
+
+static bool start_object(Options *opts, GError **errp)
+{
+    return user_creatable_add(opts, errp) != NULL;
+}
+
+static bool start_drive(Options *opts, GError **errp)
+{
+    return drive_add(opts, errp) != NULL;
+}
+
+static bool start_device(Options *opts, GError **errp)
+{
+    return device_add(opts, errp) != NULL;
+}
+
+static bool (*const start[REMOTE_STEP_MAX])(Options *opts, GError **errp) = {
+    [REMOTE_STEP_FDS] = start_fd,
+    [REMOTE_STEP_OBJECTS] = start_object,
+    [REMOTE_STEP_BLOCKDEV] = blockdev_add,
+    [REMOTE_STEP_DRIVE] = start_drive,
+    [REMOTE_STEP_DEVICE] = start_device,
+    [REMOTE_STEP_LINK] = start_object,
+};
+
+/* Carries out CONFIG.  A message that does not name its option yet gets the option as the user wrote it. */
+static bool remote_start(const RemoteConfig *config, GError **errp)
+{
+    remote_set_auto_shutdown(config->auto_shutdown);
+    for (unsigned step = 0; step < REMOTE_STEP_MAX; step++) {
+        for (guint i = 0; i < config->actions[step]->len; i++) {
+            RemoteAction *action = g_ptr_array_index(config->actions[step], i);
+            GError *err = NULL;
+
+            if (!start[step](action->opts, &err)) {
+                if (!g_str_has_prefix(err->message, action->option)) {
+                    g_prefix_error(&err, "%s %s: ", action->option, action->arg);
+                }
+                g_propagate_error(errp, err);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- end --------------------------------------------------------------------------------------------------------- */
+
+static void handle_signal(int fd, unsigned ready, void *opaque)
+{
+    struct signalfd_siginfo info;
+
+    if (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        log_warn("terminating on signal %u from pid %u", info.ssi_signo, info.ssi_pid);
+        shutdown_request(0);
+    }
+}
+
+/* Makes the terminating signals events of the loop.  Returns the descriptor, or -1 with *errp. */
+static int watch_signals(GError **errp)
+{
+    sigset_t set;
+    int fd;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0 || !event_loop_add_fd(event_loop_main(), fd, EVENT_READ, handle_signal, NULL)) {
+        error_setg_errno(errp, errno, "cannot watch for signals");
+    }
+    return fd;
+}
+
+/* Undoes the steps in reverse: links first, so that nobody uses a device that goes; images last. */
+static void remote_stop(PciBus *bus)
+{
+    QomObject *objects = qom_container("/objects");
+
+    while (objects->children->len > 0) {
+        qom_unparent(g_ptr_array_index(objects->children, objects->children->len - 1));
+    }
+    while (BUS(bus)->devices->len > 0) {
+        device_unrealize(g_ptr_array_index(BUS(bus)->devices, BUS(bus)->devices->len - 1));
+    }
+    remote_pci_host_free();
+    block_cleanup();
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(RemoteConfig) config = NULL;
+    g_autoptr(GError) err = NULL;
+    auto_fd signals = -1;
+    int status = 1;
+    PciBus *bus;
+
+    log_init("qemu-remote");
+    trace_init(trace_tables);
+    signal(SIGPIPE, SIG_IGN);
+    ram_guard_install();
+    machine_lock();
+    qom_register_types(types);
+
+    config = remote_config_parse(argc, argv, &err);
+    if (!config) {
+        log_error("%s", err->message);
+        return 1;
+    }
+    if (config->only_help) {
+        return 0;
+    }
+    signals = watch_signals(&err);
+    bus = remote_pci_host_new();
+    if (err || !remote_start(config, &err)) {
+        log_error("%s", err->message);
+    } else {
+        if (config->actions[REMOTE_STEP_LINK]->len == 0) {
+            log_warn("no device is served; add -object x-remote-object,id=ID,devid=DEVICE,fd=N");
+        }
+        vm_start();
+        event_loop_run(event_loop_main());
+        shutdown_requested(&status);
+    }
+    remote_stop(bus);
+    return status;
+}
