@@ -47,9 +47,12 @@ NEEDS = {                       # program -> the Debian package that brings it
     "sg_vpd": "sg3-utils",
     "sg_readcap": "sg3-utils",
     "sg_turs": "sg3-utils",
+    "debugfs": "e2fsprogs",
     "fio": "fio",
     "qemu-system-x86_64": "qemu-system-x86",
     "cc": "gcc",
+    "as": "binutils",
+    "ld": "binutils",
 }
 BASE_PROGRAMS = ["mkfs.ext4", "e2fsck", "sg_reset", "sg_start", "sg_inq", "sg_vpd", "sg_readcap",
                  "sg_turs"]
