@@ -12,7 +12,8 @@
  * loop drops it around epoll_wait() by the hooks of event_loop_set_wait_hooks().
  *
  * Re-entrancy: any object may be removed inside any handler, its own included; a removed object's handler is not
- * called again, not even for readiness that was already collected.
+ * called again, not even for readiness that was already collected.  A handler may turn the loop (event_loop_turn());
+ * no handler is entered again while it runs: nested turns skip the object until the handler has returned.
  */
 #ifndef UTIL_EVENT_LOOP_H
 #define UTIL_EVENT_LOOP_H
@@ -30,7 +31,7 @@ typedef struct EventBh EventBh; /* "bottom half": a call deferred to the loop's 
 enum {
     EVENT_READ = 1 << 0,
     EVENT_WRITE = 1 << 1,
-    EVENT_HANGUP = 1 << 2, /* peer closed or error; always reported, need not be asked for */
+    EVENT_HANGUP = 1 << 2, /* peer closed both directions, or error; always reported, need not be asked for */
 };
 
 /* Clocks of timers, in nanoseconds. */
@@ -44,6 +45,8 @@ typedef void EventHandler(void *opaque);
 
 /* Makes a loop; NULL with *errp when the kernel refuses. */
 EventLoop *event_loop_new(GError **errp);
+
+/* Frees LOOP (NULL is accepted) after all that was made on it has been freed. */
 void event_loop_free(EventLoop *loop);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EventLoop, event_loop_free)
 
@@ -97,7 +100,11 @@ void event_loop_quit(EventLoop *loop);
 /* One turn; waits for work only when MAY_BLOCK.  Returns true when any handler ran. */
 bool event_loop_turn(EventLoop *loop, bool may_block);
 
-/* BEFORE runs right before the loop may sleep, AFTER right after it woke (mpqemu: unlock and lock the machine). */
+/*
+ * BEFORE runs right before the loop may sleep, AFTER right after it woke (mpqemu: unlock and lock the machine).  They
+ * run in each turn that may block, even when work is pending and it does not sleep, so that deferred calls that keep
+ * scheduling themselves do not lock the others out.
+ */
 void event_loop_set_wait_hooks(EventLoop *loop, void (*before)(void), void (*after)(void));
 
 #endif

@@ -41,7 +41,10 @@ typedef enum FdKind {
     FD_KIND_OTHER,   /* pipe, directory, epoll, ... */
 } FdKind;
 
-/* Finds out FD's kind by its properties (fstat, the anonymous inode's name), never by trusting its sender. */
+/*
+ * Finds out FD's kind by its properties (file type, seals, operations), never by trusting its sender.  No side effect
+ * on the object; needs no /proc.
+ */
 FdKind fd_kind(int fd);
 
 /* The kind's name for messages: "a socket", "an eventfd", ... */

@@ -32,8 +32,14 @@ static inline bool trace_event_on(const TraceEvent *event)
 /* Writes one line for EVENT; only generated code calls it. */
 void trace_emit(const TraceEvent *event, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
-/* Registers a directory's events (an array ended by NULL); generated tables are registered by trace_init(). */
+/*
+ * Registers the events of TABLES: a NULL-ended array of NULL-ended arrays, one a directory.  At program start, before
+ * other threads exist.
+ */
 void trace_init(TraceEvent *const *const *tables);
+
+/* The generated table of the program's directories, for trace_init(). */
+extern TraceEvent *const *const trace_event_tables[];
 
 /*
  * Turns all events that match the shell-style PATTERN on or off ("mpqemu_link_*", "*"; a leading '-' turns off).

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Errors of the control plane: building GErrors of the project's domain.
+ *
+ * Runs in: both.
+ */
+#include "util/error.h"
+
+G_DEFINE_QUARK(mpqemu-error, mpqemu_error)
+
+static void G_GNUC_PRINTF(3, 0)
+set_error(GError **errp, ErrorClass error_class, const char *fmt, va_list args)
+{
+    /* Formatting costs; a caller that passes NULL only wants the return value. */
+    if (errp) {
+        *errp = g_error_new_valist(MPQEMU_ERROR, error_class, fmt, args);
+    }
+}
+
+void error_setg(GError **errp, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    set_error(errp, ERROR_CLASS_GENERIC, fmt, args);
+    va_end(args);
+}
+
+void error_setg_errno(GError **errp, int os_errno, const char *fmt, ...)
+{
+    g_autofree char *text = NULL;
+    va_list args;
+
+    if (!errp) {
+        return;
+    }
+    va_start(args, fmt);
+    text = g_strdup_vprintf(fmt, args);
+    va_end(args);
+    error_setg(errp, "%s: %s", text, g_strerror(os_errno));
+}
+
+void error_set(GError **errp, ErrorClass error_class, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    set_error(errp, error_class, fmt, args);
+    va_end(args);
+}
