@@ -11,7 +11,10 @@
 #include <sys/epoll.h>
 #include "util/event-loop.h"
 
-/* Events taken from the kernel at once.  More only make a turn longer; the kernel rotates its list, so none starves. */
+/*
+ * Events taken from the kernel at once.  More only make a turn longer; the kernel rotates its list,
+ * so none starves.
+ */
 #define EVENTS_PER_TURN 64
 
 #define EVENT_CLOCKS (EVENT_CLOCK_VIRTUAL + 1)
@@ -29,7 +32,10 @@ struct EventLoop {
     EventBh *pending_head, *pending_tail;
     unsigned pending_count;
 
-    /* Readiness collected from the kernel and not dispatched yet.  A nested turn goes on where the outer one is. */
+    /*
+     * Readiness collected from the kernel and not dispatched yet.  A nested turn goes on where the
+     * outer one is.
+     */
     struct epoll_event ready[EVENTS_PER_TURN];
     unsigned ready_next, ready_count;
 
@@ -44,7 +50,10 @@ struct EventLoop {
 /* Nanoseconds until the first armed timer, 0 when one has expired, -1 when there is none. */
 int64_t event_timers_timeout(EventLoop *loop);
 
-/* Runs the timers that have expired by now and were armed before the call.  Returns true when there was one. */
+/*
+ * Runs the timers that have expired by now and were armed before the call.  Returns true when there
+ * was one.
+ */
 bool event_timers_run(EventLoop *loop);
 
 #endif

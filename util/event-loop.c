@@ -4,22 +4,25 @@
  *
  * Runs in: both.
  *
- * Theory of operation.  A turn is: wait, dispatch the readiness collected, run expired timers, run deferred calls.
- * The common turn has one ready descriptor and nothing else, and a proxied register access waits for it; it makes
- * one system call, allocates nothing, reads no clock unless a timer is armed, and touches the eventfd only when
- * another thread signalled it.
+ * Theory of operation.  A turn is: wait, dispatch the readiness collected, run expired timers, run
+ * deferred calls.  The common turn has one ready descriptor and nothing else, and a proxied register
+ * access waits for it; it makes one system call, allocates nothing, reads no clock unless a timer
+ * is armed, and touches the eventfd only when another thread signalled it.
  *
- * Sleeping.  The loop sets `sleeping` and then looks for posted calls once more; another thread posts and then looks
- * at `sleeping`.  Both are sequentially consistent, so one of them sees the other: a call is never left behind by a
- * sleeping loop, and a thread that finds the loop awake saves the write to the eventfd.
+ * Sleeping.  The loop sets `sleeping` and then looks for posted calls once more; another thread
+ * posts and then looks at `sleeping`.  Both are sequentially consistent, so one of them sees the
+ * other: a call is never left behind by a sleeping loop, and a thread that finds the loop awake
+ * saves the write to the eventfd.
  *
- * Nesting.  A handler may turn the loop (blk_drain()).  What the interrupted turn has collected lies in the loop, not
- * on the stack; the nested turn takes it over, so nothing is lost or dispatched twice.  No handler is entered again
- * while it runs: the nested turn skips it.  A running source that is reported as ready is parked, that is, muted
- * in the kernel until its handler returns; otherwise the nested turn would spin on it.
+ * Nesting.  A handler may turn the loop (blk_drain()).  What the interrupted turn has collected
+ * lies in the loop, not on the stack; the nested turn takes it over, so nothing is lost or
+ * dispatched twice.  No handler is entered again while it runs: the nested turn skips it.  A
+ * running source that is reported as ready is parked, that is, muted in the kernel until its
+ * handler returns; otherwise the nested turn would spin on it.
  *
- * Freeing.  Nothing but the running handler itself can still refer to an object at its removal, since entries in
- * `ready` are cleared; an object whose handler runs is marked dead and freed when the handler returns.
+ * Freeing.  Nothing but the running handler itself can still refer to an object at its removal,
+ * since entries in `ready` are cleared; an object whose handler runs is marked dead and freed when
+ * the handler returns.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -48,8 +51,8 @@ struct EventBh {
     EventBh *next;         /* in `posted` or the pending queue */
     atomic_bool scheduled; /* from event_bh_schedule() until right before the handler runs */
     bool running;
-    bool held_back; /* came up again in a nested turn: in no queue, goes back to it when the handler returns */
-    bool dead;      /* freed by its user; the memory goes when it leaves its queue or its handler returns */
+    bool held_back; /* came up again in a nested turn; goes back to the queue after its handler */
+    bool dead;      /* freed by its user; the memory goes when queue and handler are done with it */
 };
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -63,14 +66,15 @@ EventLoop *event_loop_new(GError **errp)
     struct epoll_event wake = { .events = EPOLLIN };
 
     if (epoll_fd < 0 || wake_fd < 0) {
-        error_setg_errno(errp, errno, "event loop: no descriptor left; raise the limit (ulimit -n)");
+        error_setg(errp, "event loop: cannot get descriptors: %s; raise the limit (ulimit -n)",
+                   g_strerror(errno));
         return NULL;
     }
     loop = g_new0(EventLoop, 1);
     wake.data.ptr = loop;
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &wake) < 0) {
-        error_setg_errno(errp, errno, "event loop: epoll refuses its eventfd; raise "
-                         "/proc/sys/fs/epoll/max_user_watches");
+        error_setg(errp, "event loop: epoll refuses its eventfd: %s; raise "
+                   "/proc/sys/fs/epoll/max_user_watches", g_strerror(errno));
         g_free(loop);
         return NULL;
     }
@@ -179,8 +183,9 @@ void event_source_set_events(EventSource *source, unsigned events)
 }
 
 /*
- * Mutes a running source for nested turns.  A hangup can be asked not to be reported only by EPOLLONESHOT: after
- * one more report, which is skipped too, the kernel says nothing until the next EPOLL_CTL_MOD.
+ * Mutes a running source for nested turns.  A hangup can be asked not to be reported only by
+ * EPOLLONESHOT: after one more report, which is skipped too, the kernel says nothing until the next
+ * EPOLL_CTL_MOD.
  */
 static void park(EventSource *source)
 {
@@ -245,7 +250,10 @@ static void reset_wake_fd(EventLoop *loop)
     }
 }
 
-/* Dispatches all that is collected.  Handlers may nest and so take entries away, or collect and take new ones. */
+/*
+ * Dispatches all that is collected.  Handlers may nest and so take entries away, or collect and
+ * take new ones.
+ */
 static bool dispatch_ready(EventLoop *loop)
 {
     bool progress = false;
@@ -264,7 +272,10 @@ static bool dispatch_ready(EventLoop *loop)
 
 /* ---- deferred calls ------------------------------------------------------------------------- */
 
-/* Ends the loop's sleep when it sleeps.  Any thread, and signal handlers: atomics and write(2) only. */
+/*
+ * Ends the loop's sleep when it sleeps.  Any thread, and signal handlers: atomics and write(2)
+ * only.
+ */
 static void wake(EventLoop *loop)
 {
     static const uint64_t one = 1;
@@ -392,7 +403,10 @@ static bool run_bh(EventBh *bh)
     return true;
 }
 
-/* Runs the calls scheduled so far; one scheduled by them waits for the next turn, so descriptors get theirs. */
+/*
+ * Runs the calls scheduled so far; one scheduled by them waits for the next turn, so descriptors
+ * get theirs.
+ */
 static bool run_bhs(EventLoop *loop)
 {
     bool progress = false;
@@ -430,7 +444,9 @@ static unsigned wait_for_events(EventLoop *loop, int64_t timeout_ns)
             n = epoll_wait(loop->epoll_fd, loop->ready, EVENTS_PER_TURN, (int)ms);
         }
     }
-    /* An interrupting signal's handler may have posted something: the turn goes on without events. */
+    /*
+     * An interrupting signal's handler may have posted something: the turn goes on without events.
+     */
     return n > 0 ? n : 0;
 }
 
@@ -470,8 +486,9 @@ static bool turn(EventLoop *loop, bool may_block, bool heed_quit)
     }
 
     /*
-     * Readiness may have come in the stead of a deadline; a timer that expired meanwhile is found by the next turn's
-     * event_timers_timeout(), which spares the common turn a second look at the clock.
+     * Readiness may have come in the stead of a deadline; a timer that expired meanwhile is found
+     * by the next turn's event_timers_timeout(), which spares the common turn a second look at the
+     * clock.
      */
     timer_due |= timers_armed && (loop->ready_count == 0 || !may_block);
     progress = dispatch_ready(loop);

@@ -4,9 +4,9 @@
  *
  * Runs in: both.
  *
- * Theory of operation.  A loop has a few timers, so each clock has a plain list sorted by deadline.  A look for
- * expired timers (a "pass") only runs timers armed before it began: a handler that arms its own timer in the past
- * cannot keep the loop from turning.
+ * Theory of operation.  A loop has a few timers, so each clock has a plain list sorted by deadline.
+ *  A look for expired timers (a "pass") only runs timers armed before it began: a handler that arms
+ * its own timer in the past cannot keep the loop from turning.
  */
 #include <time.h>
 #include "util/event-loop-internal.h"
@@ -26,7 +26,10 @@ struct EventTimer {
 
 /* ---- clocks --------------------------------------------------------------------------------- */
 
-/* The virtual clock is the monotonic one minus virtual_base; 0 means that nobody has asked for it yet. */
+/*
+ * The virtual clock is the monotonic one minus virtual_base; 0 means that nobody has asked for it
+ * yet.
+ */
 static _Atomic int64_t virtual_base;
 
 /* The manual virtual clock.  The flag is set once, before the threads that read the clock exist. */
@@ -157,7 +160,10 @@ static void fire(EventTimer *timer)
     }
 }
 
-/* Nanoseconds from NOW to DEADLINE, not negative, without overflow for deadlines near the ends of time. */
+/*
+ * Nanoseconds from NOW to DEADLINE, not negative, without overflow for deadlines near the ends of
+ * time.
+ */
 static int64_t distance(int64_t now, int64_t deadline)
 {
     int64_t ns;
@@ -224,8 +230,8 @@ int64_t event_clock_virtual_deadline(EventLoop *loop)
 }
 
 /*
- * The first timer to fire at or before TARGET.  One armed in the present pass for a time that is not ahead of the
- * clock waits for the next pass, that is, until the clock has moved.
+ * The first timer to fire at or before TARGET.  One armed in the present pass for a time that is
+ * not ahead of the clock waits for the next pass, that is, until the clock has moved.
  */
 static EventTimer *next_to_step(EventLoop *loop, int64_t clock_now, int64_t target)
 {

@@ -30,10 +30,11 @@ void fd_close(int *fd)
 }
 
 /*
- * Of the anonymous inodes (no file type in st_mode) eventfd is the one we meet that has a write operation: a write
- * from an unmapped address gives EFAULT before anything happens, where epoll, timerfd, signalfd and inotify say
- * EINVAL.  Reading /proc/self/fd would tell the name, but there is no /proc in a confined process; writing the number
- * 0 would succeed, but wakes a KVM irqfd.  The raw system call keeps compilers and sanitizers from judging the address.
+ * Of the anonymous inodes (no file type in st_mode) eventfd is the one we meet that has a write
+ * operation: a write from an unmapped address gives EFAULT before anything happens, where epoll,
+ * timerfd, signalfd and inotify say EINVAL.  Reading /proc/self/fd would tell the name, but there
+ * is no /proc in a confined process; writing the number 0 would succeed, but wakes a KVM irqfd.
+ *  The raw system call keeps compilers and sanitizers from judging the address.
  */
 static bool has_write_operation(int fd)
 {
@@ -114,8 +115,8 @@ int fd_parse(const char *option, const char *value, GError **errp)
     uint64_t number;
 
     if (!parse_uint64(value, &number) || number > INT_MAX) {
-        error_setg(errp, "%s: '%s' is not a descriptor number; give the number of an open descriptor",
-                   option, value);
+        error_setg(errp, "%s: '%s' is not a descriptor number; give the number of an open "
+                   "descriptor", option, value);
         return -1;
     }
     if (fcntl((int)number, F_GETFD) < 0) {
@@ -153,8 +154,8 @@ bool fdset_add_take_fd(int64_t set_id, int fd, const char *opaque, GError **errp
     err = fd_set_cloexec(owned);
     if (err) {
         owned = -1;
-        error_setg_errno(errp, -err, "descriptor %d cannot be added to set %" G_GINT64_FORMAT
-                         "; pass an open descriptor", fd, set_id);
+        error_setg(errp, "descriptor %d cannot be added to set %" G_GINT64_FORMAT
+                   ": %s; pass an open descriptor", fd, set_id, g_strerror(-err));
         return false;
     }
     while (*link) {
@@ -211,7 +212,8 @@ static int open_from_fdset(const char *path, int flags, GError **errp)
         if (member->set_id == set_id) {
             g_string_append_printf(have, "%s%d (%s%s%s)", have->len ? ", " : "", member->fd,
                                    mode_name(fcntl(member->fd, F_GETFL) & O_ACCMODE),
-                                   member->opaque ? ", " : "", member->opaque ? member->opaque : "");
+                                   member->opaque ? ", " : "",
+                                   member->opaque ? member->opaque : "");
         }
     }
     if (have->len) {

@@ -4,9 +4,9 @@
  *
  * Runs in: both.
  *
- * All walks are the same: skip OFFSET bytes, then visit pieces until LEN bytes or the list's end.  Sums of lengths
- * that do not fit in size_t cannot come from memory that exists, but a caller may have taken them from a guest's
- * descriptors, so they saturate instead of wrapping.
+ * All walks are the same: skip OFFSET bytes, then visit pieces until LEN bytes or the list's end.
+ *  Sums of lengths that do not fit in size_t cannot come from memory that exists, but a caller may
+ * have taken them from a guest's descriptors, so they saturate instead of wrapping.
  */
 #include <stdint.h>
 #include <string.h>

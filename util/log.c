@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Messages on standard error: one write(2) a line, no control characters, guest errors at a limited rate.
+ * Messages on standard error: one write(2) a line, no control characters, guest errors at a limited
+ * rate.
  *
  * Runs in: both.
  */
@@ -13,8 +14,8 @@
 #include "util/log.h"
 
 /*
- * Longest line with its newline.  PIPE_BUF of Linux: one write up to this size is not torn when several processes
- * share a pipe or a terminal.
+ * Longest line with its newline.  PIPE_BUF of Linux: one write up to this size is not torn when
+ * several processes share a pipe or a terminal.
  */
 #define LINE_MAX_BYTES 4096
 #define CUT_MARK "..."
@@ -29,7 +30,10 @@ void log_init(const char *name)
     program_name = name;
 }
 
-/* Text may hold a peer's or a guest's strings: they must not forge lines or command the user's terminal. */
+/*
+ * Text may hold a peer's or a guest's strings: they must not forge lines or command the user's
+ * terminal.
+ */
 static void blunt_control_characters(char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -94,8 +98,8 @@ void log_warn(const char *fmt, ...)
 }
 
 /*
- * Takes one line of the current second's allowance.  Returns false when it is used up; otherwise *ret_suppressed
- * gets the number of lines refused since the last one that passed.
+ * Takes one line of the current second's allowance.  Returns false when it is used up; otherwise
+ * *ret_suppressed gets the number of lines refused since the last one that passed.
  */
 static bool guest_line_allowed(unsigned *ret_suppressed)
 {

@@ -14,8 +14,9 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static __thread bool held;
 
 /*
- * The assertions catch a programming error that would otherwise be a silent deadlock or undefined behaviour; which
- * paths take the lock depends on the code alone, never on data of a guest or a peer.
+ * The assertions catch a programming error that would otherwise be a silent deadlock or undefined
+ * behaviour; which paths take the lock depends on the code alone, never on data of a guest or a
+ * peer.
  */
 void machine_lock(void)
 {

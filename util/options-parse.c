@@ -14,12 +14,18 @@
 /* Longest key; longer ones are typing errors or attacks on the reader of the message. */
 #define KEY_MAX_BYTES 255
 
-/* Deepest JSON nesting.  Block nodes nest about ten deep; the JSON parser recurses, so its stack needs a limit. */
+/*
+ * Deepest JSON nesting.  Block nodes nest about ten deep; the JSON parser recurses, so its stack
+ * needs a limit.
+ */
 #define JSON_MAX_DEPTH 64
 
 /* ---- key=value ------------------------------------------------------------------------------ */
 
-/* A key is letters, digits, '-', '_' and '.', and not empty: what all names of properties are made of. */
+/*
+ * A key is letters, digits, '-', '_' and '.', and not empty: what all names of properties are made
+ * of.
+ */
 static bool check_key(const char *option, const char *key, GError **errp)
 {
     size_t len = strlen(key);
@@ -44,7 +50,10 @@ static bool check_key(const char *option, const char *key, GError **errp)
     return true;
 }
 
-/* Copies a value up to a single comma or the end, making one comma of two.  Moves *text behind the comma. */
+/*
+ * Copies a value up to a single comma or the end, making one comma of two.  Moves *text behind the
+ * comma.
+ */
 static char *take_value(const char **text)
 {
     GString *value = g_string_new(NULL);
@@ -180,7 +189,10 @@ static bool add_node(Options *opts, const char *key, JsonNode *node, GError **er
     }
 }
 
-/* Brackets outside of strings, before the recursive parser sees them.  Errors of syntax are left to the parser. */
+/*
+ * Brackets outside of strings, before the recursive parser sees them.  Errors of syntax are left to
+ * the parser.
+ */
 static bool json_depth_ok(const char *text)
 {
     bool in_string = false;
@@ -213,12 +225,13 @@ static bool parse_json(Options *opts, const char *text, GError **errp)
     JsonNode *root;
 
     if (!json_depth_ok(text)) {
-        error_setg(errp, "%s: the JSON text nests deeper than %d; remove levels", options_name(opts),
-                   JSON_MAX_DEPTH);
+        error_setg(errp, "%s: the JSON text nests deeper than %d; remove levels",
+                   options_name(opts), JSON_MAX_DEPTH);
         return false;
     }
     if (!json_parser_load_from_data(parser, text, -1, &err)) {
-        error_setg(errp, "%s: not valid JSON: %s; correct it there", options_name(opts), err->message);
+        error_setg(errp, "%s: not valid JSON: %s; correct it there", options_name(opts),
+                   err->message);
         return false;
     }
     root = json_parser_get_root(parser);

@@ -18,7 +18,7 @@ typedef struct Pair {
 /* A handful of pairs, in the user's order: a look-up is a walk. */
 struct Options {
     char *option; /* "-device", for messages */
-    char *prefix; /* what options_take_prefix() cut off all keys, so that messages name what the user wrote */
+    char *prefix; /* what options_take_prefix() cut off, so that messages name the user's keys */
     GPtrArray *pairs;
 };
 
@@ -128,8 +128,8 @@ bool options_has(const Options *opts, const char *key)
 static bool bad_value(const Options *opts, const char *key, const char *value, const char *remedy,
                       GError **errp)
 {
-    error_setg(errp, "%s: parameter '%s%s' does not accept '%s'; %s", opts->option, opts->prefix, key,
-               value, remedy);
+    error_setg(errp, "%s: parameter '%s%s' does not accept '%s'; %s", opts->option, opts->prefix,
+               key, value, remedy);
     return false;
 }
 
@@ -164,10 +164,12 @@ bool options_get_size(Options *opts, const char *key, uint64_t *ret, GError **er
 
     return !value || parse_size(value, 'B', ret) ||
            bad_value(opts, key, value,
-                     "use a number of bytes below 16E, with K, M, G, T, P or E for powers of 1024", errp);
+                     "use a number of bytes below 16E; K, M, G, T, P and E are powers of 1024",
+                     errp);
 }
 
-bool options_get_enum(Options *opts, const char *key, const char *const *names, int *ret, GError **errp)
+bool options_get_enum(Options *opts, const char *key, const char *const *names, int *ret,
+                      GError **errp)
 {
     const char *value = options_get(opts, key);
     g_autofree char *list = NULL;

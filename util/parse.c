@@ -11,7 +11,7 @@
 #include <string.h>
 #include "util/options.h"
 
-#define ID_MAX_BYTES 127 /* of stock QEMU's wire and monitor users; keeps paths and messages short */
+#define ID_MAX_BYTES 127 /* keeps object paths and messages short */
 
 bool parse_bool(const char *text, bool *ret)
 {
@@ -28,7 +28,9 @@ bool parse_bool(const char *text, bool *ret)
     return true;
 }
 
-/* The leading digits of TEXT in BASE (0: by its prefix); *ret_end gets the first byte after them. */
+/*
+ * The leading digits of TEXT in BASE (0: by its prefix); *ret_end gets the first byte after them.
+ */
 static bool parse_digits(const char *text, int base, uint64_t *ret, const char **ret_end)
 {
     char *end;
@@ -83,8 +85,8 @@ static uint64_t size_unit(char c)
 }
 
 /*
- * The part of a size after the point, in bytes, rounded down.  Digits beyond the eighteenth change less than a byte
- * even of an exabyte, so they are only checked.
+ * The part of a size after the point, in bytes, rounded down.  Digits beyond the eighteenth change
+ * less than a byte even of an exabyte, so they are only checked.
  */
 static uint64_t size_fraction(const char **text, uint64_t unit)
 {

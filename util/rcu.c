@@ -4,20 +4,23 @@
  *
  * Runs in: both.
  *
- * Theory of operation.  `grace` is the number of the newest grace period.  A reader notes in its own record the
- * number it saw at the begin of its outermost section, and 0 at its end.  A writer that has replaced a pointer
- * begins a new grace period and waits until each record holds 0 or a number that is not older:
+ * Theory of operation.  `grace` is the number of the newest grace period.  A reader notes in its
+ * own record the number it saw at the begin of its outermost section, and 0 at its end.  A writer
+ * that has replaced a pointer begins a new grace period and waits until each record holds 0 or a
+ * number that is not older:
  *
- *  - The writer reads 0, but a section just begins: the two full fences order "record, then load the pointer" of
- *    the reader against "replace the pointer, then read the record" of the writer, so the reader finds the new
- *    pointer.
- *  - The record holds the new number: the reader read it by an acquire from the writer's release, so again it finds
- *    the new pointer.
- *  - The record holds an older number: the reader may hold the old pointer, the writer waits for the 0, whose
- *    release and the writer's acquire order the reader's last use before the writer's free.
+ *  - The writer reads 0, but a section just begins: the two full fences order "record, then load
+ *    the pointer" of the reader against "replace the pointer, then read the record" of the writer,
+ *    so the reader finds the new pointer.
+ *  - The record holds the new number: the reader read it by an acquire from the writer's release,
+ *    so again it finds the new pointer.
+ *  - The record holds an older number: the reader may hold the old pointer, the writer waits for
+ *    the 0, whose release and the writer's acquire order the reader's last use before the writer's
+ *    free.
  *
- * ThreadSanitizer does not know fences, but it needs none of them: the two happens-before edges above are plain
- * acquire and release operations.  64 bits do not wrap, so a record never looks new again.
+ * ThreadSanitizer does not know fences, but it needs none of them: the two happens-before edges
+ * above are plain acquire and release operations.  64 bits do not wrap, so a record never looks new
+ * again.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -28,7 +31,10 @@
 #include <glib.h>
 #include "util/rcu.h"
 
-/* First ask again after a mere yield (sections last microseconds), then sleep: the reader may be descheduled. */
+/*
+ * First ask again after a mere yield (sections last microseconds), then sleep: the reader may be
+ * descheduled.
+ */
 #define YIELDS_BEFORE_SLEEP 16
 #define SLEEP_NS 50000
 
@@ -45,7 +51,10 @@ typedef struct Reader {
 
 static _Atomic uint64_t grace = 1;
 
-/* Lock order: writer_mutex, then registry_mutex.  Readers take registry_mutex only to register and at their exit. */
+/*
+ * Lock order: writer_mutex, then registry_mutex.  Readers take registry_mutex only to register and
+ * at their exit.
+ */
 static pthread_mutex_t writer_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
 static Reader *registry; /* registry_mutex */
@@ -134,7 +143,10 @@ static bool older_section_open(uint64_t number)
     return found;
 }
 
-/* The registry is locked for each look only, so a thread's first read section never waits for a grace period. */
+/*
+ * The registry is locked for each look only, so a thread's first read section never waits for a
+ * grace period.
+ */
 void rcu_synchronize(void)
 {
     uint64_t number;

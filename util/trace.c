@@ -4,8 +4,8 @@
  *
  * Runs in: both.
  *
- * The registry is filled at program start, before other threads exist, and then only read.  Events are switched by
- * relaxed atomics: a hot path that misses a switch for a moment is no harm.
+ * The registry is filled at program start, before other threads exist, and then only read.  Events
+ * are switched by relaxed atomics: a hot path that misses a switch for a moment is no harm.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,10 @@
 #include "util/options.h"
 #include "util/trace.h"
 
-/* Longest line with its newline; the text of an event is short, strings of a peer in it need not be. */
+/*
+ * Longest line with its newline; the text of an event is short, strings of a peer in it need not
+ * be.
+ */
 #define LINE_MAX_BYTES 1024
 
 static GPtrArray *registry; /* TraceEvent *, sorted by name */
@@ -106,7 +109,10 @@ bool trace_enable_pattern(const char *pattern, bool enable, GError **errp)
     return found;
 }
 
-/* Turns on the patterns in file PATH, one a line; empty lines and lines beginning with # are skipped. */
+/*
+ * Turns on the patterns in file PATH, one a line; empty lines and lines beginning with # are
+ * skipped.
+ */
 static bool enable_from_file(const char *path, GError **errp)
 {
     g_autofree char *text = NULL;
