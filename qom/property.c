@@ -139,7 +139,7 @@ static bool property_is_signed(const QomProperty *prop)
 
 static GParamSpec *make_pspec(const QomProperty *prop)
 {
-    GParamFlags flags = G_PARAM_STATIC_STRINGS;
+    GParamFlags flags = G_PARAM_STATIC_NICK | G_PARAM_STATIC_BLURB;
 
     if (!(prop->flags & QOM_PROP_WRITE_ONLY)) {
         flags |= G_PARAM_READABLE;

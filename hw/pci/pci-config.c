@@ -3,7 +3,7 @@
  * PCI config space: checked access, the core's side effects, where the BARs are mapped.
  * Runs in: both programs.
  */
-#include "hw/pci/pci.h"
+#include "hw/pci/msi.h"
 #include "util/machine-lock.h"
 #include "trace/hw-pci.h"
 
@@ -89,6 +89,9 @@ void pci_default_config_write(PciDevice *dev, unsigned addr, uint32_t value, uns
     }
     if (touches(addr, size, PCI_COMMAND, 2)) {
         pci_update_irq(dev);
+    }
+    if (addr >= PCI_STD_HEADER_SIZEOF) {
+        msi_config_written(dev);
     }
 }
 

@@ -4,7 +4,7 @@
  * Runs in: both programs.
  */
 #include <string.h>
-#include "hw/pci/pci.h"
+#include "hw/pci/msi.h"
 #include "util/error.h"
 #include "trace/hw-pci.h"
 
@@ -120,6 +120,7 @@ static bool pci_device_realize(Device *device, GError **errp)
     init_config(dev, klass);
     init_spaces(dev);
     if (klass->realize && !klass->realize(dev, errp)) {
+        msix_uninit(dev);
         destroy_spaces(dev);
         free_config(dev);
         return false;
@@ -137,6 +138,7 @@ static void pci_device_unrealize(Device *device)
     if (klass->unrealize) {
         klass->unrealize(dev);
     }
+    msix_uninit(dev);
     destroy_spaces(dev);
     free_config(dev);
 }
@@ -162,6 +164,7 @@ static void pci_device_reset(Device *device)
         }
     }
     pci_update_mappings(dev);
+    msi_reset(dev);
     if (klass->reset) {
         klass->reset(dev);
     }

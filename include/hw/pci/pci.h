@@ -64,9 +64,8 @@ struct PciDevice {
     DmaContext dma;
     bool multifunction;  /* property */
     uint8_t *cap_used;   /* config_size bytes: 1 where a capability or the header lives */
-    uint8_t msi_cap;     /* offset of the capability; 0: none */
-    uint8_t msix_cap;
-    struct PciMsix *msix; /* table state (msix.c) */
+    uint8_t msi_cap;     /* offset of the MSI capability; 0: none (hw/pci/msi.h) */
+    struct PciMsix *msix; /* MSI-X table state; NULL: none */
 };
 
 struct PciDeviceClass {
@@ -110,6 +109,9 @@ struct PciBus {
     IrqHandler *set_irq;
     void *irq_opaque;
     unsigned irq_line_count;
+    /* Delivers a message-signalled interrupt; NULL: the bus has no MSI and devices use INTx. */
+    void (*send_msi)(void *opaque, PciDevice *dev, uint64_t addr, uint32_t data);
+    void *msi_opaque;
     unsigned irq_asserted[PCI_DEVFN_MAX]; /* functions asserting each line */
 };
 
