@@ -222,6 +222,7 @@ fail:
 void memory_table_clear(MemoryTable *table)
 {
     memory_table_swap(table, NULL, 0);
+    g_ptr_array_set_size(table->leaving, 0);
 }
 
 bool memory_table_draining(MemoryTable *table)

@@ -42,15 +42,15 @@ AddressSpace *memory_table_as(MemoryTable *table);
  */
 bool memory_table_apply(MemoryTable *table, MpqemuMsg *msg, GError **errp);
 
-/* Drops all ranges. */
+/* Drops all ranges, for good: there is nothing to wait for.  (An apply of no ranges is one that can be waited for.) */
 void memory_table_clear(MemoryTable *table);
 
 /* Number of ranges now. */
 unsigned memory_table_count(const MemoryTable *table);
 
 /*
- * True while a device still transfers to or from memory that an apply or clear has dropped.  The link server answers
- * nothing meanwhile, which makes "the reply to a later message" a barrier for the other side.
+ * True while a device still transfers to or from memory that an apply has dropped.  The link server answers nothing
+ * meanwhile, which makes "the reply to a later message" a barrier for the other side.
  */
 bool memory_table_draining(MemoryTable *table);
 
