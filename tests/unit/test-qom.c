@@ -134,7 +134,7 @@ static void test_set_every_kind(void)
         { "the_count", "1", "1" },   { "the_count", "0", NULL },  { "the_count", "100", "100" },
         { "the_count", "101", NULL },{ "number", "-5", "-5" },    { "number", "2147483647", "2147483647" },
         { "number", "2147483648", NULL }, { "size", "4K", "4096" }, { "size", "1.5M", "1572864" },
-        { "size", "9999999999G", NULL },  { "text", "", "" },       { "colour", "green", "green" },
+        { "size", "99999999999G", NULL },  { "text", "", "" },       { "colour", "green", "green" },
         { "colour", "blue", NULL },
     };
 
