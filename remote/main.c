@@ -163,7 +163,7 @@ int main(int argc, char **argv)
     PciBus *bus;
 
     log_init("qemu-remote");
-    trace_init(trace_tables);
+    trace_init(trace_event_tables);
     signal(SIGPIPE, SIG_IGN);
     ram_guard_install();
     machine_lock();
