@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Global system interrupts: who wants to know of a guest's end of interrupt.
+ *
+ * Runs in: mpqemu.  The manual is include/hw/intc/gsi.h.
+ */
+#include <stddef.h>
+
+#include "hw/intc/gsi.h"
+
+static GsiNotifier *notifiers; /* machine lock */
+
+void gsi_notifier_add(GsiNotifier *notifier, unsigned gsi)
+{
+    notifier->gsi = gsi;
+    notifier->pending = false;
+    notifier->next = notifiers;
+    notifiers = notifier;
+}
+
+void gsi_notifier_remove(GsiNotifier *notifier)
+{
+    for (GsiNotifier **link = &notifiers; *link != NULL; link = &(*link)->next) {
+        if (*link == notifier) {
+            *link = notifier->next;
+            return;
+        }
+    }
+}
+
+void gsi_eoi(unsigned gsi)
+{
+    GsiNotifier *n;
+
+    /*
+     * A callback may change the list, so no pointer into it is kept across one: the notifiers to
+     * call are marked, and the list is searched anew after each.
+     */
+    for (n = notifiers; n != NULL; n = n->next) {
+        n->pending = n->gsi == gsi;
+    }
+    for (;;) {
+        for (n = notifiers; n != NULL && !n->pending; n = n->next) {
+        }
+        if (n == NULL) {
+            return;
+        }
+        n->pending = false;
+        n->eoi(n);
+    }
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pci-proxy-dev: a PCI function whose registers, memory accesses and interrupts are those of a
+ * device in another process.  The alias "x-pci-proxy-dev" is QEMU's name for it.
+ *
+ * Thread: main loop with the machine lock held, except where a function says "any thread".
+ * Runs in: mpqemu.
+ *
+ * What it is.  One generic function: it knows no device.  At realize it asks the other side, by
+ * config accesses, for ids, revision, class, header type, interrupt pin and all BARs with kinds
+ * and sizes, and takes that shape.  After that
+ *   - config accesses and accesses to the BARs are messages (docs/interop/mpqemu-link.rst), each
+ *     answered before the access ends; config writes are also applied to the local copy, so that
+ *     the BARs are mapped here where the guest put them;
+ *   - guest RAM is shared: the remote maps the files behind it and does DMA by itself.  A table of
+ *     at most 8 ranges is sent when it changed;
+ *   - interrupts come by eventfd, and the guest's end of interrupt goes back by another.
+ *
+ * Trust.  The other side may lie, be silent, or be gone.  Every exchange has a time limit
+ * (property timeout).  What a remote reports is checked before anything is built on it, and
+ * refused when no device can be like that.  After the first failure the device is DEAD: it reads
+ * all ones, drops writes, its interrupt line is low, and the machine runs on.
+ *
+ * Threads.  Accesses come from several vCPU threads at once, without the machine lock.  The main
+ * loop changes the memory map, resets the device, watches the interrupt eventfd; it never waits
+ * for the remote.  What it wants sent is left as pending work (the newest memory table, "reset"),
+ * done by whoever uses the link next: an access, or the proxy's own worker thread, which is woken
+ * for it.  So an access made after a reset or a change of memory finds it done.
+ *
+ * Locks, in the order in which they may be taken:
+ *   1. the link lock (PciProxyDev.link_lock): whoever exchanges messages; held across the wait for
+ *      the remote.  NEVER taken with the machine lock held, except in realize, when no other
+ *      thread knows the device yet.
+ *   2. the machine lock: taken inside the link lock to apply an acknowledged config write.
+ *   3. the pending lock (PciProxyDev.pending_lock): a few assignments; nothing is called under it.
+ * An access by a thread that holds the machine lock is therefore refused like one to a dead
+ * device, except config reads, which are answered from the local copy.
+ *
+ * Ownership.  The socket of property fd becomes the proxy's, on failure too.  Realize makes and
+ * unrealize ends the worker thread, the eventfds and the regions; the link lives until the object
+ * is finalized, because a vCPU may still be in an access.
+ */
+#ifndef HW_PROXY_PCI_PROXY_DEV_H
+#define HW_PROXY_PCI_PROXY_DEV_H
+
+#include "hw/pci/pci.h"
+
+typedef enum PciProxyState {
+    /* Entered by creation; realize alone uses the link.  Left to READY, or to DEAD (realize fails). */
+    PCI_PROXY_STARTING,
+    /* Entered at the end of a good realize; accesses are forwarded.  Left to DEAD. */
+    PCI_PROXY_READY,
+    /* Entered when an exchange fails, when the peer hangs up, and by unrealize.  Final. */
+    PCI_PROXY_DEAD,
+} PciProxyState;
+
+/* Counters since realize; a snapshot. */
+typedef struct PciProxyStats {
+    uint64_t exchanges;      /* requests sent, those for memory, interrupts and reset included */
+    uint64_t failed;         /* accesses that the remote answered with "failed" */
+    uint64_t dropped_reads;  /* reads answered without asking: DEAD, or machine lock held */
+    uint64_t dropped_writes; /* writes dropped for the same reasons */
+    uint64_t irqs;           /* interrupt events that raised the line */
+    uint64_t syncs;          /* memory tables sent */
+    uint64_t resets;         /* resets sent */
+} PciProxyStats;
+
+typedef struct PciProxyDev PciProxyDev;
+typedef struct PciProxyDevClass {
+    PciDeviceClass pci_class;
+} PciProxyDevClass;
+
+QOM_DECLARE_TYPE(PciProxyDev, pci_proxy_dev, PCI_PROXY_DEV)
+#define TYPE_PCI_PROXY_DEV (pci_proxy_dev_get_type())
+
+/* Any thread. */
+PciProxyState pci_proxy_state(PciProxyDev *proxy);
+const char *pci_proxy_state_name(PciProxyState state);
+void pci_proxy_stats(PciProxyDev *proxy, PciProxyStats *ret_stats);
+
+#endif

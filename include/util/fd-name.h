@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Named descriptors: what a user may write for "fd=" instead of a number.
+ *
+ * Thread: main loop only.  Runs in: mpqemu.
+ *
+ * Names come from -add-fd fd=N,set=ID,opaque=NAME.  A name serves one use: taking it removes it.
+ */
+#ifndef UTIL_FD_NAME_H
+#define UTIL_FD_NAME_H
+
+#include <stdbool.h>
+#include <glib.h>
+
+/* Names FD, which is taken (on failure too), NAME; an earlier one of that name is closed. */
+bool fd_name_add_take_fd(const char *name, int fd, GError **errp);
+
+/*
+ * The owned descriptor that VALUE of option OPTION (for the message) means: a number of an open
+ * descriptor inherited from the launching program, or a name.  A number can be used once: a
+ * descriptor that is close-on-exec was not inherited, it belongs to another part of this program.
+ * Returns -1 with *errp set.
+ */
+int fd_name_or_number_take(const char *option, const char *value, GError **errp);
+
+#endif
