@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The pc board.
+ *
+ * Runs in: mpqemu.  The memory map and the interrupt routing stand in include/hw/i386/pc.h.
+ */
+#include "hw/i386/pc.h"
+#include "hw/i386/pci-host.h"
+#include "hw/intc/ioapic.h"
+#include "hw/pci/pci.h"
+
+/* Everything lives as long as the program. */
+typedef struct PcBoard {
+    MemoryRegion low_ram;
+    MemoryRegion high_ram;
+    MemoryRegion pci_memory;
+    MemoryRegion pci_io;
+    Ioapic *ioapic;
+} PcBoard;
+
+static PcBoard board;
+
+static unsigned pc_map_irq(PciDevice *dev, unsigned pin)
+{
+    return PC_PCI_GSI_FIRST + ((PCI_SLOT_OF(dev->devfn) + pin) & 3);
+}
+
+static void pc_set_gsi(void *opaque, int gsi, int level)
+{
+    Ioapic *ioapic = opaque;
+
+    irq_set(ioapic->pins[gsi], level);
+}
+
+static void pc_map_ram(MemoryRegion *ram, uint64_t ram_size)
+{
+    MemoryRegion *memory = address_space_root(system_memory());
+    uint64_t low = MIN(ram_size, PC_LOW_RAM_MAX);
+
+    memory_region_init_alias(&board.low_ram, NULL, "ram-below-4g", ram, 0, low);
+    memory_region_add(memory, 0, &board.low_ram, 0);
+    if (ram_size > low) {
+        memory_region_init_alias(&board.high_ram, NULL, "ram-above-4g", ram, low, ram_size - low);
+        memory_region_add(memory, PC_HIGH_RAM_BASE, &board.high_ram, 0);
+    }
+}
+
+/* The I/O APIC at its QOM path and address. */
+static bool pc_add_ioapic(GError **errp)
+{
+    g_autoptr(GObject) ioapic = G_OBJECT(device_new(TYPE_IOAPIC));
+
+    board.ioapic = IOAPIC(ioapic);
+    if (!qom_add_child(qom_container("/machine"), "ioapic", ioapic, errp) ||
+        !device_realize(DEVICE(ioapic), NULL, errp)) {
+        return false;
+    }
+    memory_region_add(address_space_root(system_memory()), IOAPIC_BASE, &board.ioapic->window, 0);
+    return true;
+}
+
+bool pc_init(MemoryRegion *ram, uint64_t ram_size, GError **errp)
+{
+    MemoryRegion *memory = address_space_root(system_memory());
+    MemoryRegion *io = address_space_root(system_io());
+    PciBus *bus;
+
+    pc_map_ram(ram, ram_size);
+    /* Behind RAM and board devices: a BAR that is put over them does not hide them. */
+    memory_region_init(&board.pci_memory, NULL, "pci-memory", MEMORY_SIZE_WHOLE);
+    memory_region_add(memory, 0, &board.pci_memory, -1);
+    memory_region_init(&board.pci_io, NULL, "pci-io", 65536);
+    memory_region_add(io, 0, &board.pci_io, -1);
+    if (!pc_add_ioapic(errp)) {
+        return false;
+    }
+    bus = pci_root_bus_new("pci.0", &board.pci_memory, &board.pci_io, system_memory(),
+                           PCI_DEVFN_OF(1, 0));
+    pci_bus_set_irqs(bus, pc_map_irq, pc_set_gsi, board.ioapic, IOAPIC_PINS);
+    return pci_host_init(bus, io, errp);
+}
