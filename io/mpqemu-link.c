@@ -527,7 +527,7 @@ static int set_recv_timeout(MpqemuLink *link, int64_t timeout_ns)
 }
 
 /* Takes the answer to REQUEST out of the buffer.  Returns 1, 0 when it is not whole, or -EPROTO: CLOSED. */
-static int take_reply(MpqemuLink *link, MpqemuCmd request, uint64_t *ret_value)
+static int take_reply(MpqemuLink *link, const MpqemuMsg *request, uint64_t *ret_value)
 {
     MpqemuMsg reply;
     size_t size;
@@ -537,16 +537,16 @@ static int take_reply(MpqemuLink *link, MpqemuCmd request, uint64_t *ret_value)
     if (ret <= 0) {
         return ret;
     }
-    if (!mpqemu_reply_size_ok(request, size)) {
-        mpqemu_why(&link->reason, "%s: answered with %zu bytes", mpqemu_cmd_name(request), size);
+    if (!mpqemu_reply_size_ok(request->cmd, size)) {
+        mpqemu_why(&link->reason, "%s: answered with %zu bytes", mpqemu_cmd_name(request->cmd), size);
         return refuse(link);
     }
     /* The peer may speak only when asked, and was asked once. */
     if (link->head != link->tail) {
-        mpqemu_why(&link->reason, "%s: bytes behind the answer", mpqemu_cmd_name(request));
+        mpqemu_why(&link->reason, "%s: bytes behind the answer", mpqemu_cmd_name(request->cmd));
         return refuse(link);
     }
-    *ret_value = reply.ret;
+    *ret_value = mpqemu_reply_value(request, reply.ret);
     return 1;
 }
 
@@ -609,7 +609,7 @@ int mpqemu_link_call(MpqemuLink *link, const MpqemuMsg *msg, uint64_t *ret_value
             ret = read_chunk(link, waited ? MSG_DONTWAIT : 0);
         }
         if (ret > 0) {
-            ret = take_reply(link, msg->cmd, ret_value);
+            ret = take_reply(link, msg, ret_value);
         }
         waited = true;
     }

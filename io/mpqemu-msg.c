@@ -114,7 +114,7 @@ static void put_le64(uint8_t *p, uint64_t v)
     memcpy(p, &v, sizeof(v));
 }
 
-/* The low LEN bytes of VALUE: senders may leave anything above an access's own width. */
+/* The low LEN bytes of VALUE: either side may leave anything above an access's own width. */
 static uint64_t low_bytes(uint64_t value, unsigned len)
 {
     return len < 8 ? value & ((UINT64_C(1) << (8 * len)) - 1) : value;
@@ -378,6 +378,13 @@ bool mpqemu_cmd_has_reply(MpqemuCmd cmd)
 bool mpqemu_reply_size_ok(MpqemuCmd request, size_t size)
 {
     return size == specs[request].reply_min || size == specs[request].reply_max;
+}
+
+uint64_t mpqemu_reply_value(const MpqemuMsg *request, uint64_t value)
+{
+    uint32_t width = specs[request->cmd].summary(request).len;
+
+    return value == MPQEMU_RET_ERROR || width == 0 ? value : low_bytes(value, width);
 }
 
 MpqemuSummary mpqemu_msg_summary(const MpqemuMsg *msg)

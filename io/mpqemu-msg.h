@@ -51,11 +51,14 @@ bool mpqemu_cmd_has_reply(MpqemuCmd cmd);
 /* May a RET with SIZE bytes of payload answer REQUEST? */
 bool mpqemu_reply_size_ok(MpqemuCmd request, size_t size);
 
-/* What a trace line shows of a message. */
+/* What VALUE answers to REQUEST: cut to the width of the access; MPQEMU_RET_ERROR stays what it is. */
+uint64_t mpqemu_reply_value(const MpqemuMsg *request, uint64_t value);
+
+/* What a message is about, for trace lines. */
 typedef struct MpqemuSummary {
     uint64_t addr; /* config offset, bus address, first RAM range */
     uint64_t val;
-    uint32_t len;
+    uint32_t len;  /* width of the access; number of RAM ranges; 0 */
 } MpqemuSummary;
 
 MpqemuSummary mpqemu_msg_summary(const MpqemuMsg *msg);

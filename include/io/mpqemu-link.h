@@ -149,7 +149,10 @@ int mpqemu_link_flush(MpqemuLink *link);
  */
 int mpqemu_link_send(MpqemuLink *link, const MpqemuMsg *msg, int64_t timeout_ns);
 
-/* Client.  As above, then waits for the RET, whose value goes to *ret_value, in the same time. */
+/*
+ * Client.  As above, then waits for the RET in the same time.  *ret_value gets its value, for reads cut to the width of
+ * the access; MPQEMU_RET_ERROR is kept whole.
+ */
 int mpqemu_link_call(MpqemuLink *link, const MpqemuMsg *msg, uint64_t *ret_value, int64_t timeout_ns);
 
 #endif

@@ -859,6 +859,30 @@ static void test_client_reset_answers(void)
     peer_close(&p);
 }
 
+/* A read's answer has the read's width, whatever the peer says; "failed" stays "failed". */
+static void test_client_cuts_answers(void)
+{
+    static const struct {
+        uint32_t len;
+        uint64_t answer, want;
+    } cases[] = {
+        { 1, 0x1234, 0x34 }, { 2, UINT64_MAX - 1, 0xfffe }, { 4, UINT64_C(1) << 32, 0 }, { 8, INT64_MAX, INT64_MAX },
+        { 1, UINT64_MAX, MPQEMU_RET_ERROR }, { 8, UINT64_MAX, MPQEMU_RET_ERROR },
+    };
+    Peer p = peer_open(MPQEMU_ROLE_CLIENT);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        MpqemuMsg msg = { .cmd = MPQEMU_CMD_BAR_READ, .bar = { .size = cases[i].len, .memory = true } };
+        Wire answer = wire_ret(cases[i].answer);
+        uint64_t value = 0;
+
+        raw_send(p.raw, answer.bytes, answer.len, NULL, 0);
+        g_assert_cmpint(mpqemu_link_call(p.link, &msg, &value, SECOND), ==, 0);
+        g_assert_cmphex(value, ==, cases[i].want);
+    }
+    peer_close(&p);
+}
+
 static void test_client_answer_in_pieces(void)
 {
     for (size_t n = 1; n <= 24; n++) {
@@ -1152,6 +1176,7 @@ int main(int argc, char **argv)
     g_test_add_func("/link/client/sends-descriptors", test_client_sends_descriptors);
     g_test_add_func("/link/client/checks-itself", test_client_checks_itself);
     g_test_add_func("/link/client/reset-answers", test_client_reset_answers);
+    g_test_add_func("/link/client/cuts-answers-to-their-width", test_client_cuts_answers);
     g_test_add_func("/link/client/answer-in-pieces", test_client_answer_in_pieces);
     g_test_add_func("/link/client/interrupted", test_client_interrupted);
     g_test_add_func("/link/client/time-out", test_client_time_out);
