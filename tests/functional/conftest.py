@@ -8,24 +8,13 @@ import sys
 
 import pytest
 
-TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 for _directory in ("guest", "peers"):
-    sys.path.insert(0, os.path.join(TESTS, _directory))
+    sys.path.insert(0, os.path.join(_TESTS, _directory))
 
 import guest_image  # noqa: E402  (needs the path above)
 import witness      # noqa: E402
-
-BUILD = os.environ.get("MPQEMU_BUILD", os.path.join(os.path.dirname(TESTS), "build"))
-CACHE = os.path.join(BUILD, "tests", "guest")
-
-
-def need(*programs):
-    """Skip the test, naming the Debian package, when a program is not installed."""
-    for program in programs:
-        try:
-            guest_image.which(program)
-        except guest_image.MissingPackage as missing:
-            pytest.skip(f"needs the Debian package {missing}")
+from witness import BUILD, CACHE, need      # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -52,11 +41,14 @@ def kernel():
 
 @pytest.fixture(scope="session")
 def linux(kernel):
-    """Function (rundir, steps, layers) -> options that make the main emulator run these steps."""
+    """Function (rundir, steps, layers) -> options that make the main emulator run these steps.
+
+    layers   functions that make the guest_image.Layers to add
+    """
     def options(rundir, steps, layers=()):
         try:
-            initrd = guest_image.build_initrd(os.path.join(str(rundir), "initrd"), CACHE, layers,
-                                              steps)
+            initrd = guest_image.build_initrd(os.path.join(str(rundir), "initrd"), CACHE,
+                                              [layer() for layer in layers], steps)
         except guest_image.MissingPackage as missing:
             pytest.skip(f"needs the Debian package {missing}")
         return ["-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 panic=-1 quiet"]

@@ -7,6 +7,9 @@ import hashlib
 import random
 
 
+CONTROLLER = ["-device", "lsi53c895a,id=lsi0"]
+
+
 def patterned(path, mebibytes, seed):
     """Make an image of seeded random bytes; returns the path as a string."""
     source = random.Random(seed)

@@ -14,6 +14,7 @@ import os
 import pytest
 
 import disks
+import guest_image
 import witness
 
 SECONDS = int(os.environ.get("MPQEMU_FIO_SECONDS", "60"))
@@ -58,8 +59,9 @@ def run(variant, linux, tmp_path_factory):
     """Boot and run fio; adds the images to the witness.Run."""
     rundir = tmp_path_factory.mktemp("fio")
     images = [disks.blank(rundir / "disk0", 32), disks.patterned(rundir / "disk1", 32, seed=8)]
-    options = [*disks.hard_disk(0, images[0]), *disks.hard_disk(1, images[1])]
-    with witness.Machine(rundir, variant, options, linux(rundir, STEPS, ["fio"]),
+    options = [*disks.CONTROLLER, *disks.hard_disk(0, images[0]),
+               *disks.hard_disk(1, images[1])]
+    with witness.Machine(rundir, variant, options, linux(rundir, STEPS, [guest_image.fio_layer]),
                          memory=512) as machine:
         result = witness.Run(machine, SECONDS * 2 + 400)
     result.images = images

@@ -37,7 +37,7 @@ def run(variant, linux, tmp_path_factory):
     rundir = tmp_path_factory.mktemp("errors")
     images = [disks.patterned(rundir / f"disk{n}", 16, seed=4 + n) for n in (0, 1)]
     before = [disks.digest(images[1], 0, 4 * MIB), disks.digest(images[1], 10 * MIB, 2 * MIB)]
-    options = [*disks.hard_disk(0, images[0]),
+    options = [*disks.CONTROLLER, *disks.hard_disk(0, images[0]),
                *disks.failing_disk(1, images[1], read=UNREADABLE, write=UNWRITABLE)]
     with witness.Machine(rundir, variant, options, linux(rundir, STEPS)) as machine:
         result = witness.Run(machine, 300)

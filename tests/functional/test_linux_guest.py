@@ -18,7 +18,7 @@ import pytest
 import disks
 import guest_image
 import witness
-from conftest import need
+from witness import need
 
 BOOT_SECONDS = 600              # all steps together, on a busy machine
 MIB = 1 << 20
@@ -78,7 +78,7 @@ def run(variant, linux, tmp_path_factory):
     parts = [(0, 32), (0, 1), *((part * 8, 8) for part in range(4))]
     known = {(start, size): disks.digest(images[1], start * MIB, size * MIB)
              for start, size in parts}
-    options = [*disks.hard_disk(0, images[0], ",serial=WITNESS-0"),
+    options = [*disks.CONTROLLER, *disks.hard_disk(0, images[0], ",serial=WITNESS-0"),
                *disks.hard_disk(1, images[1], ",serial=WITNESS-1,wwn=0x5000c50015ea71ac"),
                *disks.cd_rom(2, images[2])]
     with witness.Machine(rundir, variant, options, linux(rundir, STEPS)) as machine:

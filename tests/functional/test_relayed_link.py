@@ -27,8 +27,8 @@ def run(variant, linux, tmp_path_factory):
     rundir = tmp_path_factory.mktemp("relayed")
     image = disks.patterned(rundir / "disk0", 8, seed=6)
     before = disks.digest(image)
-    with witness.Machine(rundir, variant, disks.hard_disk(0, image), linux(rundir, STEPS),
-                         link="relay") as machine:
+    options = [*disks.CONTROLLER, *disks.hard_disk(0, image)]
+    with witness.Machine(rundir, variant, options, linux(rundir, STEPS), link="relay") as machine:
         result = witness.Run(machine, 300)
         result.messages = machine.relay.messages
     result.image, result.before = image, before

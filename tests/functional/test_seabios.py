@@ -11,7 +11,7 @@ import pytest
 import disks
 import guest_image
 import witness
-from conftest import TESTS, need
+from witness import TESTS, need
 
 MESSAGE_LBA, COPY_LBA, MESSAGE_SECTORS = 100, 300, 32       # as in bootsector.S
 MESSAGE = b"text from the last of 32 sectors\r\n"
@@ -38,7 +38,8 @@ def boot(variant, tmp_path_factory):
         disk.write(assemble(rundir))
         disk.seek((MESSAGE_LBA + MESSAGE_SECTORS - 1) * 512)
         disk.write(MESSAGE + b"\0")
-    with witness.Machine(rundir, variant, disks.hard_disk(0, image), ["-boot", "c"]) as machine:
+    options = [*disks.CONTROLLER, *disks.hard_disk(0, image)]
+    with witness.Machine(rundir, variant, options, ["-boot", "c"]) as machine:
         machine.console.wait_for("sectors written", 120)
         try:
             status = machine.wait_exit("main", 30)

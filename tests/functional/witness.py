@@ -20,18 +20,31 @@ Every wait has a deadline. Each process writes its stderr to a file in the run d
 wait shows the ends of all of them; the console is kept there too. Only processes started here are ended, each by its own handle.
 """
 
-import json
 import os
 import socket
 import subprocess
 import threading
 import time
 
+import pytest
+
 import guest_image
 import relay
 
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.environ.get("MPQEMU_BUILD", os.path.join(os.path.dirname(TESTS), "build"))
+CACHE = os.path.join(BUILD, "tests", "guest")
 STOCK = "qemu-system-x86_64"
 IN_PROCESS = "in-process"
+
+
+def need(*programs):
+    """Skip the test, naming the Debian package, when a program is not installed."""
+    for program in programs:
+        try:
+            guest_image.which(program)
+        except guest_image.MissingPackage as missing:
+            pytest.skip(f"needs the Debian package {missing}")
 
 
 class Variant:
@@ -46,45 +59,6 @@ class Variant:
 
     def __str__(self):
         return self.name
-
-
-class Qmp:
-    """A QMP client; command() may be called from several threads."""
-
-    def __init__(self, path):
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(60)
-        self._socket.connect(path)
-        self._lines = self._socket.makefile("rw", encoding="utf-8")
-        self._lock = threading.Lock()
-        self._lines.readline()
-        self.command("qmp_capabilities")
-
-    def command(self, name, **arguments):
-        with self._lock:
-            self._lines.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
-            self._lines.flush()
-            while True:
-                answer = self._lines.readline()
-                if not answer:
-                    raise ConnectionResetError(f"the main emulator closed QMP during {name}")
-                answer = json.loads(answer)
-                if "error" in answer:
-                    raise RuntimeError(f"QMP {name}: {answer['error']['desc']}")
-                if "return" in answer:
-                    return answer["return"]
-
-    def irq_line(self, device_id):
-        """The interrupt line that the firmware wrote in a device's config space, or None."""
-        for bus in self.command("query-pci"):
-            for device in bus["devices"]:
-                if device["qdev_id"] == device_id and device["irq_pin"]:
-                    return device.get("irq") or None
-        return None
-
-    def close(self):
-        self._lines.close()
-        self._socket.close()
 
 
 class Console(threading.Thread):
@@ -125,7 +99,7 @@ class Machine:
 
     rundir    directory for sockets and logs
     variant   Variant
-    devices   options of the device process: disks and what they hang on, without the controller
+    devices   options of the device process; a remote serves its device with the id lsi0
     boot      options of the main emulator that make it boot (-kernel ..., or nothing)
     memory    MiB
     link      "direct" or "relay"
@@ -133,7 +107,7 @@ class Machine:
 
     def __init__(self, rundir, variant, devices, boot, memory=256, link="direct"):
         self.rundir, self.variant, self.link = str(rundir), variant, link
-        self.devices = ["-device", "lsi53c895a,id=lsi0", *devices]
+        self.devices = list(devices)
         self.boot, self.memory = list(boot), memory
         self.main = self.remote = self.console = self.qmp = self.pump = self.relay = None
         self._logs = {}
@@ -182,7 +156,7 @@ class Machine:
             end.close()
         if self.relay:
             self.relay.start()
-        self.qmp = Qmp(self._wait_socket("qmp"))
+        self.qmp = relay.Qmp(self._wait_socket("qmp"))
         if not self.variant.in_process:
             with self._pairs_lock:
                 self.pump = relay.InterruptPump(self._wait_socket("qtest"))
@@ -217,12 +191,11 @@ class Machine:
         if self.qmp:
             self.qmp.close()
             self.qmp = None
-        if self.console:
+        if self.console and not self.main.stdout.closed:
             self.console.join()
             self.main.stdout.close()
             with open(self._path("console.log"), "w", encoding="utf-8") as log:
                 log.write(self.console.text)
-            self.console = None
 
     def _spawn(self, name, command, *sockets):
         """Start a process; the main emulator's stdout is the console, all else goes to a log."""

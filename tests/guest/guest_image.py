@@ -11,16 +11,16 @@ which the kernel unpacks one after the other:
 
   base     busybox, the SCSI and ext4 modules, e2fsprogs, sg3-utils, /init
   fio      fio with its shared libraries
-  nested   kvm-amd, stock QEMU with its libraries and firmware (see nested_layer())
+  nested   kvm-amd, stock QEMU with its libraries and firmware, a remote
   steps    the scenario of one test: /steps/NN-NAME, each a shell script
 
 /init runs the steps in order and frames what they print with marker lines on the serial console, so
 the host can read one transcript and give each step a verdict of its own. A step has a time limit; a
 step that fails does not stop the next one. Afterwards the guest powers off.
 
-Layers are deterministic (sorted names, no owners, no times) and cached: a layer is rebuilt only when
-the list of its files, or one of them, has changed. The archive is written here and not by cpio(1),
-because device nodes can then be made without being root.
+Layers are deterministic (sorted names, no owners, no times). The base layer, the slow one to collect,
+is cached: it is rebuilt only when the list of its files, or one of them, has changed. The archive is
+written here and not by cpio(1), because device nodes can then be made without being root.
 """
 
 import argparse
@@ -41,12 +41,6 @@ NEEDS = {                       # program -> the Debian package that brings it
     "depmod": "kmod",
     "mkfs.ext4": "e2fsprogs",
     "e2fsck": "e2fsprogs",
-    "sg_reset": "sg3-utils",
-    "sg_start": "sg3-utils",
-    "sg_inq": "sg3-utils",
-    "sg_vpd": "sg3-utils",
-    "sg_readcap": "sg3-utils",
-    "sg_turs": "sg3-utils",
     "debugfs": "e2fsprogs",
     "fio": "fio",
     "qemu-system-x86_64": "qemu-system-x86",
@@ -54,8 +48,13 @@ NEEDS = {                       # program -> the Debian package that brings it
     "as": "binutils",
     "ld": "binutils",
 }
-BASE_PROGRAMS = ["mkfs.ext4", "e2fsck", "sg_reset", "sg_start", "sg_inq", "sg_vpd", "sg_readcap",
-                 "sg_turs"]
+QEMU_FIRMWARE = ["/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/kvmvapic.bin",
+                 "/usr/share/qemu/linuxboot_dma.bin"]
+SG_PROGRAMS = ["sg_get_config", "sg_inq", "sg_luns", "sg_modes", "sg_prevent", "sg_raw", "sg_readcap",
+               "sg_reset", "sg_start", "sg_sync", "sg_turs", "sg_unmap", "sg_verify", "sg_vpd",
+               "sg_write_same"]
+NEEDS.update({name: "sg3-utils" for name in SG_PROGRAMS})
+BASE_PROGRAMS = ["mkfs.ext4", "e2fsck", *SG_PROGRAMS]
 
 
 class MissingPackage(Exception):
@@ -266,6 +265,33 @@ def fio_layer():
     return layer
 
 
+def nested_layer(cache, remote):
+    """Stock QEMU with kvm-amd, and a remote (a path), for a guest that is itself a host.
+
+    The inner guest's kernel is /nested/vmlinuz; its initrd, /nested/initrd, comes in another layer.
+    """
+    vmlinuz, modules_dir, release = find_kernel(cache)
+    layer = Layer()
+    listing = layer.modules(modules_dir, release, MODULES + NESTED_MODULES)
+    layer.text(f"/lib/modules/{release}/modules.dep", listing, 0o644)
+    layer.program(which("qemu-system-x86_64"), "/usr/bin/qemu-system-x86_64")
+    # Loaded by a stock remote, which has TCG as its accelerator although it has no CPU.
+    for module in sorted(glob.glob("/usr/lib/*/qemu/accel-tcg-*.so")):
+        layer.program(module)
+    for path in QEMU_FIRMWARE:
+        if not os.path.exists(path):
+            raise MissingPackage("seabios" if "seabios" in path else "qemu-system-data")
+        layer.file(path)
+    layer.program(remote, "/usr/bin/remote")
+    launcher = os.path.join(cache, "linkpair")
+    subprocess.run([which("cc"), "-O", "-Wall", "-Werror", "-o", f"{launcher}.{os.getpid()}",
+                    os.path.join(HERE, "linkpair.c")], check=True)
+    os.rename(f"{launcher}.{os.getpid()}", launcher)
+    layer.program(launcher, "/bin/linkpair")
+    layer.file(vmlinuz, "/nested/vmlinuz")
+    return layer
+
+
 def steps_layer(steps):
     """steps: dict of name -> shell text, or (seconds, shell text) for a limit other than 60 s."""
     layer = Layer()
@@ -276,15 +302,13 @@ def steps_layer(steps):
 
 
 def build_initrd(path, cache, layers, steps):
-    """Write an initrd to path: the base layer, the named cached layers, then the steps."""
-    makers = {"fio": fio_layer}
-    archives = [base_layer(cache).cached(cache, "base")]
-    archives += [makers[name]().cached(cache, name) for name in layers]
+    """Write an initrd to path: the base layer, further Layers, then the steps; returns path."""
+    base = base_layer(cache).cached(cache, "base")
     with open(path, "wb") as out:
-        for archive in archives:
-            with open(archive, "rb") as layer:
-                shutil.copyfileobj(layer, out, 1 << 20)
-        steps_layer(steps).write(out)
+        with open(base, "rb") as archive:
+            shutil.copyfileobj(archive, out, 1 << 20)
+        for layer in [*layers, steps_layer(steps)]:
+            layer.write(out)
     return path
 
 
@@ -317,14 +341,13 @@ def parse_transcript(text):
 
 
 def main():
-    """Build all cached images, so that tests need not."""
-    parser = argparse.ArgumentParser(description="Build the guest images of the witness tests.")
+    """Build what is cached, and say where it is."""
+    parser = argparse.ArgumentParser(description="Build the base image of the witness guests.")
     parser.add_argument("cache", help="directory for the images, for example build/guest")
     arguments = parser.parse_args()
     try:
         print(find_kernel(arguments.cache)[0])
         print(base_layer(arguments.cache).cached(arguments.cache, "base"))
-        print(fio_layer().cached(arguments.cache, "fio"))
     except MissingPackage as missing:
         sys.exit(f"guest_image: install the Debian package {missing}")
 

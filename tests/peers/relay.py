@@ -32,8 +32,10 @@ is told from the many other eventfds of the main emulator. The main emulator cre
 so it has the lower number.
 """
 
+import argparse
 import array
 import ctypes
+import json
 import os
 import re
 import select
@@ -98,6 +100,47 @@ def eventfds_of(main_pid, remote_pid, pairs=1, seconds=10):
         time.sleep(0.01)
     fds = [_fd_of(main_pid, number) for number in common]
     return list(zip(fds[0::2], fds[1::2]))
+
+
+# ------------------------------------------------------------------------------------- QMP
+
+class Qmp:
+    """A client of the main emulator's QMP; command() may be called from several threads."""
+
+    def __init__(self, path):
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(60)
+        self._socket.connect(path)
+        self._lines = self._socket.makefile("rw", encoding="utf-8")
+        self._lock = threading.Lock()
+        self._lines.readline()
+        self.command("qmp_capabilities")
+
+    def command(self, name, **arguments):
+        with self._lock:
+            self._lines.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
+            self._lines.flush()
+            while True:
+                answer = self._lines.readline()
+                if not answer:
+                    raise ConnectionResetError(f"the main emulator closed QMP during {name}")
+                answer = json.loads(answer)
+                if "error" in answer:
+                    raise RuntimeError(f"QMP {name}: {answer['error']['desc']}")
+                if "return" in answer:
+                    return answer["return"]
+
+    def irq_line(self, device_id):
+        """The interrupt line that the firmware wrote in a device's config space, or None."""
+        for bus in self.command("query-pci"):
+            for device in bus["devices"]:
+                if device["qdev_id"] == device_id and device["irq_pin"]:
+                    return device.get("irq") or None
+        return None
+
+    def close(self):
+        self._lines.close()
+        self._socket.close()
 
 
 # ------------------------------------------------------------------------------- the pump
@@ -291,3 +334,30 @@ class LinkRelay(threading.Thread):
         if not data:
             raise ConnectionResetError("the remote closed the link")
         self._main.sendall(data)
+
+
+def main():
+    """Pump the interrupts of a running pair of processes until the main emulator ends."""
+    parser = argparse.ArgumentParser(description="Deliver the interrupts of a remote to a stock main "
+                                     "emulator that runs under -accel tcg.")
+    parser.add_argument("--qtest", required=True, help="path of the main emulator's -qtest socket")
+    parser.add_argument("--qmp", required=True, help="path of a -qmp socket of the main emulator")
+    parser.add_argument("--main", required=True, type=int, help="its process id")
+    parser.add_argument("--remote", required=True, type=int, help="process id of the remote")
+    parser.add_argument("--device", default="lsi0", help="id of the x-pci-proxy-dev")
+    options = parser.parse_args()
+    qmp = Qmp(options.qmp)
+    pump = InterruptPump(options.qtest)
+    for irqfd, resample in eventfds_of(options.main, options.remote):
+        pump.add(irqfd, resample, lambda: qmp.irq_line(options.device))
+    pump.start()
+    ended = os.pidfd_open(options.main)         # readable when the process has ended
+    select.select([ended], [], [])
+    os.close(ended)
+    pump.stop()
+    qmp.close()
+    print(f"{pump.interrupts} interrupts")
+
+
+if __name__ == "__main__":
+    main()
