@@ -18,7 +18,8 @@ PROGRAM = os.environ.get("MPQEMU_REMOTE", os.path.join(ROOT, "build", "remote", 
 WAIT = 20
 LSI_IDS = 0x00121000          # vendor 1000, device 0012
 
-CFGREAD = 3
+SYNC_SYSMEM, RET, CFGWRITE, CFGREAD, BAR_WRITE, BAR_READ, SET_IRQFD, DEVICE_RESET = range(8)
+ERROR = (1 << 64) - 1
 
 
 class Link:
@@ -37,8 +38,13 @@ class Link:
         """The remote has inherited its end: drop ours."""
         self.remote_end.close()
 
-    def send(self, command, payload=b""):
-        self.sock.sendall(struct.pack("<iiQ", command, 0, len(payload)) + payload)
+    def send(self, command, payload=b"", fds=(), size=None):
+        """One message; size is what the header says, when it lies."""
+        data = struct.pack("<iiQ", command, 0, len(payload) if size is None else size) + payload
+        if fds:
+            self.sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))])
+        else:
+            self.sock.sendall(data)
 
     def reply(self):
         """The value of the next reply, or None at the end of the link."""
@@ -52,13 +58,40 @@ class Link:
         assert (command, size) == (1, 8)
         return value
 
-    def ids(self):
-        """Vendor and device id, or None at the end of the link."""
+    def _config(self, command, addr, value, size):
         try:
-            self.send(CFGREAD, struct.pack("<IIi", 0, 0, 4))
+            self.send(command, struct.pack("<IIi", addr, value, size))
         except (BrokenPipeError, ConnectionResetError):
             return None
         return self.reply()
+
+    def config_read(self, addr, size):
+        """The value, ERROR, or None at the end of the link."""
+        return self._config(CFGREAD, addr, 0, size)
+
+    def config_write(self, addr, value, size):
+        return self._config(CFGWRITE, addr, value, size)
+
+    def ids(self):
+        """Vendor and device id."""
+        return self.config_read(0, 4)
+
+    def bar_read(self, addr, size, memory=True):
+        self.send(BAR_READ, struct.pack("<QQIB3x", addr, 0, size, memory))
+        return self.reply()
+
+    def bar_write(self, addr, value, size, memory=True):
+        self.send(BAR_WRITE, struct.pack("<QQIB3x", addr, value, size, memory))
+        return self.reply()
+
+    def sync(self, *ranges):
+        """The guest's RAM is now these (gpa, size, offset, fd)."""
+        columns = [[part[i] for part in ranges] for i in range(3)]
+        payload = b"".join(struct.pack("<8Q", *(column + [0] * 8)[:8]) for column in columns)
+        self.send(SYNC_SYSMEM, payload, [part[3] for part in ranges])
+
+    def set_irqfd(self, irqfd, resamplefd):
+        self.send(SET_IRQFD, b"", [irqfd, resamplefd])
 
     def close(self):
         self.sock.close()
