@@ -233,4 +233,52 @@ static inline bool same_file(int a, int b)
     return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+static inline void send_wire(Peer *p, Wire w)
+{
+    raw_send(p->raw, w.bytes, w.len, NULL, 0);
+}
+
+/* Expects a good message. */
+static inline MpqemuMsg receive_one(Peer *p)
+{
+    MpqemuMsg msg;
+    bool error = true;
+
+    g_assert_cmpint(mpqemu_link_receive(p->link, &msg, &error), ==, 1);
+    g_assert_false(error);
+    return msg;
+}
+
+static inline void expect_nothing(Peer *p)
+{
+    MpqemuMsg msg;
+    bool error;
+
+    g_assert_cmpint(mpqemu_link_receive(p->link, &msg, &error), ==, 0);
+}
+
+static inline void expect_end(Peer *p, int code, const char *reason)
+{
+    MpqemuMsg msg;
+    bool error;
+
+    g_assert_cmpint(mpqemu_link_receive(p->link, &msg, &error), ==, code);
+    g_assert_cmpint(mpqemu_link_state(p->link), ==, MPQEMU_LINK_CLOSED);
+    g_assert_cmpstr(mpqemu_link_reason(p->link), ==, reason);
+    g_assert_cmpint(mpqemu_link_fd(p->link), ==, -1);
+    g_assert_cmpint(mpqemu_link_receive(p->link, &msg, &error), ==, -ENOTCONN);
+}
+
+/* The next thing the raw end gets is WANT. */
+static inline void expect_bytes(Peer *p, const Wire *want)
+{
+    uint8_t got[256];
+    unsigned fds;
+    ssize_t n = raw_receive(p->raw, got, sizeof(got), &fds);
+
+    g_assert_cmpint(n, >=, 0);
+    g_assert_cmpmem(got, n, want->bytes, want->len);
+    g_assert_cmpuint(fds, ==, 0);
+}
+
 #endif
