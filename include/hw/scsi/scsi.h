@@ -100,6 +100,7 @@ struct ScsiRequest {
     void *device_private;   /* the device's; freed by its class's release() */
 
     /* Private to scsi-request.c. */
+    uint8_t *answer;        /* owned copy of a small answer (scsi_req_answer()) */
     unsigned in_call;       /* HBA calls about this request on the stack: no ready() */
     bool closed;            /* cancelled or lost: the device is not heard any more */
     bool cancelled;         /* the HBA is not called any more */
@@ -113,7 +114,7 @@ struct ScsiRequest {
 typedef struct ScsiHbaOps {
     /* REQ left BUSY: look at req->state.  Called from the event loop only. */
     void (*ready)(ScsiRequest *req);
-    /* The bus's population changed (hot-plug); may be NULL. */
+    /* The bus's population changed (hot-plug); may be NULL.  Called from the event loop only. */
     void (*changed)(ScsiBus *bus);
 } ScsiHbaOps;
 
@@ -131,6 +132,7 @@ struct ScsiBus {
     unsigned calls;         /* HBA calls on the stack */
     GQueue ready_queue;     /* requests whose ready() had to wait for the stack to unwind; a reference each */
     EventBh *ready_bh;
+    bool changed;           /* ops->changed() is due, by ready_bh too */
 };
 
 struct ScsiBusClass {

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * SCSI disks: block requests of a command, what happens when they fail, lent memory.
+ *
+ * Runs in: both.
+ *
+ * While a block request is under way the op holds a reference to its SCSI request; buffers and lent guest memory
+ * therefore live until the kernel is done with them, whatever the HBA did meanwhile.  A block request's end comes from
+ * the event loop only, so steps that chain pieces do not nest.
+ */
+#include "hw/scsi/scsi-disk.h"
+
+#include <errno.h>
+#include <string.h>
+#include "system/runstate.h"
+#include "trace/hw-scsi.h"
+
+void scsi_disk_end_lending(ScsiDiskOp *op, uint64_t transferred)
+{
+    ScsiRequest *req = op->req;
+
+    if (req->map) {
+        dma_unmap(req->map, transferred);
+        g_free(req->map);
+        req->map = NULL;
+        req->moved += transferred;
+    }
+}
+
+void scsi_disk_io(ScsiDiskOp *op, bool writes, bool has_lba, ScsiDiskStep *submit, ScsiDiskStep *done)
+{
+    op->io_writes = writes;
+    op->io_has_lba = has_lba;
+    op->submit = submit;
+    op->done = done;
+    scsi_req_ref(op->req);
+    submit(op);
+}
+
+/* ---- errors ------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Sense data for errno values of the block layer (SBC-3 4.18, SPC-4 annex D).  The host does not tell which block of a
+ * piece failed: INFORMATION names the piece's first one, all before it are good.
+ */
+static ScsiSense sense_of_errno(const ScsiDiskOp *op, int error)
+{
+    static const struct {
+        int error;
+        uint8_t key, asc, ascq;
+    } table[] = {
+        { ENOSPC, SENSE_DATA_PROTECT, 0x27, 0x07 },    /* space allocation failed write protect */
+        { EDQUOT, SENSE_DATA_PROTECT, 0x27, 0x07 },
+        { EROFS, SENSE_DATA_PROTECT, 0x27, 0x00 },     /* write protected */
+        { EACCES, SENSE_DATA_PROTECT, 0x27, 0x00 },
+        { EPERM, SENSE_DATA_PROTECT, 0x27, 0x00 },
+        { ENOMEDIUM, SENSE_NOT_READY, 0x3a, 0x00 },    /* medium not present */
+        { EINVAL, SENSE_ILLEGAL_REQUEST, 0x24, 0x00 }, /* invalid field in CDB */
+        { ENOMEM, SENSE_HARDWARE_ERROR, 0x44, 0x00 },  /* internal target failure */
+        { EOPNOTSUPP, SENSE_HARDWARE_ERROR, 0x44, 0x00 },
+        { ECANCELED, SENSE_ABORTED_COMMAND, 0x00, 0x06 }, /* I/O process terminated */
+    };
+    ScsiSense sense;
+    unsigned i;
+
+    for (i = 0; i < G_N_ELEMENTS(table); i++) {
+        if (table[i].error == error) {
+            return scsi_sense(table[i].key, table[i].asc, table[i].ascq);
+        }
+    }
+    /* Unrecovered read error; write error. */
+    sense = op->io_writes ? scsi_sense(SENSE_MEDIUM_ERROR, 0x0c, 0x00) : scsi_sense(SENSE_MEDIUM_ERROR, 0x11, 0x00);
+    sense.info_valid = op->io_has_lba;
+    sense.info = op->lba;
+    return sense;
+}
+
+/* Keeps OP (and the reference of scsi_disk_io()) until scsi_disk_retry_waiting() or a cancel. */
+static void wait_for_machine(ScsiDiskOp *op, int error)
+{
+    trace_scsi_disk_stopped(op->req, error);
+    op->is_waiting = true;
+    op->wait_link.data = op;
+    g_queue_push_tail_link(&op->disk->waiting, &op->wait_link);
+    vm_stop(RUN_STATE_IO_ERROR);
+}
+
+static void stop_waiting(ScsiDiskOp *op)
+{
+    g_queue_unlink(&op->disk->waiting, &op->wait_link);
+    op->is_waiting = false;
+}
+
+/* Applies rerror/werror; true: the op waits for the machine and keeps its reference. */
+static bool handle_error(ScsiDiskOp *op, int error)
+{
+    BlockErrorAction action = blk_error_action(op->disk->blk, op->io_writes);
+
+    if (action == BLOCK_ERROR_ENOSPC) {
+        action = error == ENOSPC ? BLOCK_ERROR_STOP : BLOCK_ERROR_REPORT;
+    }
+    switch (action) {
+    case BLOCK_ERROR_STOP:
+        wait_for_machine(op, error);
+        return true;
+    case BLOCK_ERROR_IGNORE:
+        /* A buffer that nothing was read into must not carry this process's memory to the guest. */
+        if (!op->io_writes && !op->req->map && op->buf) {
+            memset(op->check_data ? op->other : op->buf, 0, op->len);
+        }
+        op->done(op);
+        return false;
+    default:
+        scsi_disk_end_lending(op, 0);
+        scsi_req_check(op->req, sense_of_errno(op, error));
+        return false;
+    }
+}
+
+void scsi_disk_io_complete(void *opaque, int ret)
+{
+    ScsiDiskOp *op = opaque;
+    ScsiRequest *req = op->req;
+
+    op->aio = NULL;
+    trace_scsi_disk_io_done(req, ret);
+    if (req->closed) {
+        scsi_disk_end_lending(op, 0);
+    } else if (ret < 0) {
+        if (handle_error(op, -ret)) {
+            return;
+        }
+    } else {
+        op->done(op);
+    }
+    scsi_req_unref(req);
+}
+
+void scsi_disk_retry_waiting(ScsiDisk *disk)
+{
+    /* What fails at once again comes back by the event loop: the queue does not grow under this walk. */
+    while (disk->waiting.head) {
+        ScsiDiskOp *op = disk->waiting.head->data;
+
+        stop_waiting(op);
+        op->submit(op);
+    }
+}
+
+void scsi_disk_cancel(ScsiDevice *dev, ScsiRequest *req)
+{
+    ScsiDiskOp *op = req->device_private;
+
+    (void)dev;
+    if (!op) {
+        return;
+    }
+    if (op->is_waiting) {
+        stop_waiting(op);
+        scsi_disk_end_lending(op, 0);
+        scsi_req_unref(req);
+    } else if (op->aio) {
+        blk_cancel(op->aio);
+    }
+}
+
+/* ---- submissions --------------------------------------------------------------------------------------------------- */
+
+static uint64_t byte_offset(const ScsiDiskOp *op)
+{
+    return op->lba * op->disk->block_size;
+}
+
+void scsi_disk_submit_read(ScsiDiskOp *op)
+{
+    struct iovec own = { op->check_data ? op->other : op->buf, op->len };
+    const DmaMap *map = op->req->map;
+
+    trace_scsi_disk_io(op->req, map ? "read, direct" : "read", op->lba, op->len);
+    op->aio = blk_preadv(op->disk->blk, byte_offset(op), map ? map->iov : &own, map ? map->count : 1,
+                         scsi_disk_io_complete, op);
+}
+
+void scsi_disk_submit_write(ScsiDiskOp *op)
+{
+    struct iovec own = { op->buf, op->len };
+    const DmaMap *map = op->req->map;
+
+    trace_scsi_disk_io(op->req, map ? "write, direct" : "write", op->lba, op->len);
+    op->aio = blk_pwritev(op->disk->blk, byte_offset(op), map ? map->iov : &own, map ? map->count : 1,
+                          op->write_flags, scsi_disk_io_complete, op);
+}
+
+void scsi_disk_submit_flush(ScsiDiskOp *op)
+{
+    trace_scsi_disk_io(op->req, "flush", 0, 0);
+    op->aio = blk_flush(op->disk->blk, scsi_disk_io_complete, op);
+}
