@@ -30,7 +30,7 @@ struct EventLoop {
 
     /* Calls taken from `posted`, in the order of their scheduling. */
     EventBh *pending_head, *pending_tail;
-    unsigned pending_count;
+    uint64_t pending_pass; /* counts the runs through the queue */
 
     /*
      * Readiness collected from the kernel and not dispatched yet.  A nested turn goes on where the

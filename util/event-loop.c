@@ -5,9 +5,9 @@
  * Runs in: both.
  *
  * Theory of operation.  A turn is: wait, dispatch the readiness collected, run expired timers, run
- * deferred calls.  The common turn has one ready descriptor and nothing else, and a proxied register
- * access waits for it; it makes one system call, allocates nothing, reads no clock unless a timer
- * is armed, and touches the eventfd only when another thread signalled it.
+ * deferred calls.  The common turn has one ready descriptor and nothing else, and a proxied
+ * register access waits for it; it makes one system call, allocates nothing, reads no clock unless
+ * a timer is armed, and touches the eventfd only when another thread signalled it.
  *
  * Sleeping.  The loop sets `sleeping` and then looks for posted calls once more; another thread
  * posts and then looks at `sleeping`.  Both are sequentially consistent, so one of them sees the
@@ -49,6 +49,7 @@ struct EventBh {
     EventHandler *handler;
     void *opaque;
     EventBh *next;         /* in `posted` or the pending queue */
+    uint64_t queued_in;    /* the loop's pending_pass when it came into the pending queue */
     atomic_bool scheduled; /* from event_bh_schedule() until right before the handler runs */
     bool running;
     bool held_back; /* came up again in a nested turn; goes back to the queue after its handler */
@@ -318,13 +319,13 @@ void event_bh_schedule(EventBh *bh)
 static void push_pending(EventLoop *loop, EventBh *bh)
 {
     bh->next = NULL;
+    bh->queued_in = loop->pending_pass;
     if (loop->pending_tail) {
         loop->pending_tail->next = bh;
     } else {
         loop->pending_head = bh;
     }
     loop->pending_tail = bh;
-    loop->pending_count++;
 }
 
 static EventBh *pop_pending(EventLoop *loop)
@@ -336,7 +337,6 @@ static EventBh *pop_pending(EventLoop *loop)
         if (!loop->pending_head) {
             loop->pending_tail = NULL;
         }
-        loop->pending_count--;
     }
     return bh;
 }
@@ -410,11 +410,12 @@ static bool run_bh(EventBh *bh)
 static bool run_bhs(EventLoop *loop)
 {
     bool progress = false;
-    EventBh *bh;
+    uint64_t pass;
 
     collect_posted(loop);
-    for (unsigned n = loop->pending_count; n > 0 && (bh = pop_pending(loop)); n--) {
-        progress |= run_bh(bh);
+    pass = ++loop->pending_pass;
+    while (loop->pending_head && loop->pending_head->queued_in < pass) {
+        progress |= run_bh(pop_pending(loop));
     }
     return progress;
 }

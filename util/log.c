@@ -54,7 +54,7 @@ static void G_GNUC_PRINTF(2, 0) write_line(const char *prefix, const char *fmt, 
     if (suppressed) {
         snprintf(tail, sizeof(tail), " (%u earlier such lines suppressed)", suppressed);
     }
-    room = sizeof(line) - strlen(tail) - 1;
+    room = sizeof(line) - strlen(tail); /* the newline takes the end mark's place */
     len = MIN((size_t)snprintf(line, room, "%s: %s", program_name, prefix), room - 1);
     wanted = vsnprintf(line + len, room - len, fmt, args);
     if (wanted < 0) {

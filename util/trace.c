@@ -63,7 +63,7 @@ static unsigned event_count(void)
 void trace_emit(const TraceEvent *event, const char *fmt, ...)
 {
     char line[LINE_MAX_BYTES];
-    const size_t room = sizeof(line) - 1; /* the newline replaces the end mark */
+    const size_t room = sizeof(line); /* the newline takes the end mark's place */
     struct timespec now;
     va_list args;
     size_t len;
