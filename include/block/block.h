@@ -51,9 +51,12 @@ typedef enum BlockErrorAction {
 
 /*
  * -drive: id=, file=, format=raw, if=none, cache=writeback|none|unsafe|writethrough|directsync, readonly=on|off (read-only=),
- * discard=ignore|unmap, detect-zeroes=off, aio=io_uring, werror=, rerror=, media=disk|cdrom, snapshot=off, or node options as
- * file.driver=..., index/bus/unit refused with if=none.  Empty (no file=): a drive without a medium (scsi-cd).
- * Fails on unknown keys, missing or locked images, wrong formats.
+ * discard=ignore|unmap, detect-zeroes=off, aio=io_uring|threads|native (all mean io_uring), werror=, rerror=,
+ * media=disk|cdrom (cdrom: read-only), snapshot=off, or node options as file.driver=..., file.locking=...;
+ * index/bus/unit refused with if=none.  Empty (no file=): a drive without a medium (scsi-cd).
+ * Fails on unknown keys, missing or locked images, wrong formats.  Without format= the image is taken as raw unless its
+ * first bytes show another format.  The image is locked for reading from here on, for writing while a device that
+ * writes is attached.
  */
 BlockBackend *drive_add(Options *opts, GError **errp);
 
@@ -63,33 +66,39 @@ bool blockdev_add(Options *opts, GError **errp);
 /* The backend for a device's drive=NAME: a -drive id or a node-name (a backend is then made for the node). NULL with *errp. */
 BlockBackend *blk_by_name(const char *name, GError **errp);
 
-/* Reserves BLK for device DEV_ID.  Fails when another device has it, or it needs writing and the node is read-only. */
+/*
+ * Reserves BLK for device DEV_ID and locks the image for what it does; before that BLK can only be read.  Fails when
+ * another device has it, when the node is read-only but WRITABLE is wanted, and when the image is in use by others.
+ */
 bool blk_attach(BlockBackend *blk, const char *dev_id, bool writable, GError **errp);
 
 /* Gives it back; all its requests must have completed (blk_drain()). */
 void blk_detach(BlockBackend *blk);
 
-/* Frees all nodes and backends (images are flushed and unlocked); at the end of the program. */
+/* Waits for all requests, frees all nodes and backends (images are flushed and unlocked); at the end of the program. */
 void block_cleanup(void);
 
 /* ---- properties of a backend ------------------------------------------------------------------------------------------ */
 
 const char *blk_name(const BlockBackend *blk);
 bool blk_is_inserted(const BlockBackend *blk);      /* has a medium */
-bool blk_is_read_only(const BlockBackend *blk);
-uint64_t blk_length(const BlockBackend *blk);        /* bytes */
+bool blk_is_read_only(const BlockBackend *blk);     /* without a medium too */
+uint64_t blk_length(const BlockBackend *blk);        /* bytes, a multiple of 512; a file's last, partial sector counts whole */
 bool blk_write_cache_enabled(const BlockBackend *blk);
 void blk_set_write_cache(BlockBackend *blk, bool enabled); /* off: each write completes only when stable */
 bool blk_discard_enabled(const BlockBackend *blk);
 BlockErrorAction blk_error_action(const BlockBackend *blk, bool is_write);
 void blk_set_error_action(BlockBackend *blk, bool is_write, BlockErrorAction action);
 
-/* Opens the tray and drops the medium (guest's or user's eject); a later insert is left to the monitor. */
+/*
+ * Drops the medium (guest's or user's eject), unless it is locked; a later insert is left to the monitor.  Requests in
+ * flight still end as if it were there.
+ */
 void blk_eject(BlockBackend *blk);
-/* Refuses ejects from outside while locked (PREVENT ALLOW MEDIUM REMOVAL). */
+/* While locked blk_eject() does nothing (PREVENT ALLOW MEDIUM REMOVAL). */
 void blk_lock_medium(BlockBackend *blk, bool locked);
 
-/* FN is called when length or medium changed by the monitor. */
+/* FN is called when length or medium changed, by blk_eject() too; NULL: nobody.  blk_detach() forgets it. */
 void blk_set_change_handler(BlockBackend *blk, void (*fn)(void *opaque), void *opaque);
 
 /* ---- requests ---------------------------------------------------------------------------------------------------------- */
@@ -97,7 +106,8 @@ void blk_set_change_handler(BlockBackend *blk, void (*fn)(void *opaque), void *o
 /*
  * Submit.  OFFSET and lengths in bytes, multiples of 512.  IOV's array is copied; the memory it names must stay until
  * the callback.  Errors found at submission (-EINVAL, -EROFS, -EIO past the end, -ENOMEDIUM) come by the callback too.
- * The returned handle is valid until the callback was called.
+ * The returned handle is valid until the callback was called.  Any thread that holds the machine lock may submit and
+ * cancel; callbacks come on the main loop's thread.
  */
 BlockRequest *blk_preadv(BlockBackend *blk, uint64_t offset, const struct iovec *iov, unsigned count,
                          BlockCompletion *cb, void *opaque);
@@ -117,7 +127,10 @@ void blk_cancel(BlockRequest *req);
 /* Requests of BLK without a completion yet. */
 unsigned blk_in_flight(const BlockBackend *blk);
 
-/* Turns the event loop until blk_in_flight() is 0.  Not inside a completion. */
+/*
+ * Waits until blk_in_flight() is 0.  Only completions of the block layer (of any backend) are delivered meanwhile,
+ * no other handler of the event loop runs.  Main loop's thread only.
+ */
 void blk_drain(BlockBackend *blk);
 
 #endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The drivers "file" (regular files) and "host_device" (block devices): opening, closing, properties of an image.
+ *
+ * Runs in: both.
+ *
+ * The image is opened once, at start-up, with the widest rights that its options allow; a later sandbox need not
+ * open anything.  Who really writes is a matter of locks, which follow the users of the node.
+ */
+#include <errno.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "block/file-int.h"
+#include "trace/block.h"
+#include "util/error.h"
+#include "util/fd.h"
+
+/* What an image is aligned to when nobody knows better: the page size, the largest block size of direct I/O. */
+#define SAFE_ALIGN 4096u
+
+static const char *const locking_names[] = { "auto", "on", "off", NULL };
+
+/* ---- size and alignment ------------------------------------------------------------------------------------------ */
+
+/* The image's actual size in bytes, or -errno. */
+static int64_t get_size(const FileState *s)
+{
+    struct stat st;
+    uint64_t size;
+
+    if (s->is_block) {
+        return ioctl(s->fd, BLKGETSIZE64, &size) < 0 ? -errno : (int64_t)MIN(size, INT64_MAX);
+    }
+    return fstat(s->fd, &st) < 0 ? -errno : st.st_size;
+}
+
+/*
+ * Finds out what O_DIRECT needs.  statx() tells it for files since Linux 6.1, not on every file system; a block device
+ * tells its sector size.  Otherwise a read is tried: direct I/O with the wrong alignment is EINVAL.
+ */
+static void find_direct_alignment(FileState *s)
+{
+    struct statx stx;
+    void *buf;
+
+    s->mem_align = s->offset_align = SAFE_ALIGN;
+    if (!statx(s->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) && (stx.stx_mask & STATX_DIOALIGN) &&
+        stx.stx_dio_offset_align) {
+        s->mem_align = MAX(stx.stx_dio_mem_align, 1u);
+        s->offset_align = stx.stx_dio_offset_align;
+    } else if (s->is_block) {
+        s->mem_align = s->offset_align = s->block_size;
+    } else if (!posix_memalign(&buf, SAFE_ALIGN, SAFE_ALIGN)) {
+        if (pread(s->fd, (char *)buf + BLOCK_SECTOR, BLOCK_SECTOR, 0) >= 0) {
+            s->mem_align = s->offset_align = BLOCK_SECTOR;
+        }
+        free(buf);
+    }
+}
+
+/* Turns on O_DIRECT, on a descriptor that was passed to us too. */
+static bool set_direct(FileState *s, const char *option, GError **errp)
+{
+    int flags = fcntl(s->fd, F_GETFL);
+
+    if (fcntl(s->fd, F_SETFL, flags | O_DIRECT) < 0) {
+        error_setg_errno(errp, errno, "%s: filename=%s: the file system cannot do without the page cache; use "
+                         "cache=writeback (cache.direct=off)", option, s->filename);
+        return false;
+    }
+    find_direct_alignment(s);
+    return true;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------- */
+
+/* What to do about a path that cannot be opened. */
+static const char *open_remedy(const char *path, bool read_only)
+{
+    if (access(path, F_OK) < 0) {
+        return "correct the path, or make the image (qemu-img create -f raw FILE SIZE)";
+    }
+    if (!read_only && !access(path, R_OK)) {
+        return "make it writable, or give readonly=on";
+    }
+    return "check its owner and mode";
+}
+
+static bool open_image(BlockNode *node, const char *option, GError **errp)
+{
+    FileState *s = node->state;
+    g_autoptr(GError) err = NULL;
+
+    /* O_NONBLOCK: a FIFO in place of an image must not make us wait for its writer. */
+    s->fd = fd_open_path(s->filename, (node->read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK, &err);
+    if (s->fd < 0 && !node->read_only && node->auto_read_only) {
+        s->fd = fd_open_path(s->filename, O_RDONLY | O_NONBLOCK, NULL);
+        node->read_only = s->fd >= 0;
+    }
+    if (s->fd < 0) {
+        error_setg(errp, "%s: filename=%s: %s; %s", option, s->filename, err->message,
+                   open_remedy(s->filename, node->read_only));
+        return false;
+    }
+    return true;
+}
+
+/* Only what the driver is for is accepted; other things have their own message. */
+static bool check_kind(const FileState *s, const char *option, GError **errp)
+{
+    static const struct {
+        mode_t type;
+        const char *name, *remedy;
+    } kinds[] = {
+        { S_IFREG, "a regular file", "use driver=file" },
+        { S_IFBLK, "a block device", "use driver=host_device" },
+        { S_IFDIR, "a directory", "give the path of an image in it" },
+        { S_IFCHR, "a character device", "give the disk's block device (SCSI pass-through is not supported)" },
+    };
+    const char *name = "no file and no block device", *remedy = "give the path of an image";
+    mode_t wanted = s->is_block ? S_IFBLK : S_IFREG;
+    struct stat st = { 0 };
+
+    if (!fstat(s->fd, &st) && (st.st_mode & S_IFMT) == wanted) {
+        return true;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        if ((st.st_mode & S_IFMT) == kinds[i].type) {
+            name = kinds[i].name;
+            remedy = kinds[i].remedy;
+        }
+    }
+    error_setg(errp, "%s: filename=%s is %s, driver=%s wants %s; %s", option, s->filename, name,
+               s->is_block ? "host_device" : "file", s->is_block ? "a block device" : "a regular file", remedy);
+    return false;
+}
+
+static bool find_size(BlockNode *node, const char *option, GError **errp)
+{
+    FileState *s = node->state;
+    int64_t size = get_size(s);
+    int sector;
+
+    if (size < 0) {
+        error_setg_errno(errp, -size, "%s: filename=%s: its size cannot be read; is the medium there?", option,
+                         s->filename);
+        return false;
+    }
+    s->file_size = size;
+    s->block_size = 1;
+    if (s->is_block && !ioctl(s->fd, BLKSSZGET, &sector) && sector > 0) {
+        s->block_size = sector;
+    }
+    /* The last, partial sector of a file reads as if zeroes followed. */
+    node->length = ((uint64_t)size + BLOCK_SECTOR - 1) / BLOCK_SECTOR * BLOCK_SECTOR;
+    return true;
+}
+
+static bool open_common(BlockNode *node, Options *opts, bool is_block, GError **errp)
+{
+    static const char *const aio_names[] = { "io_uring", "threads", "native", NULL };
+    FileState *s = node->state;
+    const char *option = options_name(opts);
+    const char *filename = options_get(opts, "filename");
+    int locking = FILE_LOCKING_AUTO, aio;
+
+    s->fd = -1;
+    s->is_block = is_block;
+    s->direct = node->direct;
+    if (!filename || !filename[0]) {
+        error_setg(errp, "%s: parameter 'filename' is missing for driver=%s; give the path of the image", option,
+                   node->driver->name);
+        return false;
+    }
+    if (!options_get_enum(opts, "locking", locking_names, &locking, errp) ||
+        !options_get_enum(opts, "aio", aio_names, &aio, errp) || !uring_init(errp)) {
+        return false;
+    }
+    s->locking = locking;
+    s->filename = g_strdup(filename);
+    if (!open_image(node, option, errp) || !check_kind(s, option, errp) || !find_size(node, option, errp)) {
+        goto fail;
+    }
+    s->mem_align = s->offset_align = 1;
+    if (s->direct && !set_direct(s, option, errp)) {
+        goto fail;
+    }
+    /* With O_NONBLOCK the kernel would answer EAGAIN instead of reading from the disk. */
+    fd_set_nonblock(s->fd, false);
+    trace_block_file_open(s->filename, s->fd, s->file_size, s->mem_align, s->offset_align);
+    return true;
+
+fail:
+    fd_close(&s->fd);
+    g_free(s->filename);
+    return false;
+}
+
+static bool file_open(BlockNode *node, Options *opts, GError **errp)
+{
+    return open_common(node, opts, false, errp);
+}
+
+static bool host_device_open(BlockNode *node, Options *opts, GError **errp)
+{
+    return open_common(node, opts, true, errp);
+}
+
+/* The last chance for data in the host's cache; after that nobody is left to be told of an error. */
+static void file_close(BlockNode *node)
+{
+    FileState *s = node->state;
+
+    if (!node->read_only && !node->no_flush && fdatasync(s->fd) < 0) {
+        trace_block_file_close_error(s->filename, errno);
+    }
+    file_lock(s, BLOCK_ACCESS_NONE, NULL);
+    fd_close(&s->fd);
+    g_free(s->filename);
+}
+
+static bool file_set_access(BlockNode *node, BlockAccess access, GError **errp)
+{
+    return file_lock(node->state, access, errp);
+}
+
+static ssize_t file_peek(BlockNode *node, void *buf, size_t len)
+{
+    FileState *s = node->state;
+    void *aligned;
+    ssize_t ret;
+
+    /* Good for direct I/O too. */
+    if (posix_memalign(&aligned, SAFE_ALIGN, SAFE_ALIGN)) {
+        return -ENOMEM;
+    }
+    ret = pread(s->fd, aligned, SAFE_ALIGN, 0);
+    if (ret < 0) {
+        ret = -errno;
+    } else {
+        ret = MIN((size_t)ret, len);
+        memcpy(buf, aligned, ret);
+    }
+    free(aligned);
+    return ret;
+}
+
+#define FILE_DRIVER(driver_name, open_function)                                        \
+    {                                                                                  \
+        .name = driver_name,                                                           \
+        .state_size = sizeof(FileState),                                               \
+        .keys = (const char *const[]) { "filename", "locking", "aio", NULL },          \
+        .open = open_function,                                                         \
+        .close = file_close,                                                           \
+        .submit = file_submit,                                                         \
+        .cancel = file_cancel,                                                         \
+        .set_access = file_set_access,                                                 \
+        .peek = file_peek,                                                             \
+    }
+
+const BlockDriver block_driver_file = FILE_DRIVER("file", file_open);
+const BlockDriver block_driver_host_device = FILE_DRIVER("host_device", host_device_open);

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Requests of backends: checks, submission, queueing, completion, cancellation, draining.
+ *
+ * Runs in: both.
+ *
+ * Theory of operation.  A request is in exactly one place at a time:
+ *
+ *   the backend's wait queue   more than BLOCK_IN_FLIGHT_MAX are in the nodes; left for the nodes when one of these
+ *                              ends, or for the completion queue by blk_cancel()
+ *   the nodes                  left by block_op_complete(), after which op.node is NULL
+ *   the completion queue       entered once, with the result; left when block_poll() calls the callback
+ *
+ * and it is freed after its callback.  Requests that fail their checks start in the completion queue.
+ */
+#include <errno.h>
+#include <string.h>
+#include "block/block-int.h"
+#include "block/uring.h"
+#include "trace/block.h"
+#include "util/event-loop.h"
+
+typedef enum RequestPlace {
+    PLACE_WAIT_QUEUE,
+    PLACE_NODES,
+    PLACE_COMPLETED,
+} RequestPlace;
+
+struct BlockRequest {
+    BlockOp op; /* first: completions find the request by it */
+    BlockBackend *blk;
+    BlockNode *root; /* a reference: the medium may be ejected while the request runs */
+    RequestPlace place;
+    BlockCompletion *cb;
+    void *opaque;
+    struct iovec iov[];
+};
+
+static struct {
+    EventBh *poll_bh; /* made at the first use */
+    BlockOp *head, **tail; /* operations with a result, oldest first */
+    unsigned count;
+} completed;
+
+/* ---- completion --------------------------------------------------------------------------------------------- */
+
+static void poll_due(void *opaque)
+{
+    block_poll();
+}
+
+void block_schedule_poll(void)
+{
+    if (!completed.poll_bh) {
+        completed.poll_bh = event_bh_new(event_loop_main(), poll_due, NULL);
+    }
+    event_bh_schedule(completed.poll_bh);
+}
+
+void block_requests_cleanup(void)
+{
+    event_bh_free(completed.poll_bh);
+    completed.poll_bh = NULL;
+}
+
+static void append(BlockOp ***tail, BlockOp *op)
+{
+    op->next = NULL;
+    **tail = op;
+    *tail = &op->next;
+}
+
+void block_op_complete(BlockOp *op, int ret)
+{
+    op->ret = ret;
+    op->node = NULL;
+    if (!completed.head) {
+        completed.tail = &completed.head;
+    }
+    append(&completed.tail, op);
+    completed.count++;
+    block_schedule_poll();
+}
+
+bool block_poll(void)
+{
+    bool progress = false;
+
+    uring_process();
+    /*
+     * One at a time from the head, so a callback may drain, which comes back here.  What callbacks submit and end is
+     * left for the next turn.
+     */
+    for (unsigned budget = completed.count; budget > 0 && completed.head; budget--) {
+        BlockOp *op = completed.head;
+
+        completed.head = op->next;
+        completed.count--;
+        op->done(op);
+        progress = true;
+    }
+    if (completed.head) {
+        block_schedule_poll();
+    }
+    return progress;
+}
+
+/* ---- the life of a request ------------------------------------------------------------------------------------ */
+
+static void request_start(BlockRequest *req)
+{
+    req->place = PLACE_NODES;
+    req->blk->in_nodes++;
+    block_node_submit(req->root, &req->op);
+}
+
+/* Lets waiting requests into the nodes as far as the limit allows. */
+static void start_waiting(BlockBackend *blk)
+{
+    while (blk->wait_head && blk->in_nodes < BLOCK_IN_FLIGHT_MAX) {
+        BlockOp *op = blk->wait_head;
+
+        blk->wait_head = op->next;
+        request_start((BlockRequest *)op);
+    }
+}
+
+/* op->done of all requests: the only place that calls callbacks. */
+static void request_done(BlockOp *op)
+{
+    BlockRequest *req = (BlockRequest *)op;
+    BlockBackend *blk = req->blk;
+
+    if (req->place == PLACE_NODES) {
+        req->place = PLACE_COMPLETED;
+        blk->in_nodes--;
+        start_waiting(blk);
+    }
+    blk->in_flight--;
+    trace_block_request_done(blk->name, req, op->ret);
+    req->cb(req->opaque, op->ret);
+    block_node_unref(req->root);
+    g_free(req);
+}
+
+/* Ends REQ, which is not in the nodes, by the callback. */
+static void request_fail(BlockRequest *req, int ret)
+{
+    req->place = PLACE_COMPLETED;
+    block_op_complete(&req->op, ret);
+}
+
+/* COUNT is at most BLOCK_IOV_MAX, so the allocation is small. */
+static BlockRequest *request_new(BlockBackend *blk, BlockOpType type, uint64_t offset, uint64_t len,
+                                 const struct iovec *iov, unsigned count, unsigned flags,
+                                 BlockCompletion *cb, void *opaque)
+{
+    BlockRequest *req = g_malloc(sizeof(*req) + count * sizeof(*iov));
+
+    /* Not the scratch area: the leaf initialises what it uses. */
+    memset(req, 0, offsetof(BlockRequest, op.scratch));
+    req->op.type = type;
+    req->op.flags = flags;
+    req->op.offset = offset;
+    req->op.len = len;
+    req->op.iov = req->iov;
+    req->op.iov_count = count;
+    req->op.done = request_done;
+    req->blk = blk;
+    req->root = blk->root ? block_node_ref(blk->root) : NULL;
+    req->cb = cb;
+    req->opaque = opaque;
+    if (count) {
+        memcpy(req->iov, iov, count * sizeof(*iov));
+    }
+    blk->in_flight++;
+    trace_block_request(blk->name, req, type, offset, len, flags);
+    return req;
+}
+
+static bool is_write(BlockOpType type)
+{
+    return type == BLOCK_OP_WRITE || type == BLOCK_OP_DISCARD || type == BLOCK_OP_WRITE_ZEROES;
+}
+
+/* Every check on requests that does not depend on a driver.  Returns 0 or the request's result. */
+static int request_check(const BlockBackend *blk, const BlockOp *op)
+{
+    uint64_t length;
+
+    if (!blk->root) {
+        return -ENOMEDIUM;
+    }
+    if (is_write(op->type) && blk->access != BLOCK_ACCESS_WRITE) {
+        return -EROFS;
+    }
+    if ((op->offset | op->len) % BLOCK_SECTOR) {
+        return -EINVAL;
+    }
+    length = blk->root->length;
+    if (op->offset > length || op->len > length - op->offset) {
+        return -EIO;
+    }
+    return 0;
+}
+
+/* Checks REQ and sends it on its way; RET is the result of earlier checks. */
+static BlockRequest *request_submit(BlockRequest *req, int ret)
+{
+    BlockBackend *blk = req->blk;
+    BlockOp *op = &req->op;
+
+    if (!ret) {
+        ret = request_check(blk, op);
+    }
+    if (ret || (op->type != BLOCK_OP_FLUSH && !op->len)) {
+        request_fail(req, ret);
+    } else if (op->type == BLOCK_OP_DISCARD && !blk->root->discard) {
+        request_fail(req, 0);
+    } else if (blk->in_nodes < BLOCK_IN_FLIGHT_MAX) {
+        request_start(req);
+    } else {
+        if (!blk->wait_head) {
+            blk->wait_tail = &blk->wait_head;
+        }
+        req->place = PLACE_WAIT_QUEUE;
+        append(&blk->wait_tail, op);
+    }
+    return req;
+}
+
+/* The length of a list, or BLOCK_REQUEST_MAX + 1 when it is longer than that. */
+static uint64_t list_length(const struct iovec *iov, unsigned count)
+{
+    uint64_t len = 0;
+
+    for (unsigned i = 0; i < count && len <= BLOCK_REQUEST_MAX; i++) {
+        len += MIN(iov[i].iov_len, BLOCK_REQUEST_MAX + 1);
+    }
+    return MIN(len, BLOCK_REQUEST_MAX + 1);
+}
+
+static BlockRequest *submit_list(BlockBackend *blk, BlockOpType type, uint64_t offset,
+                                 const struct iovec *iov, unsigned count, unsigned flags,
+                                 BlockCompletion *cb, void *opaque)
+{
+    bool fits = count <= BLOCK_IOV_MAX;
+    uint64_t len = fits ? list_length(iov, count) : 0;
+    BlockRequest *req = request_new(blk, type, offset, len, iov, fits ? count : 0, flags, cb, opaque);
+
+    return request_submit(req, fits && len <= BLOCK_REQUEST_MAX ? 0 : -EINVAL);
+}
+
+/* With the write cache off each write is stable before it completes. */
+static unsigned write_flags(const BlockBackend *blk, unsigned flags)
+{
+    if (!blk->write_cache) {
+        flags |= BLOCK_REQ_FUA;
+    }
+    if (!blk_discard_enabled(blk)) {
+        flags &= ~BLOCK_REQ_MAY_UNMAP;
+    }
+    return flags;
+}
+
+BlockRequest *blk_preadv(BlockBackend *blk, uint64_t offset, const struct iovec *iov, unsigned count,
+                         BlockCompletion *cb, void *opaque)
+{
+    return submit_list(blk, BLOCK_OP_READ, offset, iov, count, 0, cb, opaque);
+}
+
+BlockRequest *blk_pwritev(BlockBackend *blk, uint64_t offset, const struct iovec *iov, unsigned count,
+                          unsigned flags, BlockCompletion *cb, void *opaque)
+{
+    return submit_list(blk, BLOCK_OP_WRITE, offset, iov, count, write_flags(blk, flags), cb, opaque);
+}
+
+BlockRequest *blk_flush(BlockBackend *blk, BlockCompletion *cb, void *opaque)
+{
+    return request_submit(request_new(blk, BLOCK_OP_FLUSH, 0, 0, NULL, 0, 0, cb, opaque), 0);
+}
+
+BlockRequest *blk_discard(BlockBackend *blk, uint64_t offset, uint64_t len, BlockCompletion *cb,
+                          void *opaque)
+{
+    return request_submit(request_new(blk, BLOCK_OP_DISCARD, offset, len, NULL, 0, 0, cb, opaque), 0);
+}
+
+BlockRequest *blk_write_zeroes(BlockBackend *blk, uint64_t offset, uint64_t len, unsigned flags,
+                               BlockCompletion *cb, void *opaque)
+{
+    return request_submit(request_new(blk, BLOCK_OP_WRITE_ZEROES, offset, len, NULL, 0,
+                                      write_flags(blk, flags), cb, opaque), 0);
+}
+
+/* ---- cancellation and draining ---------------------------------------------------------------------------------- */
+
+static void unlink_waiting(BlockBackend *blk, BlockOp *op)
+{
+    BlockOp **link = &blk->wait_head;
+
+    while (*link != op) {
+        link = &(*link)->next;
+    }
+    *link = op->next;
+    if (!*link) {
+        blk->wait_tail = link;
+    }
+}
+
+void blk_cancel(BlockRequest *req)
+{
+    BlockOp *op = &req->op;
+
+    trace_block_request_cancel(req->blk->name, req);
+    switch (req->place) {
+    case PLACE_WAIT_QUEUE:
+        unlink_waiting(req->blk, op);
+        request_fail(req, -ECANCELED);
+        break;
+    case PLACE_NODES:
+        if (op->node && !op->cancelled) {
+            op->cancelled = true;
+            if (op->node->driver->cancel) {
+                op->node->driver->cancel(op->node, op);
+            }
+        }
+        break;
+    case PLACE_COMPLETED:
+        break;
+    }
+}
+
+unsigned blk_in_flight(const BlockBackend *blk)
+{
+    return blk->in_flight;
+}
+
+void blk_drain(BlockBackend *blk)
+{
+    while (blk->in_flight) {
+        if (!block_poll() && blk->in_flight) {
+            uring_wait();
+        }
+    }
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The program's io_uring: set-up, submission in batches, completion, cancellation.
+ *
+ * Runs in: both.
+ */
+#include <errno.h>
+#include <string.h>
+#include "block/block-int.h"
+#include "block/uring.h"
+#include "trace/block.h"
+#include "util/error.h"
+#include "util/event-loop.h"
+
+#define SQ_ENTRIES 256u  /* one batch; 16 KiB */
+#define CQ_ENTRIES 2048u /* most operations in the kernel at once; 32 KiB */
+
+/* user_data of a cancellation, whose own result tells nothing; no UringOp has an odd address. */
+#define CANCEL_DATA 1u
+
+/* How long to wait when the kernel had no memory for a submission and nothing in flight will wake us. */
+#define RETRY_NS (1000 * 1000)
+
+static struct {
+    bool ready;            /* ring, source and timer exist */
+    struct io_uring ring;
+    EventSource *source;   /* of the ring's descriptor: completions */
+    EventTimer *retry;     /* armed while prepared entries could not be submitted */
+    int broken;            /* the kernel refuses submissions for good with this -errno, or 0 */
+    UringOp *wait_head, **wait_tail;
+    UringOp *cancels;      /* operations to be cancelled */
+    /* What the entries in the submission queue that the kernel has not taken belong to; NULL: a cancellation. */
+    UringOp *prepared[SQ_ENTRIES];
+    unsigned prepared_first, prepared_count;
+    unsigned in_kernel;    /* completions to come, those of `prepared` included */
+} uring;
+
+/* ---- life ----------------------------------------------------------------------------------------------- */
+
+/* The best set of flags comes first; older kernels refuse with EINVAL what they do not know. */
+static const unsigned setup_flags[] = {
+    /* Linux 6.1: completions are worked on when we ask, not by interrupting us. */
+    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+    /* Linux 5.19 */
+    IORING_SETUP_COOP_TASKRUN,
+    0,
+};
+
+static void explain_no_ring(int err, GError **errp)
+{
+    static const struct {
+        int err;
+        const char *remedy;
+    } remedies[] = {
+        { ENOSYS, "run a kernel with CONFIG_IO_URING, or allow the system call in the container's seccomp profile" },
+        { EPERM, "set the sysctl kernel.io_uring_disabled to 0, or allow io_uring in the container's "
+                 "seccomp profile" },
+        { ENOMEM, "raise the limit of locked memory (ulimit -l)" },
+        { EMFILE, "raise the limit of open descriptors (ulimit -n)" },
+    };
+    const char *remedy = "disk images need it";
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(remedies); i++) {
+        if (remedies[i].err == err) {
+            remedy = remedies[i].remedy;
+        }
+    }
+    error_setg(errp, "io_uring is not available: %s; %s", g_strerror(err), remedy);
+}
+
+static void ring_ready(int fd, unsigned ready, void *opaque)
+{
+    block_poll();
+}
+
+static void retry_due(void *opaque)
+{
+    block_poll();
+}
+
+bool uring_init(GError **errp)
+{
+    int ret = -EINVAL;
+
+    if (uring.ready) {
+        return true;
+    }
+    memset(&uring, 0, sizeof(uring));
+    uring.wait_tail = &uring.wait_head;
+    for (unsigned i = 0; i < G_N_ELEMENTS(setup_flags) && ret == -EINVAL; i++) {
+        struct io_uring_params params = {
+            .flags = setup_flags[i] | IORING_SETUP_CQSIZE,
+            .cq_entries = CQ_ENTRIES,
+        };
+
+        ret = io_uring_queue_init_params(SQ_ENTRIES, &uring.ring, &params);
+    }
+    if (ret < 0) {
+        explain_no_ring(-ret, errp);
+        return false;
+    }
+    uring.source = event_loop_add_fd(event_loop_main(), uring.ring.ring_fd, EVENT_READ, ring_ready, NULL);
+    if (!uring.source) {
+        error_setg_errno(errp, errno, "io_uring: the event loop cannot watch it; raise "
+                         "/proc/sys/fs/epoll/max_user_watches");
+        io_uring_queue_exit(&uring.ring);
+        return false;
+    }
+    uring.retry = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, retry_due, NULL);
+    uring.ready = true;
+    trace_block_uring_init(uring.ring.flags);
+    return true;
+}
+
+void uring_cleanup(void)
+{
+    if (uring.ready) {
+        event_source_remove(uring.source);
+        event_timer_free(uring.retry);
+        io_uring_queue_exit(&uring.ring);
+        uring.ready = false;
+    }
+}
+
+/* ---- submission ------------------------------------------------------------------------------------------ */
+
+void uring_submit(UringOp *op)
+{
+    op->state = URING_WAITING;
+    op->cancel = false;
+    op->next = NULL;
+    *uring.wait_tail = op;
+    uring.wait_tail = &op->next;
+    block_schedule_poll();
+}
+
+static UringOp *pop_waiting(void)
+{
+    UringOp *op = uring.wait_head;
+
+    uring.wait_head = op->next;
+    if (!uring.wait_head) {
+        uring.wait_tail = &uring.wait_head;
+    }
+    return op;
+}
+
+static void unlink_waiting(UringOp *op)
+{
+    UringOp **link = &uring.wait_head;
+
+    while (*link != op) {
+        link = &(*link)->next;
+    }
+    *link = op->next;
+    if (!*link) {
+        uring.wait_tail = link;
+    }
+}
+
+static void unlink_cancel(UringOp *op)
+{
+    UringOp **link = &uring.cancels;
+
+    while (*link != op) {
+        link = &(*link)->next_cancel;
+    }
+    *link = op->next_cancel;
+    op->cancel = false;
+}
+
+static void finish(UringOp *op, int res)
+{
+    if (op->cancel) {
+        unlink_cancel(op);
+    }
+    op->state = URING_IDLE;
+    op->done(op, res);
+}
+
+void uring_cancel(UringOp *op)
+{
+    switch (op->state) {
+    case URING_IDLE:
+        break;
+    case URING_WAITING:
+        unlink_waiting(op);
+        finish(op, -ECANCELED);
+        break;
+    case URING_SUBMITTED:
+        if (!op->cancel) {
+            op->cancel = true;
+            op->next_cancel = uring.cancels;
+            uring.cancels = op;
+            block_schedule_poll();
+        }
+        break;
+    }
+}
+
+static bool has_room(void)
+{
+    return uring.in_kernel < CQ_ENTRIES && uring.prepared_count < SQ_ENTRIES;
+}
+
+/* A free submission entry, accounted for OP (NULL: a cancellation); NULL when a queue is full. */
+static struct io_uring_sqe *take_sqe(UringOp *op)
+{
+    struct io_uring_sqe *sqe;
+
+    sqe = has_room() ? io_uring_get_sqe(&uring.ring) : NULL;
+    if (sqe) {
+        uring.prepared[(uring.prepared_first + uring.prepared_count) % SQ_ENTRIES] = op;
+        uring.prepared_count++;
+        uring.in_kernel++;
+    }
+    return sqe;
+}
+
+/* Moves operations and cancellations to the submission queue as far as there is room. */
+static void prepare(void)
+{
+    struct io_uring_sqe *sqe;
+
+    while (uring.wait_head && (sqe = take_sqe(uring.wait_head))) {
+        UringOp *op = pop_waiting();
+
+        op->prep(op, sqe);
+        io_uring_sqe_set_data(sqe, op);
+        op->state = URING_SUBMITTED;
+    }
+    /* After the operations: a cancellation finds its target in the kernel by then. */
+    while (uring.cancels && (sqe = take_sqe(NULL))) {
+        UringOp *op = uring.cancels;
+
+        unlink_cancel(op);
+        io_uring_prep_cancel64(sqe, (uintptr_t)op, 0);
+        io_uring_sqe_set_data64(sqe, CANCEL_DATA);
+    }
+}
+
+/*
+ * The kernel will not take entries any more (a seccomp filter, for instance).  What it has not taken ends with an
+ * error; the queue keeps dead entries, so nothing is ever submitted again.
+ */
+static void give_up(int err)
+{
+    uring.broken = err;
+    trace_block_uring_broken(err);
+    while (uring.prepared_count) {
+        UringOp *op = uring.prepared[uring.prepared_first];
+
+        uring.prepared_first = (uring.prepared_first + 1) % SQ_ENTRIES;
+        uring.prepared_count--;
+        uring.in_kernel--;
+        if (op) {
+            finish(op, -EIO);
+        }
+    }
+}
+
+/* One system call: gives the kernel what is prepared and lets it finish completed work. */
+static void enter(void)
+{
+    int ret = io_uring_submit_and_get_events(&uring.ring);
+
+    if (ret > 0) {
+        uring.prepared_first = (uring.prepared_first + ret) % SQ_ENTRIES;
+        uring.prepared_count -= ret;
+    }
+    switch (ret) {
+    case -EINTR:
+        block_schedule_poll();
+        break;
+    case -EAGAIN: /* no memory for requests */
+    case -EBUSY:  /* completions to be reaped first; we do that next */
+        event_timer_arm(uring.retry, event_clock_ns(EVENT_CLOCK_REAL) + RETRY_NS);
+        break;
+    default:
+        if (ret < 0) {
+            give_up(ret);
+        } else if (uring.prepared_count) {
+            /* It stopped at an entry that it found wrong; that one has its completion. */
+            block_schedule_poll();
+        }
+    }
+}
+
+/* ---- completion ------------------------------------------------------------------------------------------- */
+
+static bool kernel_has_work(void)
+{
+    return IO_URING_READ_ONCE(*uring.ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+static void reap(void)
+{
+    struct io_uring_cqe *cqe;
+
+    /* Only what is there already, not what done() may add: a turn of the loop is bounded. */
+    for (unsigned budget = io_uring_cq_ready(&uring.ring); budget > 0; budget--) {
+        uint64_t data;
+        int res;
+
+        if (io_uring_peek_cqe(&uring.ring, &cqe) < 0) {
+            break;
+        }
+        data = cqe->user_data;
+        res = cqe->res;
+        io_uring_cqe_seen(&uring.ring, cqe);
+        uring.in_kernel--;
+        if (data != CANCEL_DATA) {
+            finish((UringOp *)(uintptr_t)data, res);
+        }
+    }
+}
+
+void uring_process(void)
+{
+    if (!uring.ready) {
+        return;
+    }
+    if (!uring.broken) {
+        prepare();
+    }
+    if ((uring.prepared_count && !uring.broken) || kernel_has_work()) {
+        enter();
+    }
+    reap();
+    if (uring.broken) {
+        while (uring.wait_head) {
+            finish(pop_waiting(), -EIO);
+        }
+    } else if ((uring.wait_head || uring.cancels) && has_room()) {
+        /* Reaped completions made room, or done() submitted.  Without room the next completion brings us here. */
+        block_schedule_poll();
+    }
+}
+
+void uring_wait(void)
+{
+    struct io_uring_cqe *cqe;
+
+    if ((uring.wait_head || uring.cancels) && has_room()) {
+        return;
+    }
+    if (uring.in_kernel > uring.prepared_count) {
+        io_uring_wait_cqe(&uring.ring, &cqe);
+    } else {
+        /* Entries are prepared, but the kernel has no memory for them: nothing will wake us. */
+        g_usleep(RETRY_NS / 1000);
+    }
+}
