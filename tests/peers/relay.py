@@ -104,13 +104,30 @@ def eventfds_of(main_pid, remote_pid, pairs=1, seconds=10):
 
 # ------------------------------------------------------------------------------------- QMP
 
+def _connect(path, seconds=10):
+    """A connection to a socket that the main emulator makes while it starts.
+
+    The path is there a moment before anyone listens, hence the repeated tries.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            client.connect(path)
+            return client
+        except OSError:
+            client.close()
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
+
+
 class Qmp:
     """A client of the main emulator's QMP; command() may be called from several threads."""
 
     def __init__(self, path):
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = _connect(path)
         self._socket.settimeout(60)
-        self._socket.connect(path)
         self._lines = self._socket.makefile("rw", encoding="utf-8")
         self._lock = threading.Lock()
         self._lines.readline()
@@ -171,8 +188,7 @@ class InterruptPump(threading.Thread):
         self._sources = {}
         self._wake_r, self._wake_w = os.pipe()
         self._stopping = False
-        self._qtest = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._qtest.connect(qtest_path)
+        self._qtest = _connect(qtest_path)
         self._qtest.settimeout(10)
         self._unread = b""
 
