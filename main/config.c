@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The command line of mpqemu, by one table.
+ *
+ * Runs in: mpqemu.
+ *
+ * An option of QEMU's is carried out; or it says what is so anyway and is accepted (-nodefaults,
+ * -display none); or it asks for what this version cannot do and is refused with the reason.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hw/core/device.h"
+#include "machine.h"
+#include "util/cmdline.h"
+#include "util/error.h"
+#include "util/trace.h"
+
+#define PROGRAM "mpqemu"
+
+/* A guest with 40 address bits has no room for more. */
+#define RAM_SIZE_MAX (1ull << 39)
+
+static void main_action_free(gpointer data)
+{
+    MainAction *action = data;
+
+    options_free(action->opts);
+    g_free(action);
+}
+
+/* Parses ARG of OPTION and keeps it for STEP. */
+static bool config_add(MainConfig *config, MainStep step, const char *option, const char *arg,
+                       const char *implied_key, GError **errp)
+{
+    Options *opts = options_parse(option, arg, implied_key, errp);
+    MainAction *action;
+
+    if (!opts) {
+        return false;
+    }
+    action = g_new0(MainAction, 1);
+    *action = (MainAction) { .opts = opts, .option = option, .arg = arg };
+    g_ptr_array_add(config->actions[step], action);
+    return true;
+}
+
+/* ---- devices, disks, objects ----------------------------------------------------------------- */
+
+static bool opt_device(const char *arg, void *opaque, GError **errp)
+{
+    MainConfig *config = opaque;
+
+    if (device_print_help(arg)) {
+        config->only_help = true;
+        return true;
+    }
+    return config_add(config, MAIN_STEP_DEVICE, "-device", arg, "driver", errp);
+}
+
+static bool opt_drive(const char *arg, void *opaque, GError **errp)
+{
+    return config_add(opaque, MAIN_STEP_DRIVE, "-drive", arg, NULL, errp);
+}
+
+static bool opt_blockdev(const char *arg, void *opaque, GError **errp)
+{
+    return config_add(opaque, MAIN_STEP_BLOCKDEV, "-blockdev", arg, "driver", errp);
+}
+
+static bool opt_add_fd(const char *arg, void *opaque, GError **errp)
+{
+    return config_add(opaque, MAIN_STEP_FDS, "-add-fd", arg, NULL, errp);
+}
+
+/* "help" lists the types, "TYPE,help" the properties of one.  False when ARG asks for neither. */
+static bool print_object_help(const char *arg)
+{
+    g_auto(GStrv) words = g_strsplit(arg, ",", -1);
+    g_autofree GType *types = NULL;
+    unsigned count;
+    GType type;
+
+    if (words[0] && (g_str_equal(words[0], "help") || g_str_equal(words[0], "?"))) {
+        types = qom_types_of(QOM_TYPE_OBJECT, &count);
+        printf("List of user creatable objects:\n");
+        for (unsigned i = 0; i < count; i++) {
+            if (g_type_is_a(types[i], QOM_TYPE_USER_CREATABLE)) {
+                printf("  %s\n", g_type_name(types[i]));
+            }
+        }
+        return true;
+    }
+    type = words[0] && words[1] && g_str_equal(words[1], "help") ? qom_type_by_name(words[0]) : 0;
+    if (type) {
+        qom_print_properties(type);
+    }
+    return type != 0;
+}
+
+static bool opt_object(const char *arg, void *opaque, GError **errp)
+{
+    MainConfig *config = opaque;
+
+    if (print_object_help(arg)) {
+        config->only_help = true;
+        return true;
+    }
+    return config_add(config, MAIN_STEP_OBJECTS, "-object", arg, "qom-type", errp);
+}
+
+/* ---- machine and memory ---------------------------------------------------------------------- */
+
+static bool set_accel(MainConfig *config, const char *option, const char *name, GError **errp)
+{
+    if (!g_str_equal(name, "qtest")) {
+        error_setg(errp, "%s %s: not in this version, which has no CPU; use -accel qtest with "
+                   "-qtest", option, name);
+        return false;
+    }
+    config->accel = "qtest";
+    return true;
+}
+
+static bool opt_accel(const char *arg, void *opaque, GError **errp)
+{
+    return set_accel(opaque, "-accel", arg, errp);
+}
+
+static bool opt_machine(const char *arg, void *opaque, GError **errp)
+{
+    static const char *const known[] = { "type", "memory-backend", "accel", NULL };
+    MainConfig *config = opaque;
+    Options *opts;
+    const char *type, *accel;
+
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        machine_print_types();
+        config->only_help = true;
+        return true;
+    }
+    opts = options_parse("-machine", arg, "type", errp);
+    if (!opts) {
+        return false;
+    }
+    g_clear_pointer(&config->machine_opts, options_free);
+    config->machine_opts = opts;
+    type = options_get(opts, "type");
+    config->machine = type ? type : "pc";
+    config->memory_backend = options_get(opts, "memory-backend");
+    accel = options_get(opts, "accel");
+    if (!machine_type_exists(config->machine)) {
+        error_setg(errp, "-machine %s: unsupported machine type '%s'; -machine help lists them",
+                   arg, config->machine);
+        return false;
+    }
+    return options_check_unused(opts, known, errp) &&
+           (!accel || set_accel(config, "-machine accel", accel, errp));
+}
+
+/* -m [size=]SIZE: megabytes without a suffix. */
+static bool opt_memory(const char *arg, void *opaque, GError **errp)
+{
+    static const char *const known[] = { "size", NULL };
+    MainConfig *config = opaque;
+    g_autoptr(Options) opts = options_parse("-m", arg, "size", errp);
+    const char *text;
+
+    if (!opts) {
+        return false;
+    }
+    if (options_has(opts, "slots") || options_has(opts, "maxmem")) {
+        error_setg(errp, "-m %s: memory cannot be added at run time in this version; leave slots= "
+                   "and maxmem= out", arg);
+        return false;
+    }
+    text = options_get(opts, "size");
+    if (!text || !options_check_unused(opts, known, errp)) {
+        if (!text) {
+            error_setg(errp, "-m %s: the size is missing; give -m SIZE", arg);
+        }
+        return false;
+    }
+    if (!parse_size(text, 'M', &config->ram_size) || config->ram_size == 0 ||
+        config->ram_size > RAM_SIZE_MAX || config->ram_size % (uint64_t)sysconf(_SC_PAGESIZE)) {
+        error_setg(errp, "-m %s: '%s' is no size; give megabytes (256), or a number with a suffix "
+                   "(256M, 1G), in whole pages, at most 512G", arg, text);
+        return false;
+    }
+    return true;
+}
+
+/* -numa node,memdev=ID[,nodeid=N]: all a machine without CPUs has to do with nodes is their RAM. */
+static bool opt_numa(const char *arg, void *opaque, GError **errp)
+{
+    static const char *const known[] = { "type", "memdev", "nodeid", NULL };
+    MainConfig *config = opaque;
+    g_autoptr(Options) opts = options_parse("-numa", arg, "type", errp);
+    const char *type, *memdev;
+
+    if (!opts) {
+        return false;
+    }
+    type = options_get(opts, "type");
+    memdev = options_get(opts, "memdev");
+    options_get(opts, "nodeid");
+    if (g_strcmp0(type, "node") != 0 || !memdev) {
+        error_setg(errp, "-numa %s: not supported; give -numa node,memdev=ID with the id of a "
+                   "memory backend", arg);
+        return false;
+    }
+    if (!options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    g_ptr_array_add(config->numa_memdevs, g_strdup(memdev));
+    return true;
+}
+
+/* ---- run and debug --------------------------------------------------------------------------- */
+
+static bool opt_qtest(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->qtest = g_str_equal(arg, "none") ? NULL : arg;
+    return true;
+}
+
+static bool opt_qtest_log(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->qtest_log = g_str_equal(arg, "none") ? NULL : arg;
+    return true;
+}
+
+static bool opt_stopped(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->stopped = true;
+    return true;
+}
+
+static bool opt_trace(const char *arg, void *opaque, GError **errp)
+{
+    bool printed = false;
+
+    if (!trace_parse_option(arg, &printed, errp)) {
+        return false;
+    }
+    ((MainConfig *)opaque)->only_help |= printed;
+    return true;
+}
+
+static bool opt_log_file(const char *arg, void *opaque, GError **errp)
+{
+    g_autofree char *trace_file = g_strconcat("file=", arg, NULL);
+
+    return opt_trace(trace_file, opaque, errp);
+}
+
+static bool opt_version(const char *arg, void *opaque, GError **errp)
+{
+    printf(PROGRAM " version " MPQEMU_VERSION "\n");
+    ((MainConfig *)opaque)->only_help = true;
+    return true;
+}
+
+static bool opt_help(const char *arg, void *opaque, GError **errp);
+
+/* ---- options without effect, and refused ones ------------------------------------------------ */
+
+static bool opt_accepted(const char *arg, void *opaque, GError **errp)
+{
+    return true;
+}
+
+static bool accept_none(const char *option, const char *arg, GError **errp)
+{
+    if (g_str_equal(arg, "none")) {
+        return true;
+    }
+    error_setg(errp, "%s %s: not in this version; only 'none' is accepted", option, arg);
+    return false;
+}
+
+/* NAME: the function of OPTION, which takes only "none". */
+#define ACCEPT_NONE(name, option) \
+    static bool name(const char *arg, void *opaque, GError **errp) \
+    { \
+        return accept_none(option, arg, errp); \
+    }
+
+ACCEPT_NONE(opt_display, "-display")
+ACCEPT_NONE(opt_monitor, "-monitor")
+ACCEPT_NONE(opt_serial, "-serial")
+ACCEPT_NONE(opt_parallel, "-parallel")
+ACCEPT_NONE(opt_vga, "-vga")
+ACCEPT_NONE(opt_net, "-net")
+
+static bool opt_daemonize(const char *arg, void *opaque, GError **errp)
+{
+    error_setg(errp, "-daemonize is not supported; let the launcher that holds the remotes start "
+               "this program in the background");
+    return false;
+}
+
+static const CmdlineOption options[] = {
+    { "machine", "[type=]NAME[,memory-backend=ID][,accel=qtest]",
+      "the machine (default: pc); '-machine help' lists them", opt_machine, "Machine" },
+    { "M", "NAME", NULL, opt_machine },
+    { "accel", "qtest", "what plays the guest's CPU; this version has qtest only", opt_accel },
+    { "m", "[size=]SIZE", "guest memory, in megabytes without a suffix (default: 128)",
+      opt_memory },
+    { "numa", "node,memdev=ID[,nodeid=N]", "makes a memory backend part of guest memory",
+      opt_numa },
+    { "name", "NAME", "accepted without effect", opt_accepted },
+
+    { "device", "DRIVER[,prop=value...]",
+      "adds a device; also as JSON.  '-device help' lists them,\n'-device DRIVER,help' the "
+      "properties of one.\n'-device pci-proxy-dev,id=ID,fd=N' is a device in another process,\n"
+      "at the other end of the socket N",
+      opt_device, "Devices and disks" },
+    { "drive", "[file=PATH][,id=ID][,format=raw][,if=none][,option=value...]",
+      "adds a disk image for a device's drive= property", opt_drive },
+    { "blockdev", "[driver=]DRIVER,node-name=NAME[,option=value...]",
+      "adds a block node; also as JSON", opt_blockdev },
+    { "object", "TYPE,id=ID[,prop=value...]",
+      "adds an object; also as JSON.  '-object help' lists the types", opt_object },
+    { "add-fd", "fd=N,set=ID[,opaque=NAME]",
+      "puts an inherited descriptor into a set, opened as /dev/fdset/ID,\nand names it for fd=",
+      opt_add_fd },
+
+    { "qtest", "unix:PATH[,server=on] | stdio", "a test program plays the guest's CPU", opt_qtest,
+      "Running" },
+    { "qtest-log", "PATH | none", "writes the qtest conversation to a file", opt_qtest_log },
+    { "S", NULL, "does not start the machine", opt_stopped },
+    { "trace", "PATTERN | [enable=PATTERN][,events=FILE][,file=PATH]",
+      "switches trace events on; '-trace help' lists them", opt_trace },
+    { "D", "PATH", "writes traces to a file", opt_log_file },
+    { "version", NULL, "prints the version", opt_version },
+    { "help", NULL, "prints this text", opt_help },
+    { "h", NULL, NULL, opt_help },
+
+    { "nodefaults", NULL, "accepted: there are no default devices", opt_accepted,
+      "Accepted for QEMU's command lines" },
+    { "nographic", NULL, "accepted: there is no display", opt_accepted },
+    { "no-user-config", NULL, "accepted: no configuration file is read", opt_accepted },
+    { "no-reboot", NULL, "accepted without effect", opt_accepted },
+    { "no-shutdown", NULL, "accepted without effect", opt_accepted },
+    { "display", "none", "accepted", opt_display },
+    { "monitor", "none", "accepted", opt_monitor },
+    { "serial", "none", "accepted", opt_serial },
+    { "parallel", "none", "accepted", opt_parallel },
+    { "vga", "none", "accepted", opt_vga },
+    { "net", "none", "accepted", opt_net },
+
+    { "daemonize", NULL, "let the launcher do it", opt_daemonize, "Refused" },
+    { NULL },
+};
+
+static bool opt_help(const char *arg, void *opaque, GError **errp)
+{
+    g_autofree char *text = cmdline_help(options, "usage: " PROGRAM " [options]");
+
+    fputs(text, stdout);
+    ((MainConfig *)opaque)->only_help = true;
+    return true;
+}
+
+MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
+{
+    g_autoptr(MainConfig) config = g_new0(MainConfig, 1);
+
+    config->machine = "pc";
+    config->numa_memdevs = g_ptr_array_new_with_free_func(g_free);
+    for (MainStep step = 0; step < MAIN_STEP_MAX; step++) {
+        config->actions[step] = g_ptr_array_new_with_free_func(main_action_free);
+    }
+    if (!cmdline_parse(options, argc, argv, config, errp)) {
+        return NULL;
+    }
+    if (!config->only_help && !config->accel && !config->qtest) {
+        error_setg(errp, "there is nothing to run the guest in this version but a test program; "
+                   "give -accel qtest -qtest unix:PATH,server=on");
+        return NULL;
+    }
+    return g_steal_pointer(&config);
+}
+
+void main_config_free(MainConfig *config)
+{
+    if (!config) {
+        return;
+    }
+    for (MainStep step = 0; step < MAIN_STEP_MAX; step++) {
+        g_ptr_array_unref(config->actions[step]);
+    }
+    g_ptr_array_unref(config->numa_memdevs);
+    options_free(config->machine_opts);
+    g_free(config);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the user asked of mpqemu on its command line.
+ *
+ * Thread: main thread.  Runs in: mpqemu.
+ */
+#ifndef MAIN_CONFIG_H
+#define MAIN_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <glib.h>
+#include "util/options.h"
+
+/* An option to be carried out later. */
+typedef struct MainAction {
+    Options *opts;
+    const char *option; /* "-device"; static */
+    const char *arg;    /* as the user wrote it; of argv */
+} MainAction;
+
+/*
+ * The steps of the start, in this order whatever the order of the options was; inside a step the
+ * command line's order holds.  The machine is made between DRIVE and DEVICE.
+ */
+typedef enum MainStep {
+    MAIN_STEP_FDS,      /* -add-fd */
+    MAIN_STEP_OBJECTS,  /* -object */
+    MAIN_STEP_BLOCKDEV, /* -blockdev */
+    MAIN_STEP_DRIVE,    /* -drive */
+    MAIN_STEP_DEVICE,   /* -device */
+    MAIN_STEP_MAX,
+} MainStep;
+
+typedef struct MainConfig {
+    GPtrArray *actions[MAIN_STEP_MAX]; /* MainAction *, owned */
+    const char *machine;               /* type's name; of `machine_opts`, or static */
+    Options *machine_opts;             /* of the last -machine; NULL: none */
+    const char *memory_backend;        /* -machine memory-backend=; NULL: none */
+    uint64_t ram_size;                 /* -m, bytes; 0: not given */
+    GPtrArray *numa_memdevs;           /* char *, owned: the nodes' memory backends, in order */
+    const char *accel;                 /* NULL: not given */
+    const char *qtest;                 /* -qtest; NULL: not given */
+    const char *qtest_log;             /* -qtest-log; NULL: none */
+    bool stopped;                      /* -S */
+    bool only_help;                    /* help or version was printed: do nothing else */
+} MainConfig;
+
+/* Parses the command line; options that print something (help, version) have printed. */
+MainConfig *main_config_parse(int argc, char *const *argv, GError **errp);
+void main_config_free(MainConfig *config);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MainConfig, main_config_free)
+
+#endif
