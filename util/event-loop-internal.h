@@ -32,10 +32,7 @@ struct EventLoop {
     EventBh *pending_head, *pending_tail;
     uint64_t pending_pass; /* counts the runs through the queue */
 
-    /*
-     * Readiness collected from the kernel and not dispatched yet.  A nested turn goes on where the
-     * outer one is.
-     */
+    /* Readiness collected from the kernel; a nested turn replaces what is left of it. */
     struct epoll_event ready[EVENTS_PER_TURN];
     unsigned ready_next, ready_count;
 

@@ -14,11 +14,12 @@
  * other: a call is never left behind by a sleeping loop, and a thread that finds the loop awake
  * saves the write to the eventfd.
  *
- * Nesting.  A handler may turn the loop (blk_drain()).  What the interrupted turn has collected
- * lies in the loop, not on the stack; the nested turn takes it over, so nothing is lost or
- * dispatched twice.  No handler is entered again while it runs: the nested turn skips it.  A
- * running source that is reported as ready is parked, that is, muted in the kernel until its
- * handler returns; otherwise the nested turn would spin on it.
+ * Nesting.  A handler may turn the loop (blk_drain()).  The readiness collected lies in the loop,
+ * not on the stack: the nested turn replaces what the interrupted one has not dispatched yet.
+ *  Nothing is lost, since the kernel reports again what is still so, and nothing is dispatched on
+ * old news. No handler is entered again while it runs: the nested turn skips it.  A running source
+ * that is reported as ready is parked, that is, muted in the kernel until its handler returns;
+ * otherwise the nested turn would spin on it.
  *
  * Freeing.  Nothing but the running handler itself can still refer to an object at its removal,
  * since entries in `ready` are cleared; an object whose handler runs is marked dead and freed when
@@ -251,10 +252,7 @@ static void reset_wake_fd(EventLoop *loop)
     }
 }
 
-/*
- * Dispatches all that is collected.  Handlers may nest and so take entries away, or collect and
- * take new ones.
- */
+/* Dispatches all that is collected; a handler may nest, which ends the outer run early. */
 static bool dispatch_ready(EventLoop *loop)
 {
     bool progress = false;
@@ -394,11 +392,11 @@ static bool run_bh(EventBh *bh)
     atomic_exchange(&bh->scheduled, false);
     bh->handler(bh->opaque);
     bh->running = false;
-    if (bh->dead && (bh->held_back || !atomic_load(&bh->scheduled))) {
-        g_free(bh);
-    } else if (bh->held_back) {
+    if (bh->held_back) {
         bh->held_back = false;
         push_pending(bh->loop, bh);
+    } else if (bh->dead && !atomic_load(&bh->scheduled)) {
+        g_free(bh);
     }
     return true;
 }
@@ -458,11 +456,6 @@ static bool turn(EventLoop *loop, bool may_block, bool heed_quit)
     bool timer_due = false;
     bool timers_armed;
     int64_t timeout_ns = may_block ? -1 : 0;
-
-    /* Nested in a handler: first the rest of what the interrupted turn collected. */
-    if (loop->ready_next < loop->ready_count && dispatch_ready(loop)) {
-        return true;
-    }
 
     timers_armed = loop->timers[EVENT_CLOCK_REAL] || loop->timers[EVENT_CLOCK_VIRTUAL];
     if (may_block && timers_armed) {

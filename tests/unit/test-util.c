@@ -488,7 +488,7 @@ static void test_machine_lock(void)
 
 /* ---- rcu ------------------------------------------------------------------------------------ */
 
-enum { RCU_READERS = 3, RCU_UPDATES = 500, RCU_MAGIC = 0x5a5a5a5a };
+enum { RCU_READERS = 3, RCU_UPDATES = 100, RCU_MAGIC = 0x5a5a5a5a };
 
 typedef struct View {
     int magic, copy;
