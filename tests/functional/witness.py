@@ -118,6 +118,9 @@ class Machine:
     def __enter__(self):
         try:
             self._start()
+        except (OSError, RuntimeError) as error:
+            self.close()
+            raise AssertionError(f"the machine did not start: {error}" + self.report()) from error
         except BaseException:
             self.close()
             raise
@@ -224,8 +227,10 @@ class Machine:
             return stream.read()
 
     def report(self):
-        """The ends of the console and of the logs, for failure messages."""
-        parts = [f"\n--- {name} stderr\n{self.log(name)[-2000:]}" for name in self._logs]
+        """How the processes are, and the ends of the console and of the logs, for failure messages."""
+        parts = [f"\n{name}: exit status {process.returncode}" for name, process in
+                 (("main", self.main), ("remote", self.remote)) if process]
+        parts += [f"\n--- {name} stderr\n{self.log(name)[-2000:]}" for name in self._logs]
         if self.console:
             parts.append(f"\n--- console\n{self.console.text[-3000:]}")
         return "".join(parts)
