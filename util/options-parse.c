@@ -190,29 +190,40 @@ static bool add_node(Options *opts, const char *key, JsonNode *node, GError **er
 }
 
 /*
- * Brackets outside of strings, before the recursive parser sees them.  Errors of syntax are left to
- * the parser.
+ * Checks what json-glib does not: nesting, one value only, and none of its extensions (comments),
+ * in which this look for the strings' ends would go astray.  Other errors are left to the parser.
  */
-static bool json_depth_ok(const char *text)
+static bool check_json(const char *option, const char *text, GError **errp)
 {
     bool in_string = false;
     int depth = 0;
 
-    for (; *text; text++) {
+    for (const char *c = text; *c; c++) {
         if (in_string) {
-            if (*text == '\\' && text[1]) {
-                text++;
-            } else if (*text == '"') {
+            if (*c == '\\' && c[1]) {
+                c++;
+            } else if (*c == '"') {
                 in_string = false;
             }
-        } else if (*text == '"') {
+            continue;
+        }
+        if (depth == 0 && c > text && !g_ascii_isspace(*c)) {
+            error_setg(errp, "%s: text follows the JSON object: '%s'; remove it", option, c);
+            return false;
+        }
+        if (*c == '"') {
             in_string = true;
-        } else if (*text == '{' || *text == '[') {
+        } else if (*c == '{' || *c == '[') {
             if (++depth > JSON_MAX_DEPTH) {
+                error_setg(errp, "%s: the JSON text nests deeper than %d; remove levels", option,
+                           JSON_MAX_DEPTH);
                 return false;
             }
-        } else if (*text == '}' || *text == ']') {
+        } else if (*c == '}' || *c == ']') {
             depth--;
+        } else if (!g_ascii_isalnum(*c) && !g_ascii_isspace(*c) && !strchr(":,+-.", *c)) {
+            error_setg(errp, "%s: not valid JSON at '%s'; strings are in double quotes", option, c);
+            return false;
         }
     }
     return true;
@@ -224,9 +235,7 @@ static bool parse_json(Options *opts, const char *text, GError **errp)
     g_autoptr(GError) err = NULL;
     JsonNode *root;
 
-    if (!json_depth_ok(text)) {
-        error_setg(errp, "%s: the JSON text nests deeper than %d; remove levels",
-                   options_name(opts), JSON_MAX_DEPTH);
+    if (!check_json(options_name(opts), text, errp)) {
         return false;
     }
     if (!json_parser_load_from_data(parser, text, -1, &err)) {
