@@ -37,14 +37,13 @@ static struct {
 
 /* ---- life ----------------------------------------------------------------------------------------------- */
 
-/* The best set of flags comes first; older kernels refuse with EINVAL what they do not know. */
-static const unsigned setup_flags[] = {
-    /* Linux 6.1: completions are worked on when we ask, not by interrupting us. */
-    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-    /* Linux 5.19 */
-    IORING_SETUP_COOP_TASKRUN,
-    0,
-};
+/*
+ * The best flags come first; older kernels refuse with EINVAL what they do not know.  COOP_TASKRUN (Linux 5.19): we are
+ * not interrupted for a completion, it is worked on when we enter the kernel or sleep in it.  Not DEFER_TASKRUN: with
+ * it a completion need not wake an epoll_wait() on the ring (seen on Linux 6.18), and an eventfd costs two more
+ * system calls each time.
+ */
+static const unsigned setup_flags[] = { IORING_SETUP_COOP_TASKRUN, 0 };
 
 static void explain_no_ring(int err, GError **errp)
 {
@@ -259,10 +258,10 @@ static void give_up(int err)
     }
 }
 
-/* One system call: gives the kernel what is prepared and lets it finish completed work. */
+/* One system call: gives the kernel what is prepared. */
 static void enter(void)
 {
-    int ret = io_uring_submit_and_get_events(&uring.ring);
+    int ret = io_uring_submit(&uring.ring);
 
     if (ret > 0) {
         uring.prepared_first = (uring.prepared_first + ret) % SQ_ENTRIES;
@@ -287,11 +286,6 @@ static void enter(void)
 }
 
 /* ---- completion ------------------------------------------------------------------------------------------- */
-
-static bool kernel_has_work(void)
-{
-    return IO_URING_READ_ONCE(*uring.ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
-}
 
 static void reap(void)
 {
@@ -323,7 +317,7 @@ void uring_process(void)
     if (!uring.broken) {
         prepare();
     }
-    if ((uring.prepared_count && !uring.broken) || kernel_has_work()) {
+    if (uring.prepared_count && !uring.broken) {
         enter();
     }
     reap();

@@ -5,10 +5,9 @@
  * Thread: main loop; uring_submit() and uring_cancel() also any thread that holds the machine lock.
  * Runs in: both programs.
  *
- * Theory of operation.  An operation waits in a list until uring_process(), which the event loop calls in the turn
- * after the submission, moves it to the submission queue; so all that one turn submits costs one system call, and
- * only the loop's thread talks to the kernel (IORING_SETUP_SINGLE_ISSUER).  Reads that the page cache satisfies are
- * complete when that call returns and are reaped at once.
+ * Theory of operation.  An operation waits in a list until uring_process(), a deferred call of the event loop, moves
+ * it to the submission queue; so all that one turn submits costs one system call.  Reads that the page cache satisfies
+ * are complete when that call returns and are reaped at once.
  *
  * No more operations are in the kernel than the completion queue has entries: it cannot overflow.
  */

@@ -129,7 +129,7 @@ unsigned blk_in_flight(const BlockBackend *blk);
 
 /*
  * Waits until blk_in_flight() is 0.  Only completions of the block layer (of any backend) are delivered meanwhile,
- * no other handler of the event loop runs.  Main loop's thread only.
+ * no other handler of the event loop runs; inside a completion these come nested.  Main loop's thread only.
  */
 void blk_drain(BlockBackend *blk);
 
