@@ -15,7 +15,7 @@
 QOM_DEFINE_TYPE(ScsiBus, scsi_bus, "SCSI", TYPE_BUS, 0)
 QOM_DEFINE_TYPE(ScsiDevice, scsi_device, "scsi-device", TYPE_DEVICE, G_TYPE_FLAG_ABSTRACT)
 
-/* ---- addresses --------------------------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 static ScsiDevice *nth_device(ScsiBus *bus, unsigned n)
 {
@@ -211,7 +211,7 @@ static void scsi_bus_init(ScsiBus *bus)
     g_queue_init(&bus->ready_queue);
 }
 
-/* ---- resets ------------------------------------------------------------------------------------------------------ */
+/* ---- resets ---------------------------------------------------------------------------------- */
 
 /* State to power-on, then the attention that tells of it (SPC-4 table 61). */
 static void reset_state(ScsiDevice *dev, ScsiResetKind kind)
@@ -289,7 +289,7 @@ void scsi_unit_reset(ScsiBus *bus, unsigned id, unsigned lun, ScsiResetKind kind
     }
 }
 
-/* ---- the abstract unit --------------------------------------------------------------------------------------------- */
+/* ---- the abstract unit ----------------------------------------------------------------------- */
 
 /*
  * Unplug, and reset by the machine (device_realize() does one too).  The HBA may have requests here: it reset itself

@@ -18,7 +18,7 @@ enum {
     EVENT_MEDIA = 1 << 4, /* notification class 4 as a mask */
 };
 
-/* ---- tray and medium -------------------------------------------------------------------------------------------------- */
+/* ---- tray and medium ------------------------------------------------------------------------- */
 
 void scsi_cd_medium_changed(ScsiDisk *disk)
 {
@@ -96,7 +96,7 @@ void scsi_disk_prevent_allow(ScsiDiskOp *op)
     scsi_disk_good(op);
 }
 
-/* ---- READ TOC --------------------------------------------------------------------------------------------------------- */
+/* ---- READ TOC -------------------------------------------------------------------------------- */
 
 /* Block LBA as an address of 4 bytes at P: the number, or minute, second, frame (75 a second, 2 seconds of lead). */
 static void put_address(uint8_t *p, uint64_t lba, bool msf)
@@ -172,7 +172,7 @@ void scsi_cd_read_toc(ScsiDiskOp *op)
     scsi_disk_answer(op, buf, len, scsi_get_be16(cdb + 7));
 }
 
-/* ---- GET CONFIGURATION (MMC-5 5, 6.6) ---------------------------------------------------------------------------------- */
+/* ---- GET CONFIGURATION (MMC-5 5, 6.6) -------------------------------------------------------- */
 
 typedef struct Feature {
     uint16_t code;
@@ -226,7 +226,7 @@ void scsi_cd_get_configuration(ScsiDiskOp *op)
     scsi_disk_answer(op, buf, len, scsi_get_be16(cdb + 7));
 }
 
-/* ---- status commands ---------------------------------------------------------------------------------------------------- */
+/* ---- status commands ------------------------------------------------------------------------- */
 
 /* GET EVENT STATUS NOTIFICATION, MMC-5 6.7: polled only; the media class is the one there is. */
 void scsi_cd_get_event_status(ScsiDiskOp *op)

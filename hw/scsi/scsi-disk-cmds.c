@@ -90,7 +90,8 @@ void scsi_disk_cmds_init(void)
 /* Whether DISK's kind of unit has CMD at all. */
 static bool offers(ScsiDisk *disk, const ScsiDiskCmd *cmd)
 {
-    return cmd->flags & (scsi_disk_is_cd(disk) ? CMD_CD : CMD_HD) && (!(cmd->flags & CMD_THIN) || scsi_disk_is_thin(disk));
+    return cmd->flags & (scsi_disk_is_cd(disk) ? CMD_CD : CMD_HD) &&
+           (!(cmd->flags & CMD_THIN) || scsi_disk_is_thin(disk));
 }
 
 /*
@@ -116,7 +117,7 @@ static const ScsiDiskCmd *find_command(ScsiDisk *disk, uint8_t opcode, unsigned 
     return NULL;
 }
 
-/* ---- life of an op --------------------------------------------------------------------------------------------------- */
+/* ---- life of an op --------------------------------------------------------------------------- */
 
 void scsi_disk_good(ScsiDiskOp *op)
 {
@@ -247,7 +248,7 @@ void scsi_disk_release(ScsiDevice *dev, ScsiRequest *req)
     }
 }
 
-/* ---- simple commands ------------------------------------------------------------------------------------------------- */
+/* ---- simple commands ------------------------------------------------------------------------- */
 
 static void cmd_test_unit_ready(ScsiDiskOp *op)
 {
@@ -327,7 +328,7 @@ static void cmd_synchronize_cache(ScsiDiskOp *op)
     }
 }
 
-/* ---- REPORT SUPPORTED OPERATION CODES (SPC-4 6.37) ------------------------------------------------------------------ */
+/* ---- REPORT SUPPORTED OPERATION CODES (SPC-4 6.37) ------------------------------------------- */
 
 /* Time-outs descriptor: 12 bytes, all zero: nothing is promised. */
 enum { TIMEOUTS_LEN = 12 };

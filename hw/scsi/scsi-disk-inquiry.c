@@ -22,7 +22,7 @@ static void put_text(uint8_t *p, size_t len, const char *text)
     memcpy(p, text, MIN(strlen(text), len));
 }
 
-/* ---- pages: each writes from byte 4 on and returns the length there ------------------------------------------------- */
+/* ---- pages: each writes from byte 4 on and returns the length there -------------------------- */
 
 typedef struct VpdPage {
     uint8_t code;
@@ -143,7 +143,7 @@ static unsigned fill_supported(ScsiDisk *disk, uint8_t *p)
     return len;
 }
 
-/* ---- the command ----------------------------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static void standard_inquiry(ScsiDiskOp *op, unsigned alloc)
 {

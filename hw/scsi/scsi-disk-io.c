@@ -37,7 +37,7 @@ void scsi_disk_io(ScsiDiskOp *op, bool writes, bool has_lba, ScsiDiskStep *submi
     submit(op);
 }
 
-/* ---- errors ------------------------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 /*
  * Sense data for errno values of the block layer (SBC-3 4.18, SPC-4 annex D).  The host does not tell which block of a
@@ -164,7 +164,7 @@ void scsi_disk_cancel(ScsiDevice *dev, ScsiRequest *req)
     }
 }
 
-/* ---- submissions --------------------------------------------------------------------------------------------------- */
+/* ---- submissions ----------------------------------------------------------------------------- */
 
 static uint64_t byte_offset(const ScsiDiskOp *op)
 {

@@ -129,7 +129,7 @@ static unsigned put_page(ScsiDisk *disk, const ModePage *page, ModeView view, ui
     return 2 + page->len;
 }
 
-/* ---- MODE SENSE ------------------------------------------------------------------------------------------------------ */
+/* ---- MODE SENSE ------------------------------------------------------------------------------ */
 
 /* Block descriptor, short (8 bytes) or long LBA (16); CDs have none (MMC-5 7.2).  Changeable bits: none. */
 static unsigned put_block_descriptor(ScsiDisk *disk, bool is_long, ModeView view, uint8_t *p)
@@ -197,7 +197,7 @@ void scsi_disk_mode_sense(ScsiDiskOp *op)
     scsi_disk_answer(op, buf, len, is10 ? scsi_get_be16(cdb + 7) : cdb[4]);
 }
 
-/* ---- MODE SELECT ----------------------------------------------------------------------------------------------------- */
+/* ---- MODE SELECT ----------------------------------------------------------------------------- */
 
 static const ScsiSense list_length_error = { .key = SENSE_ILLEGAL_REQUEST, .asc = 0x1a };
 

@@ -62,7 +62,7 @@ static void advance(ScsiDiskOp *op)
     op->blocks -= blocks;
 }
 
-/* ---- READ -------------------------------------------------------------------------------------------------------- */
+/* ---- READ ------------------------------------------------------------------------------------ */
 
 static void offer_piece(ScsiDiskOp *op)
 {
@@ -143,7 +143,7 @@ void scsi_disk_read_cd(ScsiDiskOp *op)
     }
 }
 
-/* ---- WRITE, WRITE AND VERIFY, VERIFY with data ---------------------------------------------------------------------- */
+/* ---- WRITE, WRITE AND VERIFY, VERIFY with data ----------------------------------------------- */
 
 static void ask_piece(ScsiDiskOp *op)
 {
@@ -240,7 +240,7 @@ void scsi_disk_write_verify(ScsiDiskOp *op)
     start_out(op, write_piece);
 }
 
-/* ---- VERIFY ------------------------------------------------------------------------------------------------------- */
+/* ---- VERIFY ---------------------------------------------------------------------------------- */
 
 static void verify_piece(ScsiDiskOp *op);
 

@@ -34,7 +34,7 @@ typedef enum ScsiDiskAuto {
 static const char *const auto_names[] = { "auto", "on", "off", NULL };
 static const char *const policy_names[] = { "auto", "report", "ignore", "stop", "enospc", NULL };
 
-/* ---- state ------------------------------------------------------------------------------------------------------------ */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 uint64_t scsi_disk_blocks(ScsiDisk *disk)
 {
@@ -109,7 +109,7 @@ static void disk_runstate(bool running, RunState state, void *opaque)
     }
 }
 
-/* ---- realize ----------------------------------------------------------------------------------------------------------- */
+/* ---- realize --------------------------------------------------------------------------------- */
 
 /* INQUIRY texts: printable ASCII (SPC-4 4.4.1) that fits its field. */
 static bool check_text(const char *name, const char *text, size_t max, GError **errp)
@@ -271,7 +271,7 @@ static void disk_unrealize(Device *device)
     disk->blk = NULL;
 }
 
-/* ---- types --------------------------------------------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 static const QomProperty disk_properties[] = {
     { "drive", QOM_PROP_KIND_STRING, offsetof(ScsiDisk, drive), .flags = QOM_PROP_REQUIRED,

@@ -122,7 +122,7 @@ struct ScsiDiskOp {
     GList wait_link;
 };
 
-/* ---- command table ------------------------------------------------------------------------------------------------ */
+/* ---- command table --------------------------------------------------------------------------- */
 
 enum {
     CMD_HD = 1 << 0,      /* scsi-hd has it */
@@ -184,7 +184,7 @@ bool scsi_disk_is_removable(ScsiDisk *disk);
 /* LBA .. LBA + COUNT - 1 are on the medium; else OP ends with LBA OUT OF RANGE. */
 bool scsi_disk_check_range(ScsiDiskOp *op, uint64_t lba, uint64_t count);
 
-/* ---- I/O (scsi-disk-io.c) ------------------------------------------------------------------------------------------ */
+/* ---- I/O (scsi-disk-io.c) -------------------------------------------------------------------- */
 
 /* Runs SUBMIT, which starts one block request with scsi_disk_io_complete(op), and DONE after its good end. */
 void scsi_disk_io(ScsiDiskOp *op, bool writes, bool has_lba, ScsiDiskStep *submit, ScsiDiskStep *done);
@@ -198,7 +198,7 @@ void scsi_disk_end_lending(ScsiDiskOp *op, uint64_t transferred);
 /* Ops in disk->waiting go on. */
 void scsi_disk_retry_waiting(ScsiDisk *disk);
 
-/* ---- handlers by file ----------------------------------------------------------------------------------------------- */
+/* ---- handlers by file ------------------------------------------------------------------------ */
 
 ScsiDiskStep scsi_disk_read, scsi_disk_write, scsi_disk_verify, scsi_disk_write_verify;   /* -rw.c */
 ScsiDiskStep scsi_disk_read_cd;

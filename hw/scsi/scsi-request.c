@@ -37,7 +37,7 @@ unsigned scsi_cdb_length(uint8_t opcode)
     return group_length[opcode >> 5];
 }
 
-/* ---- references ------------------------------------------------------------------------------------------------ */
+/* ---- references ------------------------------------------------------------------------------ */
 
 ScsiRequest *scsi_req_new(ScsiBus *bus, unsigned id, unsigned lun, uint32_t tag, const uint8_t *cdb,
                           unsigned cdb_len, void *hba_private)
@@ -129,7 +129,7 @@ ScsiRequest *scsi_req_find(ScsiBus *bus, unsigned id, unsigned lun, uint32_t tag
     return NULL;
 }
 
-/* ---- the device's side ------------------------------------------------------------------------------------------- */
+/* ---- the device's side ----------------------------------------------------------------------- */
 
 /* Calls ready() when no HBA call is on the stack, else leaves it to the event loop. */
 static void tell_hba(ScsiRequest *req)
@@ -233,7 +233,7 @@ void scsi_req_answer(ScsiRequest *req, const uint8_t *buf, size_t len, size_t al
     scsi_req_data_in(req, req->answer, len);
 }
 
-/* ---- the HBA's side ---------------------------------------------------------------------------------------------- */
+/* ---- the HBA's side -------------------------------------------------------------------------- */
 
 /* Every HBA call is between these two; the reference keeps REQ when the device drops its own meanwhile. */
 static void enter_call(ScsiRequest *req)

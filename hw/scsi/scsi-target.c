@@ -75,7 +75,7 @@ bool scsi_device_execute_common(ScsiDevice *dev, ScsiRequest *req)
     }
 }
 
-/* ---- the stand-in -------------------------------------------------------------------------------------------------- */
+/* ---- the stand-in ---------------------------------------------------------------------------- */
 
 typedef struct ScsiStandIn {
     ScsiDevice scsi;

@@ -22,7 +22,7 @@ struct BlockRequest {
 static GPtrArray *drives;
 static EventBh *work;
 
-/* ---- drives ------------------------------------------------------------------------------------------------------------- */
+/* ---- drives ---------------------------------------------------------------------------------- */
 
 BlockBackend *fake_drive(const char *name, uint64_t length)
 {
@@ -162,7 +162,7 @@ void blk_set_change_handler(BlockBackend *blk, void (*fn)(void *opaque), void *o
     blk->changed_opaque = opaque;
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static bool concerns_failure(const BlockRequest *req)
 {

@@ -120,7 +120,7 @@ void test_add_fails(TestHba *hba, const char *type, const char *text, const char
     g_assert_cmpuint(hba->bus->bus.devices->len, ==, before);
 }
 
-/* ---- single steps ----------------------------------------------------------------------------------------------------------- */
+/* ---- single steps ---------------------------------------------------------------------------- */
 
 void test_turn(void)
 {
@@ -198,7 +198,7 @@ ScsiReqState test_direct(TestHba *hba, ScsiRequest *req, size_t offset, size_t l
     return state;
 }
 
-/* ---- whole commands ----------------------------------------------------------------------------------------------------------- */
+/* ---- whole commands -------------------------------------------------------------------------- */
 
 /* The bytes that test_direct() placed, or will take. */
 static void copy_lent(TestHba *hba, uint8_t *bytes, size_t len, bool to_ram)

@@ -14,7 +14,7 @@
 #include "system/ram.h"
 #include "util/error.h"
 
-/* ---- the block layer in memory (scsi-fake-block.c) ------------------------------------------------------------------- */
+/* ---- the block layer in memory (scsi-fake-block.c) ------------------------------------------- */
 
 struct BlockBackend {
     char *name;
@@ -44,7 +44,7 @@ void fake_drives_free(void);
 /* The user changes the medium (0: takes it out). */
 void fake_set_medium(BlockBackend *blk, uint64_t length);
 
-/* ---- the host adapter (scsi-test.c) ----------------------------------------------------------------------------------- */
+/* ---- the host adapter (scsi-test.c) ---------------------------------------------------------- */
 
 typedef struct TestHba {
     Device *dev;

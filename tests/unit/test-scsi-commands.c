@@ -10,7 +10,7 @@ static Reply inquiry(TestHba *hba, uint8_t evpd, uint8_t page, uint16_t alloc)
     return test_cmd(hba, 0, 0, 0x12, evpd, page, alloc >> 8, alloc & 0xff, 0);
 }
 
-/* ---- INQUIRY -------------------------------------------------------------------------------------------------------- */
+/* ---- INQUIRY --------------------------------------------------------------------------------- */
 
 static void test_inquiry_standard(void)
 {
@@ -95,7 +95,7 @@ static void test_vpd_defaults(void)
     test_hba_free(hba);
 }
 
-/* ---- capacity ------------------------------------------------------------------------------------------------------------ */
+/* ---- capacity -------------------------------------------------------------------------------- */
 
 static void test_capacity(void)
 {
@@ -138,7 +138,7 @@ static void test_capacity_changes(void)
     test_hba_free(hba);
 }
 
-/* ---- REQUEST SENSE formats ------------------------------------------------------------------------------------------------- */
+/* ---- REQUEST SENSE formats ------------------------------------------------------------------- */
 
 static void test_request_sense_formats(void)
 {
@@ -167,7 +167,7 @@ static void test_request_sense_formats(void)
     test_hba_free(hba);
 }
 
-/* ---- readiness, stop and start, removal -------------------------------------------------------------------------------------- */
+/* ---- readiness, stop and start, removal ------------------------------------------------------ */
 
 static Reply start_stop(TestHba *hba, uint8_t bits)
 {
@@ -256,7 +256,7 @@ static void test_small_commands(void)
     test_hba_free(hba);
 }
 
-/* ---- the table ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static Reply report_opcodes(TestHba *hba, unsigned id, uint8_t options, uint8_t opcode, uint16_t sa, uint16_t alloc)
 {

@@ -102,7 +102,7 @@ static void test_sense_cd(void)
     test_hba_free(hba);
 }
 
-/* ---- MODE SELECT ------------------------------------------------------------------------------------------------------- */
+/* ---- MODE SELECT ----------------------------------------------------------------------------- */
 
 #define select6(hba, ...) \
     test_send(hba, 0, 0, ((const uint8_t[]) { __VA_ARGS__ }), sizeof((const uint8_t[]) { __VA_ARGS__ }), \

@@ -21,7 +21,7 @@ static ScsiRequest *new_req(TestHba *hba, uint32_t tag, const uint8_t *cdb, unsi
     return req;
 }
 
-/* ---- plugging ----------------------------------------------------------------------------------------------------- */
+/* ---- plugging -------------------------------------------------------------------------------- */
 
 static void test_plug_lowest_id(void)
 {
@@ -102,7 +102,7 @@ static void test_properties(void)
     test_hba_free(hba);
 }
 
-/* ---- absent units ---------------------------------------------------------------------------------------------------- */
+/* ---- absent units ---------------------------------------------------------------------------- */
 
 static void test_absent_target(void)
 {
@@ -149,7 +149,7 @@ static void test_absent_lun(void)
     test_hba_free(hba);
 }
 
-/* ---- unit attention and resets ------------------------------------------------------------------------------------------ */
+/* ---- unit attention and resets --------------------------------------------------------------- */
 
 static void test_attention_power_on(void)
 {
@@ -259,7 +259,7 @@ static void test_attention_queue_bound(void)
     test_hba_free(hba);
 }
 
-/* ---- command blocks --------------------------------------------------------------------------------------------------- */
+/* ---- command blocks -------------------------------------------------------------------------- */
 
 static void test_cdb_length(void)
 {
@@ -293,7 +293,7 @@ static void test_control_byte(void)
     test_hba_free(hba);
 }
 
-/* ---- requests ----------------------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static void test_states_buffered(void)
 {
@@ -425,7 +425,7 @@ static void test_limit_counts_cancelled(void)
     test_hba_free(hba);
 }
 
-/* ---- cancelling in every state --------------------------------------------------------------------------------------------- */
+/* ---- cancelling in every state --------------------------------------------------------------- */
 
 static void test_cancel_states(void)
 {
@@ -502,7 +502,7 @@ static void test_cancel_too_late(void)
     test_hba_free(hba);
 }
 
-/* ---- several at once ---------------------------------------------------------------------------------------------------- */
+/* ---- several at once ------------------------------------------------------------------------- */
 
 /* Two commands fail before the first REQUEST SENSE: each gets its own sense data, in order. */
 static void test_sense_of_two(void)

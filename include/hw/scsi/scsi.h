@@ -176,7 +176,7 @@ struct ScsiDeviceClass {
 QOM_DECLARE_TYPE(ScsiDevice, scsi_device, SCSI_DEVICE)
 #define TYPE_SCSI_DEVICE (scsi_device_get_type())
 
-/* ---- for the HBA ------------------------------------------------------------------------------------------------ */
+/* ---- for the HBA ----------------------------------------------------------------------------- */
 
 /* A bus below HBA ("lsi0.0") with TARGETS ids of LUNS units; OWN_ID is the initiator's. */
 ScsiBus *scsi_bus_new(Device *hba, const ScsiHbaOps *ops, void *opaque, unsigned targets, unsigned luns,
@@ -211,9 +211,10 @@ ScsiReqState scsi_req_fetch(ScsiRequest *req);
 
 /*
  * In OFFER_IN or DATA_OUT: use MAP's guest memory in place of a buffer.  MAP->size must be > 0, a multiple of the
- * unit's block size (scsi_req_direct_granule()) and at most req->data_len.  MAP stays valid until the request leaves BUSY
- * (req->map is NULL again then) or, after a cancel, until ops of the block layer ended: the device calls
- * dma_unmap() and frees MAP itself (g_free), so MAP comes from g_new and changes owner with this call.
+ * unit's block size (scsi_req_direct_granule()) and at most req->data_len; another size ends the request with ABORTED
+ * COMMAND.  MAP stays valid until the request leaves BUSY (req->map is NULL again then) or, after a cancel, until ops
+ * of the block layer ended: the device calls dma_unmap() and frees MAP itself (g_free), so MAP comes from g_new and
+ * changes owner with this call.
  */
 ScsiReqState scsi_req_direct(ScsiRequest *req, DmaMap *map);
 
@@ -237,7 +238,7 @@ void scsi_bus_reset_devices(ScsiBus *bus, ScsiResetKind kind);
 void scsi_target_reset(ScsiBus *bus, unsigned id, ScsiResetKind kind);
 void scsi_unit_reset(ScsiBus *bus, unsigned id, unsigned lun, ScsiResetKind kind);
 
-/* ---- for SCSI devices --------------------------------------------------------------------------------------------- */
+/* ---- for SCSI devices ------------------------------------------------------------------------ */
 
 /*
  * Moves REQ on.  From execute/data_done/fetch the state just changes; from an I/O completion (event loop) the
