@@ -44,6 +44,9 @@ struct EventLoop {
     bool coarse_wait; /* the kernel has no epoll_pwait2(): whole milliseconds */
 };
 
+/* Ends LOOP's sleep when it sleeps.  Any thread, and signal handlers: atomics and write(2) only. */
+void event_loop_wake(EventLoop *loop);
+
 /* Nanoseconds until the first armed timer, 0 when one has expired, -1 when there is none. */
 int64_t event_timers_timeout(EventLoop *loop);
 

@@ -271,11 +271,7 @@ static bool dispatch_ready(EventLoop *loop)
 
 /* ---- deferred calls ------------------------------------------------------------------------- */
 
-/*
- * Ends the loop's sleep when it sleeps.  Any thread, and signal handlers: atomics and write(2)
- * only.
- */
-static void wake(EventLoop *loop)
+void event_loop_wake(EventLoop *loop)
 {
     static const uint64_t one = 1;
 
@@ -311,7 +307,7 @@ void event_bh_schedule(EventBh *bh)
     do {
         bh->next = head;
     } while (!atomic_compare_exchange_weak(&loop->posted, &head, bh));
-    wake(loop);
+    event_loop_wake(loop);
 }
 
 static void push_pending(EventLoop *loop, EventBh *bh)
@@ -462,11 +458,14 @@ static bool turn(EventLoop *loop, bool may_block, bool heed_quit)
         timeout_ns = event_timers_timeout(loop);
         timer_due = timeout_ns == 0;
     }
+    /* Before the hook lets other threads in: a timer that one of them arms must end this sleep. */
+    if (timeout_ns != 0) {
+        atomic_store(&loop->sleeping, true);
+    }
     if (may_block && loop->before_wait) {
         loop->before_wait();
     }
     if (timeout_ns != 0) {
-        atomic_store(&loop->sleeping, true);
         if (loop->pending_head || atomic_load(&loop->posted) ||
             (heed_quit && atomic_load(&loop->quit))) {
             timeout_ns = 0;
@@ -509,5 +508,5 @@ void event_loop_run(EventLoop *loop)
 void event_loop_quit(EventLoop *loop)
 {
     atomic_store(&loop->quit, true);
-    wake(loop);
+    event_loop_wake(loop);
 }

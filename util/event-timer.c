@@ -136,6 +136,9 @@ void event_timer_arm(EventTimer *timer, int64_t deadline_ns)
         timer->next->prev = timer;
     }
     *link = timer;
+    if (!prev) {
+        event_loop_wake(timer->loop);
+    }
 }
 
 /* The first armed timer of CLOCK whose handler can be called. */

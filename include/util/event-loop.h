@@ -2,7 +2,9 @@
 /*
  * The event loop: descriptors, timers, deferred calls, on epoll.
  *
- * Thread: the loop's own thread only, except where a function says "any thread".  Runs in: both programs.
+ * Thread: the loop's own thread only, except where a function says "any thread".  Timers may also be armed and
+ * disarmed by another thread that holds the lock of the wait hooks (in mpqemu, the machine lock), so that a vCPU
+ * may enter a device that keeps time.  Runs in: both programs.
  *
  * Why not GMainLoop: it rebuilds and scans its poll array at each turn.  Measured on a socketpair echo, a GLib turn
  * costs about 3 us where an epoll turn costs nearly nothing above the two system calls of the echo; a proxied

@@ -1163,6 +1163,52 @@ static void test_manual_step_end_of_time(void)
     free_alarms(alarms, 1);
 }
 
+/* ---- a timer armed by another thread under the lock of the wait hooks ------------------------ */
+
+static pthread_mutex_t hook_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void hook_unlock(void)
+{
+    pthread_mutex_unlock(&hook_lock);
+}
+
+static void hook_relock(void)
+{
+    pthread_mutex_lock(&hook_lock);
+}
+
+static void quit_loop(void *opaque)
+{
+    event_loop_quit(opaque);
+}
+
+static void *arm_from_thread(void *opaque)
+{
+    pthread_mutex_lock(&hook_lock);
+    event_timer_arm(opaque, event_clock_ns(EVENT_CLOCK_REAL) + MS);
+    pthread_mutex_unlock(&hook_lock);
+    return NULL;
+}
+
+static void test_timer_armed_by_thread(void)
+{
+    g_autoptr(EventLoop) loop = new_loop();
+    EventTimer *timer = event_timer_new(loop, EVENT_CLOCK_REAL, quit_loop, loop);
+
+    event_loop_set_wait_hooks(loop, hook_unlock, hook_relock);
+    for (int round = 0; round < 50; round++) {
+        pthread_t thread;
+
+        /* The loop has no other reason to wake: a lost timer would leave it asleep for ever. */
+        pthread_mutex_lock(&hook_lock);
+        g_assert_cmpint(pthread_create(&thread, NULL, arm_from_thread, timer), ==, 0);
+        event_loop_run(loop);
+        pthread_mutex_unlock(&hook_lock);
+        pthread_join(thread, NULL);
+    }
+    event_timer_free(timer);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -1201,6 +1247,7 @@ int main(int argc, char **argv)
     g_test_add_func("/event-loop/timer/not-starved-by-descriptor", test_timer_beside_busy_fd);
     g_test_add_func("/event-loop/timer/nested", test_timer_nested);
     g_test_add_func("/event-loop/timer/without-epoll-pwait2", test_timer_without_pwait2);
+    g_test_add_func("/event-loop/timer/armed-by-thread-ends-the-sleep", test_timer_armed_by_thread);
     g_test_add_func("/event-loop/manual-clock/stands", test_manual_stands);
     g_test_add_func("/event-loop/manual-clock/step-visits-deadlines", test_manual_step);
     g_test_add_func("/event-loop/manual-clock/standing-timer", test_manual_step_standing_timer);
