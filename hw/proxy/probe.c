@@ -7,7 +7,14 @@
  * The answers come by config accesses, as firmware would ask (PCI Local Bus 3.0, sections 6.1 and
  * 6.2.5), and nothing of them is believed: they become regions and registers of this machine only
  * when a PCI function can be like that.
+ *
+ * QEMU as a remote answers before its own start-up has ended, and then resets its device, at the
+ * first moment without a message to work on.  That changes a BAR between the writing of all ones
+ * and the reading back.  So the probe is done twice, with a pause for that moment between, and must
+ * give the same twice.
  */
+#include <string.h>
+
 #include "hw/proxy/proxy-int.h"
 #include "trace/hw-proxy.h"
 #include "util/error.h"
@@ -21,6 +28,10 @@
 /* PCI 3.0 section 6.2.5.2. */
 #define ROM_SIZE_MIN (UINT64_C(1) << 11)
 #define ROM_SIZE_MAX (UINT64_C(1) << 24)
+
+/* Rounds of questions until two in a row agree. */
+#define ROUNDS_MAX 4
+#define PAUSE_US 2000
 
 /* Most capabilities that fit: (256 - 64) / 4.  A list with more is a ring. */
 #define CAPABILITIES_MAX 48
@@ -244,9 +255,10 @@ static bool probe_ids(PciProxyDev *proxy, ProxyShape *shape, GError **errp)
     return true;
 }
 
-bool proxy_probe(PciProxyDev *proxy, ProxyShape *ret_shape, GError **errp)
+/* One round of questions. */
+static bool probe_once(PciProxyDev *proxy, ProxyShape *ret_shape, GError **errp)
 {
-    *ret_shape = (ProxyShape) { 0 };
+    memset(ret_shape, 0, sizeof(*ret_shape)); /* the padding, too: shapes are compared */
     if (!probe_ids(proxy, ret_shape, errp) || !probe_express(proxy, ret_shape, errp)) {
         return false;
     }
@@ -265,4 +277,29 @@ bool proxy_probe(PciProxyDev *proxy, ProxyShape *ret_shape, GError **errp)
     }
     trace_proxy_probe_bar(proxy->name, PCI_ROM_SLOT, 0, ret_shape->bars[PCI_ROM_SLOT].size);
     return true;
+}
+
+bool proxy_probe(PciProxyDev *proxy, ProxyShape *ret_shape, GError **errp)
+{
+    ProxyShape first;
+    bool ok, again = false;
+
+    for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+        g_autoptr(GError) err = NULL;
+
+        ok = probe_once(proxy, ret_shape, &err);
+        if (!ok && (pci_proxy_state(proxy) == PCI_PROXY_DEAD || round + 1 == ROUNDS_MAX)) {
+            g_propagate_error(errp, g_steal_pointer(&err));
+            return false;
+        }
+        if (ok && again && memcmp(&first, ret_shape, sizeof(first)) == 0) {
+            return true;
+        }
+        again = ok;
+        first = *ret_shape;
+        g_usleep(PAUSE_US);
+    }
+    error_setg(errp, "the remote reports another device each time it is asked; check that the "
+               "other end of the socket is a device");
+    return false;
 }
