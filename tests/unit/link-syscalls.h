@@ -3,7 +3,7 @@
  * The link's system calls, counted and bent.
  * Runs in: tests (one thread, or threads that do not care for the counts)
  *
- * Included once a program: it replaces libc's sendmsg() and recvmsg() for all of it, so raw_send() and the like are
+ * Included once a program: it replaces libc's sendmsg(), recvmsg() and setsockopt() for all of it, so raw_send() and the like are
  * counted too, and tests look at differences.
  */
 #ifndef TESTS_LINK_SYSCALLS_H
@@ -13,7 +13,8 @@
 #include "link-peer.h"
 
 static struct {
-    unsigned sends, receives;
+    unsigned sends, receives, options;
+    int receive_flags;       /* of the last receive */
     size_t receive_at_most;  /* not 0: cuts every receive */
     unsigned interrupted;    /* so many receives fail with EINTR first */
     size_t send_at_most;     /* not 0: cuts the next send */
@@ -40,6 +41,7 @@ ssize_t recvmsg(int sock, struct msghdr *mh, int flags)
     ssize_t n;
 
     sys.receives++;
+    sys.receive_flags = flags;
     if (sys.interrupted) {
         sys.interrupted--;
         errno = EINTR;
@@ -52,6 +54,12 @@ ssize_t recvmsg(int sock, struct msghdr *mh, int flags)
     n = syscall(SYS_recvmsg, sock, mh, flags);
     mh->msg_iov = whole;
     return n;
+}
+
+int setsockopt(int sock, int level, int name, const void *value, socklen_t len)
+{
+    sys.options++;
+    return syscall(SYS_setsockopt, sock, level, name, value, len);
 }
 
 #endif

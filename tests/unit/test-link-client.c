@@ -33,15 +33,17 @@ static void test_client_request_bytes(void)
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         Wire answer = cases[i].msg.cmd == MPQEMU_CMD_DEVICE_RESET ? wire_plain(1, 0) : wire_ret(0x40 + i);
         uint64_t value = 99;
-        unsigned sends = sys.sends, receives;
+        unsigned sends, receives, options;
 
         /* The answer lies ready, so the exchange is over at once. */
         raw_send(p.raw, answer.bytes, answer.len, NULL, 0);
         sends = sys.sends;
         receives = sys.receives;
+        options = sys.options;
         g_assert_cmpint(mpqemu_link_call(p.link, &cases[i].msg, &value, SECOND), ==, 0);
         g_assert_cmpuint(sys.sends - sends, ==, 1);
         g_assert_cmpuint(sys.receives - receives, ==, 1);
+        g_assert_cmpuint(sys.options - options, ==, i == 0); /* the time limit is set when it changes */
         g_assert_cmpuint(value, ==, cases[i].msg.cmd == MPQEMU_CMD_DEVICE_RESET ? 0 : 0x40 + i);
         expect_bytes(&p, &cases[i].want);
     }
@@ -180,7 +182,7 @@ static void test_client_answer_in_pieces(void)
 
         raw_send(p.raw, answer.bytes, answer.len, NULL, 0);
         sys.receive_at_most = n;
-        g_assert_cmpint(mpqemu_link_call(p.link, &msg, &value, SECOND), ==, 0);
+        g_assert_cmpint(mpqemu_link_call(p.link, &msg, &value, n % 2 ? SECOND : INT64_MAX), ==, 0);
         sys.receive_at_most = 0;
         g_assert_cmphex(value, ==, 0xabcdef);
         peer_close(&p);
@@ -307,6 +309,48 @@ static void test_client_peer_reads_late(void)
     peer_close(&p);
 }
 
+/*
+ * A call that had to wait until the socket took its request may not wait as long again inside recvmsg(), whose limit
+ * knows nothing of that.
+ */
+typedef struct FullSocket {
+    int sock;
+    size_t filled;
+} FullSocket;
+
+static gpointer drain_and_answer(gpointer data)
+{
+    const FullSocket *full = data;
+    Wire answer = wire_ret(7);
+    g_autofree uint8_t *bytes = g_malloc(full->filled);
+
+    g_usleep(20000);
+    g_assert_cmpint(recv(full->sock, bytes, full->filled, MSG_WAITALL), ==, full->filled);
+    g_assert_cmpint(recv(full->sock, bytes, 28, MSG_WAITALL), ==, 28);
+    raw_send(full->sock, answer.bytes, answer.len, NULL, 0);
+    return NULL;
+}
+
+static void test_client_limits_the_whole_call(void)
+{
+    Peer p = peer_open(MPQEMU_ROLE_CLIENT);
+    FullSocket full = { .sock = p.raw };
+    MpqemuMsg msg = conf_read();
+    GThread *thread;
+    uint64_t value = 0;
+    ssize_t n;
+
+    while ((n = send(mpqemu_link_fd(p.link), &value, sizeof(value), MSG_DONTWAIT)) > 0) {
+        full.filled += n;
+    }
+    thread = g_thread_new("peer", drain_and_answer, &full);
+    g_assert_cmpint(mpqemu_link_call(p.link, &msg, &value, 20 * SECOND), ==, 0);
+    g_assert_cmpuint(value, ==, 7);
+    g_assert_cmpint(sys.receive_flags & MSG_DONTWAIT, !=, 0);
+    g_thread_join(thread);
+    peer_close(&p);
+}
+
 static void client_end(size_t n, bool hang_up, int code, const char *reason)
 {
     Peer p = peer_open(MPQEMU_ROLE_CLIENT);
@@ -373,6 +417,7 @@ int main(int argc, char **argv)
     g_test_add_func("/link/client/slow-drip-gains-no-time", test_client_slow_drip);
     g_test_add_func("/link/client/peer-does-not-read", test_client_peer_does_not_read);
     g_test_add_func("/link/client/peer-reads-late", test_client_peer_reads_late);
+    g_test_add_func("/link/client/limits-the-whole-call", test_client_limits_the_whole_call);
     g_test_add_func("/link/client/peer-dies", test_client_peer_dies);
     g_test_add_func("/link/client/peer-dies-while-waiting", test_client_peer_dies_while_waiting);
     return g_test_run();

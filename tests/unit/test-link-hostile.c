@@ -121,6 +121,8 @@ static const Refusal *refusals(size_t *ret_num)
            "SYNC_SYSMEM: ranges 0 and 1 overlap at 0x100000");
     REFUSE("ranges-overlap-by-1", with_range(7, 0x10ffff, 1, 0), "mmmmmmmm",
            "SYNC_SYSMEM: ranges 0 and 7 overlap at 0x10ffff");
+    REFUSE("ranges-overlap-by-1-below", with_range(1, 0xf0001, 0x10000, 0), "mm",
+           "SYNC_SYSMEM: ranges 0 and 1 overlap at 0x100000");
     REFUSE("range-inside", with_range(1, 0x108000, 0x1000, 0), "mm",
            "SYNC_SYSMEM: ranges 0 and 1 overlap at 0x108000");
     REFUSE("range-around", with_range(1, 0, UINT64_C(1) << 40, 0), "mm",
@@ -133,12 +135,13 @@ static const Refusal *refusals(size_t *ret_num)
 
 static void expect_refused(Peer *p, const char *reason)
 {
-    MpqemuMsg msg;
+    MpqemuMsg msg = { 0 };
     bool error;
     uint8_t byte;
     unsigned fds;
 
     g_assert_cmpint(mpqemu_link_receive(p->link, &msg, &error), ==, -EPROTO);
+    g_assert_cmpuint(msg.num_fds, ==, 0); /* an owner that clears it all the same closes nothing */
     g_assert_cmpint(mpqemu_link_state(p->link), ==, MPQEMU_LINK_CLOSED);
     g_assert_cmpstr(mpqemu_link_reason(p->link), !=, "");
     if (!g_str_has_prefix(mpqemu_link_reason(p->link), reason)) {
