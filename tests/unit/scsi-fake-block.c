@@ -3,7 +3,7 @@
  * A block layer in memory for tests of SCSI units: include/block/block.h with chosen failures and delays.
  * Runs in: tests
  */
-#include "scsi-test.h"
+#include "scsi-fake-block.h"
 
 typedef enum FakeKind { FAKE_READ, FAKE_WRITE, FAKE_FLUSH, FAKE_DISCARD, FAKE_ZEROES } FakeKind;
 
@@ -24,26 +24,7 @@ static EventBh *work;
 
 /* ---- drives ---------------------------------------------------------------------------------- */
 
-BlockBackend *fake_drive(const char *name, uint64_t length)
-{
-    BlockBackend *blk = g_new0(BlockBackend, 1);
-
-    if (!drives) {
-        drives = g_ptr_array_new();
-    }
-    blk->name = g_strdup(name);
-    blk->length = length;
-    blk->data = length ? g_malloc0(length) : NULL;
-    blk->wce = true;
-    blk->action[0] = BLOCK_ERROR_REPORT;
-    blk->action[1] = BLOCK_ERROR_ENOSPC;
-    blk->fail_at = UINT64_MAX;
-    g_queue_init(&blk->queue);
-    g_ptr_array_add(drives, blk);
-    return blk;
-}
-
-void fake_drives_free(void)
+static void free_drives(void)
 {
     for (guint i = 0; drives && i < drives->len; i++) {
         BlockBackend *blk = drives->pdata[i];
@@ -56,6 +37,26 @@ void fake_drives_free(void)
     }
     g_clear_pointer(&drives, g_ptr_array_unref);
     g_clear_pointer(&work, event_bh_free);
+}
+
+BlockBackend *fake_drive(const char *name, uint64_t length)
+{
+    BlockBackend *blk = g_new0(BlockBackend, 1);
+
+    if (!drives) {
+        drives = g_ptr_array_new();
+        test_free_drives = free_drives;
+    }
+    blk->name = g_strdup(name);
+    blk->length = length;
+    blk->data = length ? g_malloc0(length) : NULL;
+    blk->wce = true;
+    blk->action[0] = BLOCK_ERROR_REPORT;
+    blk->action[1] = BLOCK_ERROR_ENOSPC;
+    blk->fail_at = UINT64_MAX;
+    g_queue_init(&blk->queue);
+    g_ptr_array_add(drives, blk);
+    return blk;
 }
 
 void fake_set_medium(BlockBackend *blk, uint64_t length)
@@ -147,8 +148,9 @@ void blk_set_error_action(BlockBackend *blk, bool is_write, BlockErrorAction act
 
 void blk_eject(BlockBackend *blk)
 {
-    g_clear_pointer(&blk->data, g_free);
-    blk->length = 0;
+    if (!blk->locked) {
+        fake_set_medium(blk, 0);
+    }
 }
 
 void blk_lock_medium(BlockBackend *blk, bool locked)
@@ -318,4 +320,25 @@ void blk_drain(BlockBackend *blk)
     blk->hold = false;
     while (complete_one(blk)) {
     }
+}
+
+/* ---- a disk on an adapter ------------------------------------------------------------------------ */
+
+static BlockBackend *disk_backend;
+
+TestHba *test_hba_with_disk(const char *properties)
+{
+    TestHba *hba = test_hba_new(8, 8, 7);
+    g_autofree char *text = g_strdup_printf("drive=d0,scsi-id=0%s%s", properties ? "," : "",
+                                            properties ? properties : "");
+
+    disk_backend = fake_drive("d0", 1024 * 1024);
+    test_add(hba, "scsi-hd", text);
+    test_clear_attention(hba, 0, 0);
+    return hba;
+}
+
+BlockBackend *test_disk_backend(void)
+{
+    return disk_backend;
 }

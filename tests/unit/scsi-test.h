@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Harness of the SCSI unit tests: a host adapter without hardware, a block layer in memory whose failures and delays
- * the test chooses, and calls that run one command to its end.
+ * Harness of the SCSI unit tests: a host adapter without hardware, and calls that run one command to its end.
  * Runs in: tests
  */
 #ifndef TESTS_UNIT_SCSI_TEST_H
@@ -9,40 +8,9 @@
 
 #include <errno.h>
 #include <string.h>
-#include "block/block.h"
 #include "hw/scsi/scsi.h"
 #include "system/ram.h"
 #include "util/error.h"
-
-/* ---- the block layer in memory (scsi-fake-block.c) ------------------------------------------- */
-
-struct BlockBackend {
-    char *name;
-    uint8_t *data;       /* NULL: no medium */
-    uint64_t length;
-    bool read_only, wce, no_discard, locked, attached, attached_writable;
-    BlockErrorAction action[2];
-    void (*changed)(void *opaque);
-    void *changed_opaque;
-    GQueue queue;        /* BlockRequest *, submitted */
-    unsigned in_flight;
-
-    bool hold;           /* nothing completes */
-    bool late_cancel;    /* cancels have no effect */
-    int fail;            /* errno for requests that touch fail_at; 0: none */
-    uint64_t fail_at;    /* byte offset; UINT64_MAX: any request, flushes too */
-    bool fail_flush_only;
-    unsigned submitted;  /* counters since the start */
-    unsigned reads, writes, flushes, discards, zeroes, fua, cancels;
-    uint64_t read_bytes_max; /* longest read */
-    unsigned unmap_zeroes;   /* write_zeroes with BLOCK_REQ_MAY_UNMAP */
-};
-
-/* A drive of LENGTH bytes of zeroes, or without a medium when LENGTH is 0; lives until fake_drives_free(). */
-BlockBackend *fake_drive(const char *name, uint64_t length);
-void fake_drives_free(void);
-/* The user changes the medium (0: takes it out). */
-void fake_set_medium(BlockBackend *blk, uint64_t length);
 
 /* ---- the host adapter (scsi-test.c) ---------------------------------------------------------- */
 
@@ -60,6 +28,8 @@ typedef struct TestHba {
 
 TestHba *test_hba_new(unsigned targets, unsigned luns, unsigned own_id);
 void test_hba_free(TestHba *hba);
+/* Called at the end of test_hba_free() when set: the drives are not in use any more. */
+extern void (*test_free_drives)(void);
 
 /* Makes TYPE with properties TEXT ("drive=d0,scsi-id=1") on HBA's bus; a failure is fatal to the test. */
 ScsiDevice *test_add(TestHba *hba, const char *type, const char *text);
@@ -68,7 +38,7 @@ void test_add_fails(TestHba *hba, const char *type, const char *text, const char
 
 /* One turn of the event loop. */
 void test_turn(void);
-/* Turns until REQ is not BUSY; fatal after many turns. */
+/* Turns until REQ is not BUSY; fatal after 60 s. */
 void test_wait(ScsiRequest *req);
 
 /* The calls of scsi.h with the re-entrancy check around them. */
@@ -123,9 +93,5 @@ void test_expect_sense(const char *where, TestHba *hba, unsigned id, unsigned lu
 
 /* Takes the power-on attention off a unit. */
 void test_clear_attention(TestHba *hba, unsigned id, unsigned lun);
-
-/* An adapter of 8 targets, 8 units, own id 7, with a scsi-hd of 1 MiB ("d0") at 0 and its attention cleared. */
-TestHba *test_hba_with_disk(const char *properties);
-BlockBackend *test_disk_backend(void);
 
 #endif

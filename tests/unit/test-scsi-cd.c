@@ -3,7 +3,7 @@
  * scsi-cd: the multi-media commands, tray and medium.
  * Runs in: tests
  */
-#include "scsi-test.h"
+#include "scsi-fake-block.h"
 
 #define BLOCKS 1000u
 

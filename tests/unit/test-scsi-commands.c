@@ -3,7 +3,7 @@
  * scsi-hd: commands without block data: INQUIRY, capacity, readiness, operation codes, the table's checks.
  * Runs in: tests
  */
-#include "scsi-test.h"
+#include "scsi-fake-block.h"
 
 static Reply inquiry(TestHba *hba, uint8_t evpd, uint8_t page, uint16_t alloc)
 {

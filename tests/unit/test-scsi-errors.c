@@ -3,7 +3,7 @@
  * scsi-hd: what the guest sees of I/O errors, by rerror and werror; stop and go on.
  * Runs in: tests
  */
-#include "scsi-test.h"
+#include "scsi-fake-block.h"
 #include "system/runstate.h"
 
 static const uint8_t block[512] = { 0x42 };

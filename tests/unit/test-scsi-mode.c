@@ -3,7 +3,7 @@
  * scsi-hd and scsi-cd: MODE SENSE and MODE SELECT.
  * Runs in: tests
  */
-#include "scsi-test.h"
+#include "scsi-fake-block.h"
 
 #define CACHING(wce) 0x08, 0x12, wce, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 #define CONTROL 0x0a, 0x0a, 0x02, 0x10, 0, 0, 0, 0, 0xff, 0xff, 0, 0

@@ -3,7 +3,7 @@
  * scsi-hd: READ, WRITE, VERIFY, WRITE SAME, UNMAP, SYNCHRONIZE CACHE: ranges, pieces, lent memory.
  * Runs in: tests
  */
-#include "scsi-test.h"
+#include "scsi-fake-block.h"
 
 #define MIB (1024u * 1024)
 

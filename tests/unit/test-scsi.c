@@ -3,7 +3,7 @@
  * SCSI core: plugging, absent units, unit attentions, resets, states of requests, cancelling, limits.
  * Runs in: tests
  */
-#include "scsi-test.h"
+#include "scsi-fake-block.h"
 #include "hw/scsi/scsi-int.h"
 
 #define NEEDLES(...) (const char *const[]) { __VA_ARGS__, NULL }
