@@ -80,6 +80,9 @@ static bool set_direct(FileState *s, const char *option, GError **errp)
 /* What to do about a path that cannot be opened. */
 static const char *open_remedy(const char *path, bool read_only)
 {
+    if (g_str_has_prefix(path, "/dev/fdset/")) {
+        return "its access must fit readonly=";
+    }
     if (access(path, F_OK) < 0) {
         return "correct the path, or make the image (qemu-img create -f raw FILE SIZE)";
     }

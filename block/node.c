@@ -147,8 +147,8 @@ static BlockNode *open_child(const BlockNode *node, Options *opts, const BlockIn
         return block_node_open(nested, &child_inherit, errp);
     }
     if (!name) {
-        error_setg(errp, "%s: '%s' is missing for driver=%s; give %s", options_name(opts), key, node->driver->name,
-                   child_inherit.is_drive ? "file=PATH" : "the name of a block node, or nested options");
+        error_setg(errp, "%s: '%s' is missing for driver=%s; give the name of a block node, %s.driver=..., or for a "
+                   "drive file=PATH", options_name(opts), key, node->driver->name, key);
         return NULL;
     }
     child = block_node_find(name);

@@ -133,6 +133,13 @@ static inline void on_done(void *opaque, int ret)
     result->ret = ret;
 }
 
+/* For many requests that must succeed: counts them in an int. */
+static inline void on_count(void *opaque, int ret)
+{
+    g_assert_cmpint(ret, ==, 0);
+    ++*(int *)opaque;
+}
+
 static inline void on_wait_limit(void *opaque)
 {
     g_error("a wait took too long");

@@ -270,12 +270,6 @@ static void test_odd_lists(void)
     close_drive(blk);
 }
 
-static void on_count(void *opaque, int ret)
-{
-    g_assert_cmpint(ret, ==, 0);
-    ++*(int *)opaque;
-}
-
 static void test_more_than_in_flight_max(void)
 {
     g_autofree char *path = make_image("queue.img", MIB);
