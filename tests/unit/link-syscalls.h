@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The link's system calls, counted and bent.
- * Runs in: tests (one thread, or threads that do not care for the counts)
+ * Runs in: tests (each thread has its own counts and wishes)
  *
  * Included once a program: it replaces libc's sendmsg(), recvmsg() and setsockopt() for all of it, so raw_send() and the like are
  * counted too, and tests look at differences.
@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include "link-peer.h"
 
-static struct {
+static _Thread_local struct {
     unsigned sends, receives, options;
     int receive_flags;       /* of the last receive */
     size_t receive_at_most;  /* not 0: cuts every receive */
