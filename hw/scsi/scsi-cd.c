@@ -20,13 +20,33 @@ enum {
 
 /* ---- tray and medium ------------------------------------------------------------------------- */
 
+/* A medium put onto an open tray is found when the tray is closed. */
 void scsi_cd_medium_changed(ScsiDisk *disk)
 {
     bool inserted = blk_is_inserted(disk->blk);
 
-    disk->tray_open = !inserted && disk->tray_open;
+    if (disk->tray_open) {
+        return;
+    }
     disk->media_event = inserted ? MEDIA_EVENT_NEW : MEDIA_EVENT_REMOVED;
     if (inserted) {
+        scsi_device_set_unit_attention(&disk->scsi, scsi_sense(SENSE_UNIT_ATTENTION, 0x28, 0x00));
+    }
+}
+
+/*
+ * The guest opens or closes the tray.  The medium stays on it, out of reach, until the tray is closed again or the user
+ * takes it away; the initiator is told to look at it anew.
+ */
+static void move_tray(ScsiDisk *disk, bool open)
+{
+    if (open == disk->tray_open) {
+        return;
+    }
+    disk->tray_open = open;
+    disk->media_event = open ? MEDIA_EVENT_REMOVED : MEDIA_EVENT_NONE;
+    if (!open && blk_is_inserted(disk->blk)) {
+        disk->media_event = MEDIA_EVENT_NEW;
         scsi_device_set_unit_attention(&disk->scsi, scsi_sense(SENSE_UNIT_ATTENTION, 0x28, 0x00));
     }
 }
@@ -34,12 +54,7 @@ void scsi_cd_medium_changed(ScsiDisk *disk)
 /* The cache is on the medium: now it may go. */
 static void eject_now(ScsiDiskOp *op)
 {
-    ScsiDisk *disk = op->disk;
-
-    disk->tray_open = true;
-    disk->media_event = MEDIA_EVENT_REMOVED;
-    disk->was_inserted = false;
-    blk_eject(disk->blk);
+    move_tray(op->disk, true);
     scsi_disk_good(op);
 }
 
@@ -69,7 +84,7 @@ void scsi_disk_start_stop(ScsiDiskOp *op)
         return;
     }
     if (loej) {
-        disk->tray_open = !start;
+        move_tray(disk, !start);
     }
     if (scsi_disk_is_cd(disk)) {
         scsi_disk_good(op);
@@ -243,7 +258,7 @@ void scsi_cd_get_event_status(ScsiDiskOp *op)
     if (cdb[4] & EVENT_MEDIA) {
         buf[2] = 4; /* the class's number */
         buf[4] = disk->media_event;
-        buf[5] = (disk->tray_open ? 0x01 : 0) | (blk_is_inserted(disk->blk) ? 0x02 : 0);
+        buf[5] = disk->tray_open ? 0x01 : blk_is_inserted(disk->blk) ? 0x02 : 0;
         len = 8;
         if (alloc > 4) {
             disk->media_event = MEDIA_EVENT_NONE; /* told */

@@ -95,7 +95,7 @@ static void disk_changed(void *opaque)
     if (inserted != disk->was_inserted) {
         disk->was_inserted = inserted;
         scsi_cd_medium_changed(disk);
-    } else if (inserted) {
+    } else if (inserted && !disk->tray_open) {
         /* Capacity data has changed. */
         scsi_device_set_unit_attention(&disk->scsi, scsi_sense(SENSE_UNIT_ATTENTION, 0x2a, 0x09));
     }

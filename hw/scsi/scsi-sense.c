@@ -54,7 +54,7 @@ static unsigned format_fixed(const ScsiSense *sense, uint8_t *buf)
         buf[0] |= 0x80;
         scsi_put_be32(buf + 3, (uint32_t)sense->info);
     }
-    buf[2] = sense->key | (sense->ili ? 0x20 : 0);
+    buf[2] = sense->key;
     buf[7] = 18 - 8;
     buf[12] = sense->asc;
     buf[13] = sense->ascq;
@@ -64,12 +64,12 @@ static unsigned format_fixed(const ScsiSense *sense, uint8_t *buf)
     return 18;
 }
 
-/* SPC-4 4.5.2: 8 bytes, then descriptors: information (0), sense-key specific (2), block commands (5: ILI). */
+/* SPC-4 4.5.2: 8 bytes, then descriptors: information (0), sense-key specific (2). */
 static unsigned format_descriptor(const ScsiSense *sense, uint8_t *buf)
 {
     uint8_t *p = buf + 8;
 
-    memset(buf, 0, 8 + 12 + 8 + 4);
+    memset(buf, 0, 8 + 12 + 8);
     buf[0] = 0x72;
     buf[1] = sense->key;
     buf[2] = sense->asc;
@@ -86,12 +86,6 @@ static unsigned format_descriptor(const ScsiSense *sense, uint8_t *buf)
         p[1] = 6;
         format_field_pointer(sense, p + 4);
         p += 8;
-    }
-    if (sense->ili) {
-        p[0] = 0x05;
-        p[1] = 2;
-        p[3] = 0x20;
-        p += 4;
     }
     buf[7] = (uint8_t)(p - buf - 8);
     return (unsigned)(p - buf);

@@ -172,18 +172,32 @@ static void test_eject(void)
     expect_good(test_cmd(hba, 2, 0, 0x1e, 0, 0, 0, 0, 0));
     expect_bytes(test_cmd(hba, 2, 0, 0xbd, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0), 0, 0, 0, 0, 0, 1, 0, 0);
     expect_good(start_stop(hba, 2));
-    g_assert_false(blk_is_inserted(cd));
     expect_sense(hba, 2, 0, tur(hba), 2, 0x3a, 0x02);
     expect_bytes(test_cmd(hba, 2, 0, 0xbd, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0), 0, 0x10, 0, 0, 0, 1, 0, 0);
     expect_bytes(event(hba, 1, 0x10, 8), 0, 6, 4, 0x10, 3, 1, 0, 0);
     expect_good(start_stop(hba, 2));
+    expect_bytes(event(hba, 1, 0x10, 8), 0, 6, 4, 0x10, 0, 1, 0, 0);
+    /* The disc was still on the tray. */
     expect_good(start_stop(hba, 3));
-    expect_sense(hba, 2, 0, tur(hba), 2, 0x3a, 0x01);
-    /* A medium put in after the guest's eject is a new one. */
-    expect_good(start_stop(hba, 2));
-    fake_set_medium(cd, 8192);
+    expect_bytes(event(hba, 1, 0x10, 8), 0, 6, 4, 0x10, 2, 2, 0, 0);
     expect_sense(hba, 2, 0, tur(hba), 6, 0x28, 0x00);
     expect_good(tur(hba));
+    expect_good(start_stop(hba, 3));
+    expect_good(tur(hba));
+    /* The user takes it off the open tray and puts another one there: found when the tray is closed. */
+    expect_good(start_stop(hba, 2));
+    fake_set_medium(cd, 0);
+    fake_set_medium(cd, 8192);
+    fake_set_medium(cd, 4096);
+    expect_sense(hba, 2, 0, tur(hba), 2, 0x3a, 0x02);
+    expect_good(start_stop(hba, 3));
+    expect_sense(hba, 2, 0, tur(hba), 6, 0x28, 0x00);
+    expect_bytes(test_cmd(hba, 2, 0, 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0), 0, 0, 0, 1, 0, 0, 8, 0);
+    /* Nothing on it: closed and empty. */
+    expect_good(start_stop(hba, 2));
+    fake_set_medium(cd, 0);
+    expect_good(start_stop(hba, 3));
+    expect_sense(hba, 2, 0, tur(hba), 2, 0x3a, 0x01);
     test_hba_free(hba);
 }
 

@@ -211,9 +211,11 @@ static void test_removable_disk(void)
     g_assert_false(blk->locked);
     expect_good(start_stop(hba, 2));
     g_assert_cmpuint(blk->flushes, ==, 1);
-    g_assert_false(blk_is_inserted(blk));
     expect_sense(hba, 0, 0, test_cmd(hba, 0, 0, 0x00, 0, 0, 0, 0, 0), 2, 0x3a, 0x02);
     expect_good(start_stop(hba, 3));
+    expect_sense(hba, 0, 0, test_cmd(hba, 0, 0, 0x00, 0, 0, 0, 0, 0), 6, 0x28, 0x00);
+    expect_good(test_cmd(hba, 0, 0, 0x00, 0, 0, 0, 0, 0));
+    fake_set_medium(blk, 0);
     expect_sense(hba, 0, 0, test_cmd(hba, 0, 0, 0x00, 0, 0, 0, 0, 0), 2, 0x3a, 0x01);
     expect_sense(hba, 0, 0, test_cmd(hba, 0, 0, 0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0), 2, 0x3a, 0x01);
     fake_set_medium(blk, 4096);

@@ -66,7 +66,6 @@ typedef struct ScsiSense {
     bool field_valid; /* sense-key specific: field pointer into the CDB (illegal request) */
     bool in_cdb;
     uint16_t field;
-    bool ili;         /* incorrect length indicator */
 } ScsiSense;
 
 typedef enum ScsiReqState {
