@@ -49,7 +49,7 @@ static bool config_add(RemoteConfig *config, RemoteStep step, const char *option
     return true;
 }
 
-/* ---- devices, disks, objects ----------------------------------------------------------------------------------- */
+/* ---- devices, disks, objects ---------------------------------------------------------------------------------- */
 
 static bool opt_device(const char *arg, void *opaque, GError **errp)
 {
@@ -107,6 +107,7 @@ static bool opt_object(const char *arg, void *opaque, GError **errp)
     RemoteConfig *config = opaque;
     g_autoptr(Options) probe = NULL;
     const char *type;
+    RemoteStep step;
 
     if (print_object_help(arg)) {
         config->only_help = true;
@@ -117,11 +118,11 @@ static bool opt_object(const char *arg, void *opaque, GError **errp)
         return false;
     }
     type = options_get(probe, "qom-type");
-    return config_add(config, g_strcmp0(type, TYPE_REMOTE_OBJECT_NAME) == 0 ? REMOTE_STEP_LINK : REMOTE_STEP_OBJECTS,
-                      "-object", arg, "qom-type", errp);
+    step = g_strcmp0(type, TYPE_REMOTE_OBJECT_NAME) == 0 ? REMOTE_STEP_LINK : REMOTE_STEP_OBJECTS;
+    return config_add(config, step, "-object", arg, "qom-type", errp);
 }
 
-/* ---- machine ------------------------------------------------------------------------------------------------------ */
+/* ---- machine -------------------------------------------------------------------------------------------------- */
 
 static bool opt_machine(const char *arg, void *opaque, GError **errp)
 {
@@ -195,7 +196,7 @@ static bool opt_name(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
-/* ---- traces, help ------------------------------------------------------------------------------------------------- */
+/* ---- traces, help --------------------------------------------------------------------------------------------- */
 
 static bool opt_trace(const char *arg, void *opaque, GError **errp)
 {
@@ -224,7 +225,7 @@ static bool opt_version(const char *arg, void *opaque, GError **errp)
 
 static bool opt_help(const char *arg, void *opaque, GError **errp);
 
-/* ---- options without effect, and refused ones ------------------------------------------------------------------ */
+/* ---- options without effect, and refused ones --------------------------------------------------------------- */
 
 /* What a device process is like anyway, or has no use for. */
 static bool opt_accepted(const char *arg, void *opaque, GError **errp)

@@ -43,7 +43,7 @@ static GType (*const types[])(void) = {
     NULL,
 };
 
-/* ---- steps of the start ------------------------------------------------------------------------------------------ */
+/* ---- steps of the start --------------------------------------------------------------------------------------- */
 
 static bool start_fd(Options *opts, GError **errp)
 {
@@ -109,7 +109,7 @@ static bool remote_start(const RemoteConfig *config, GError **errp)
     return true;
 }
 
-/* ---- end --------------------------------------------------------------------------------------------------------- */
+/* ---- end ------------------------------------------------------------------------------------------------------ */
 
 static void handle_signal(int fd, unsigned ready, void *opaque)
 {

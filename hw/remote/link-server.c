@@ -135,7 +135,7 @@ static void link_server_end(LinkServer *server, int rc)
     server->ended(server, how, server->opaque);
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------------ */
+/* ---- requests ------------------------------------------------------------------------------------------------- */
 
 /*
  * Performs MSG.  With a reply, *ret_value is its value.  Returns 0, or a negative errno after closing the link for
@@ -297,7 +297,7 @@ static void link_server_serve(LinkServer *server)
     }
 }
 
-/* ---- event loop -------------------------------------------------------------------------------------------------- */
+/* ---- event loop ----------------------------------------------------------------------------------------------- */
 
 static void link_server_ready(int fd, unsigned ready, void *opaque)
 {
@@ -354,7 +354,7 @@ static void link_server_drain(void *opaque)
     event_bh_schedule(server->more);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------------------------- */
 
 LinkServer *link_server_new_take_fd(int fd_arg, PciDevice *dev, const char *name, LinkServerEnded *ended, void *opaque,
                                     GError **errp)

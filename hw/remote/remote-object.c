@@ -67,8 +67,8 @@ static bool remote_object_complete(QomObject *obj, GError **errp)
     }
     dev = device_find(self->devid);
     if (!dev) {
-        error_set(errp, ERROR_CLASS_DEVICE_NOT_FOUND, "devid=%s: there is no device with this id; add -device ...,id=%s",
-                  self->devid, self->devid);
+        error_set(errp, ERROR_CLASS_DEVICE_NOT_FOUND, "devid=%s: there is no device with this id; add -device "
+                  "DRIVER,id=%s", self->devid, self->devid);
         return false;
     }
     if (!IS_PCI_DEVICE(dev)) {

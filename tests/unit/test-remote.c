@@ -70,7 +70,7 @@ static void add_events(int fd, uint64_t count)
     g_assert_cmpint(write(fd, &count, sizeof(count)), ==, sizeof(count));
 }
 
-/* ---- interrupt hub ----------------------------------------------------------------------------------------------- */
+/* ---- interrupt hub -------------------------------------------------------------------------------------------- */
 
 typedef struct HubFixture {
     IoHub hub;
@@ -192,7 +192,7 @@ static void test_hub_blocking(HubFixture *f, gconstpointer data)
     g_assert_cmpuint(f->hub.resampled, ==, 1);
 }
 
-/* ---- memory table ------------------------------------------------------------------------------------------------ */
+/* ---- memory table --------------------------------------------------------------------------------------------- */
 
 typedef struct Range {
     uint64_t gpa, size, offset;
@@ -427,7 +427,7 @@ static void test_table_draining(void)
     memory_table_free(table);
 }
 
-/* ---- a PCI function to serve ------------------------------------------------------------------------------------- */
+/* ---- a PCI function to serve ---------------------------------------------------------------------------------- */
 
 typedef struct TestFunction {
     PciDevice pci;
@@ -503,7 +503,7 @@ static void test_function_init(TestFunction *self)
 
 QOM_DEFINE_TYPE(TestFunction, test_function, "test-function", TYPE_PCI_DEVICE, 0)
 
-/* ---- link server ------------------------------------------------------------------------------------------------- */
+/* ---- link server ---------------------------------------------------------------------------------------------- */
 
 #define IO_BASE 0xc000
 #define MEM_BASE 0xfe000000

@@ -27,7 +27,7 @@ typedef struct IoHub {
     EventSource *resample;  /* watches resamplefd; NULL when there is none */
     uint64_t raised;        /* times the interrupt eventfd was written */
     uint64_t resampled;     /* resample events seen */
-    uint64_t dropped;       /* writes left out because the eventfd was full: the other side has not read for 2^64 events */
+    uint64_t dropped;       /* writes left out because the eventfd was full */
 } IoHub;
 
 void iohub_init(IoHub *hub);
