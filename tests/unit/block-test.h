@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <glib.h>
 #include <glib/gstdio.h>
@@ -219,6 +220,49 @@ static inline bool is_zero(const uint8_t *buf, size_t len)
         }
     }
     return true;
+}
+
+/* Runs a program; returns its exit status, and its output in *ret_out when that is not NULL.  -1: it is not there. */
+static inline int run(char **ret_out, const char *program, ...) G_GNUC_NULL_TERMINATED;
+static inline int run(char **ret_out, const char *program, ...)
+{
+    g_autoptr(GPtrArray) args = g_ptr_array_new();
+    g_autofree char *out = NULL;
+    g_autofree char *errors = NULL;
+    g_autofree char *path = g_find_program_in_path(program);
+    const char *arg;
+    va_list list;
+    int status;
+
+    if (!path) {
+        return -1;
+    }
+    g_ptr_array_add(args, path);
+    va_start(list, program);
+    while ((arg = va_arg(list, const char *))) {
+        g_ptr_array_add(args, (char *)arg);
+    }
+    va_end(list);
+    g_ptr_array_add(args, NULL);
+    if (!g_spawn_sync(NULL, (char **)args->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL, &out, &errors, &status, NULL)) {
+        return -1;
+    }
+    if (ret_out) {
+        *ret_out = g_strconcat(out, errors, NULL);
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static inline bool have_program(const char *name)
+{
+    g_autofree char *path = g_find_program_in_path(name);
+
+    if (!path) {
+        g_autofree char *text = g_strdup_printf("%s is not installed", name);
+
+        g_test_skip(text);
+    }
+    return path != NULL;
 }
 
 #endif
