@@ -161,7 +161,8 @@ class Stream:
             if fds:
                 sent = socket.send_fds(self.sock, [data], list(fds), socket.MSG_NOSIGNAL)
                 data = data[sent:]
-            self.sock.sendall(data, socket.MSG_NOSIGNAL)
+            if data:
+                self.sock.sendall(data, socket.MSG_NOSIGNAL)
         except TimeoutError as error:
             raise LinkError("the peer does not read") from error
         except (BrokenPipeError, ConnectionResetError) as error:
