@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Tests of pci-proxy-dev: a small machine, and a remote that is honest or lies as told.
+ *
+ * Runs in: tests.  The test's thread is the main loop and holds the machine lock, but where it
+ * plays a vCPU (vcpu_*()).  The remote is a thread of its own.
+ */
+#ifndef TESTS_PROXY_RIG_H
+#define TESTS_PROXY_RIG_H
+
+#include <glib.h>
+#include "hw/proxy/pci-proxy-dev.h"
+#include "io/mpqemu-link.h"
+
+#define MIB (1024ull * 1024)
+#define RIG_RAM (16 * MIB)
+
+#define RIG_BAR_ADDR 0xe0000000u /* where rig_map_bar() puts memory BAR 0, of 4 KiB */
+
+/* How the remote answers. */
+typedef enum FakeManner {
+    FAKE_HONEST,
+    FAKE_SILENT,       /* takes the message and says nothing, from then on */
+    FAKE_HANG_UP,      /* closes instead of answering */
+    FAKE_HALF_HEADER,  /* 8 bytes of the answer, then closes */
+    FAKE_HALF_PAYLOAD, /* 20 bytes of the answer, then closes */
+    FAKE_FAILED,       /* all ones */
+} FakeManner;
+
+#define FAKE_LOG_MAX 4096
+
+typedef struct FakeRemote FakeRemote;
+
+struct FakeRemote {
+    GMutex lock; /* everything below; the proxy's messages and the test meet here */
+    GCond changed;
+    uint8_t config[4096];
+    uint8_t wmask[4096];
+    unsigned config_size;
+    uint64_t bar_value;              /* last value written to a BAR; reads give it */
+    unsigned resets;
+    unsigned messages;               /* received so far */
+    uint8_t log[FAKE_LOG_MAX];       /* their commands */
+    MpqemuBarAccess last_bar;
+    MpqemuSyncSysmem table;
+    unsigned table_count;
+    int irq_fd, resample_fd;         /* -1: not given yet */
+    bool ended;                      /* the link is closed */
+
+    /* From message number `manner_from` on, for messages of the commands in the bit set. */
+    FakeManner manner;
+    unsigned manner_from;
+    unsigned manner_commands;
+    /* Changes a config read's answer; NULL: none. */
+    void (*tamper)(FakeRemote *remote, const MpqemuPciConf *conf, uint64_t *value);
+    unsigned tamper_count;           /* for its own use */
+    useconds_t delay_us;             /* before each answer */
+
+    /* Private to the thread. */
+    MpqemuLink *link;
+    int stop_fd;
+    GThread *thread;
+};
+
+typedef struct Rig {
+    PciBus *bus;
+    MemoryRegion ram;
+    RamBlock *block;
+    MemoryRegion pci_mem, pci_io;
+    int line[32];         /* level of each INTx line */
+    unsigned line_changes;
+    FakeRemote remote;
+    int proxy_fd;         /* our end until a proxy takes it */
+    PciProxyDev *proxy;
+    unsigned fds_before;
+} Rig;
+
+/* A machine with RAM_SIZE bytes at 0, and a remote with one function: 1234:5678, INTA, no BAR. */
+void rig_init(Rig *rig);
+void rig_cleanup(Rig *rig);
+
+/* Gives the function a BAR; REST: flag bits of the register. */
+void fake_bar(FakeRemote *remote, unsigned index, uint64_t size, uint32_t flags);
+void fake_rom(FakeRemote *remote, uint32_t size);
+
+/* Starts the remote and realizes a proxy for it with time limit TIMEOUT_MS. */
+bool rig_try_start(Rig *rig, unsigned timeout_ms, GError **errp);
+void rig_start(Rig *rig); /* must succeed; 5 s */
+
+/* Unrealizes the proxy. */
+void rig_unplug(Rig *rig);
+
+/* The remote behaves by MANNER for COMMANDS (bits) from now on. */
+void rig_set_manner(Rig *rig, FakeManner manner, unsigned commands);
+
+/* Turns the main loop until CONDITION(rig) holds; fails the test after 10 s. */
+void rig_wait(Rig *rig, bool (*condition)(Rig *rig));
+
+/* Waits for the remote to have seen all that the proxy has posted: a config read. */
+void rig_settle(Rig *rig);
+
+/* Accesses as a vCPU makes them. */
+uint32_t vcpu_config_read(Rig *rig, unsigned addr, unsigned size);
+void vcpu_config_write(Rig *rig, unsigned addr, uint32_t value, unsigned size);
+uint64_t vcpu_read(uint64_t addr, unsigned size);
+void vcpu_write(uint64_t addr, uint64_t value, unsigned size);
+
+/* Programs BAR 0 to RIG_BAR_ADDR and enables memory decoding. */
+void rig_map_bar(Rig *rig);
+
+unsigned rig_count_fds(void);
+
+#endif
