@@ -606,6 +606,10 @@ static void bus_changed(ScsiBus *bus)
 {
     LsiState *s = bus->hba;
 
+    if (!s) {
+        /* The controller is gone. */
+        return;
+    }
     for (unsigned id = 0; id < LSI_TARGETS; id++) {
         if (!scsi_target_present(bus, id)) {
             lsi_tasks_drop(s, id, LSI_LUNS, true);

@@ -175,7 +175,7 @@ static bool lsi_realize(PciDevice *pci, GError **errp)
     s->hth_timer = event_timer_new(loop, EVENT_CLOCK_VIRTUAL, lsi_hth_expired, s);
     g_queue_init(&s->tasks);
     g_queue_init(&s->reselect);
-    s->bus = scsi_bus_new(&pci->dev, &lsi_scsi_ops, s, LSI_TARGETS, LSI_LUNS, LSI_OWN_ID);
+    s->bus = g_object_ref(scsi_bus_new(&pci->dev, &lsi_scsi_ops, s, LSI_TARGETS, LSI_LUNS, LSI_OWN_ID));
     lsi_regs_reset(s);
     return true;
 }
@@ -193,6 +193,9 @@ static void lsi_unrealize(PciDevice *pci)
     lsi_scripts_stop(s);
     lsi_target_free(s, true);
     lsi_tasks_drop(s, LSI_TARGETS, LSI_LUNS, true);
+    /* The bus may live on with I/O that could not be stopped, and have news for us. */
+    s->bus->hba = NULL;
+    g_clear_object(&s->bus);
     event_bh_free(s->run_bh);
     event_bh_free(s->select_bh);
     event_timer_free(s->gen_timer);

@@ -160,8 +160,15 @@ static void fake_unit_reset(ScsiDevice *dev)
     ((FakeDisk *)dev)->resets++;
 }
 
+static void fake_disk_finalize(GObject *gobject)
+{
+    g_free(((FakeDisk *)gobject)->store);
+    G_OBJECT_CLASS(fake_disk_parent_class)->finalize(gobject);
+}
+
 static void fake_disk_class_init(FakeDiskClass *klass)
 {
+    ((GObjectClass *)klass)->finalize = fake_disk_finalize;
     klass->scsi_class.execute = fake_execute;
     klass->scsi_class.data_done = fake_data_done;
     klass->scsi_class.fetch = fake_fetch;
@@ -172,7 +179,8 @@ static void fake_disk_class_init(FakeDiskClass *klass)
 static void fake_disk_init(FakeDisk *self)
 {
     g_queue_init(&self->held);
-    for (size_t i = 0; i < sizeof(self->store); i++) {
+    self->store = g_malloc(FAKE_BLOCKS * 512);
+    for (size_t i = 0; i < FAKE_BLOCKS * 512; i++) {
         self->store[i] = (uint8_t)(i * 7 + i / 512);
     }
 }

@@ -33,7 +33,7 @@ typedef struct FakeDisk {
     unsigned resets;
     uint8_t fail_status; /* status of the next I/O when not GOOD */
     size_t chunk;       /* bytes offered at once; 0: everything */
-    uint8_t store[FAKE_BLOCKS * 512];
+    uint8_t *store;     /* FAKE_BLOCKS blocks */
 } FakeDisk;
 
 typedef struct Rig {
