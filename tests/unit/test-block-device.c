@@ -244,6 +244,41 @@ static void test_large_sectors(void)
     }
 }
 
+/* A partial write must not bring back what was zeroed meanwhile in the rest of its block. */
+static void test_zeroing_under_partial_writes(void)
+{
+    char *device = make_loop("under.img", MIB, "4096");
+    uint8_t data[512], block[4096];
+    struct iovec iov = { .iov_base = data, .iov_len = 512 };
+    BlockBackend *blk;
+
+    if (!device) {
+        return;
+    }
+    blk = open_drive(true, "file=%s,format=raw,cache=none,discard=unmap", device);
+    memset(data, 0x33, sizeof(data));
+    for (unsigned i = 0; i < 100; i++) {
+        int calls = 0;
+
+        memset(block, 0x44, sizeof(block));
+        g_assert_cmpint(do_write(blk, 0, block, 4096, 0), ==, 0);
+        blk_pwritev(blk, 512, &iov, 1, 0, on_count, &calls);
+        if (i % 2) {
+            blk_write_zeroes(blk, 0, 8192, BLOCK_REQ_MAY_UNMAP, on_count, &calls);
+        } else {
+            blk_discard(blk, 0, 8192, on_count, &calls);
+        }
+        blk_pwritev(blk, 1024, &iov, 1, 0, on_count, &calls);
+        wait_calls(&calls, 3);
+        g_assert_cmpint(do_read(blk, 0, block, 4096), ==, 0);
+        g_assert_true(is_zero(block, 512));
+        g_assert_true(is_zero(block + 1536, 2560));
+        g_assert_cmpmem(block + 1024, 512, data, 512);
+    }
+    close_drive(blk);
+    free_loop(device);
+}
+
 /* Requests that wait for a block or for memory can be cancelled, and each gets its callback. */
 static void test_cancel_waiting_for_blocks(void)
 {
@@ -373,6 +408,7 @@ int main(int argc, char **argv)
     g_test_add_func("/block-device/locks/two-of-ours", test_two_of_ours);
     g_test_add_func("/block-device/host-device", test_host_device);
     g_test_add_func("/block-device/large-sectors", test_large_sectors);
+    g_test_add_func("/block-device/zeroing-under-partial-writes", test_zeroing_under_partial_writes);
     g_test_add_func("/block-device/cancel-waiting-for-blocks", test_cancel_waiting_for_blocks);
     g_test_add_func("/block-device/flushes-reach-the-disk", test_flushes_reach_the_disk);
     return block_test_run();

@@ -199,6 +199,9 @@ static void test_image_end(void)
         g_assert_cmpint(do_zeroes(blk, cases[i].offset, cases[i].len, 0), ==, cases[i].ret);
     }
     g_assert_cmpint(do_discard(blk, 0, UINT64_MAX - 511), ==, -EIO);
+    /* Its end would wrap to 0. */
+    g_assert_cmpint(do_discard(blk, 512, UINT64_MAX - 511), ==, -EIO);
+    g_assert_cmpint(do_zeroes(blk, 512, UINT64_MAX - 511, 0), ==, -EIO);
     close_drive(blk);
 }
 
@@ -241,6 +244,12 @@ static void test_list_length(void)
     blk_preadv(blk, 0, iov, BLOCK_IOV_MAX + 1, on_done, &result);
     g_assert_cmpint(wait_result(&result), ==, -EINVAL);
     /* Lengths whose sum would wrap to 512. */
+    result = (Result) { 0 };
+    blk_pwritev(blk, 0, huge, 2, 0, on_done, &result);
+    g_assert_cmpint(wait_result(&result), ==, -EINVAL);
+    close_drive(blk);
+    /* The kernel would have noticed that; this one would not. */
+    blk = open_drive(true, "file=null-co://,format=raw");
     result = (Result) { 0 };
     blk_pwritev(blk, 0, huge, 2, 0, on_done, &result);
     g_assert_cmpint(wait_result(&result), ==, -EINVAL);
