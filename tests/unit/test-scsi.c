@@ -39,6 +39,7 @@ static void test_plug_lowest_id(void)
     g_assert_true(BUS_GET_CLASS(hba->bus)->is_full(&hba->bus->bus));
     fake_drive("d3", 4096);
     test_add_fails(hba, "scsi-hd", "drive=d3", NEEDLES("scsi-id", "test-hba.0", "lun"));
+    test_add_fails(hba, "scsi-hd", "drive=d3,scsi-id=2", NEEDLES("scsi-id=2,lun=0", "without an id", "another lun"));
     /* A second unit of a present target still fits. */
     test_add(hba, "scsi-hd", "drive=d3,scsi-id=2,lun=1");
     g_assert_cmpuint(hba->changed_calls, ==, 0);
@@ -145,6 +146,7 @@ static void test_absent_lun(void)
     /* REQUEST SENSE without a condition before it says so too, and beyond the bus's units. */
     expect_bytes(test_cmd(hba, 2, 0, 0x03, 0, 0, 0, 18, 0),
                  0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x25, 0, 0, 0, 0, 0);
+    g_assert_cmpint(test_cmd(hba, 2, 0, 0x03, 0x80, 0, 0, 18, 0).status, ==, SCSI_STATUS_CHECK_CONDITION);
     expect_sense(hba, 2, 200, test_cmd(hba, 2, 200, 0x00, 0, 0, 0, 0, 0), 5, 0x25, 0);
     test_hba_free(hba);
 }
@@ -550,6 +552,31 @@ static void test_sense_is_dropped(void)
     test_hba_free(hba);
 }
 
+/* An I/O ends while the adapter is inside a call about another request: it is told afterwards, by the event loop. */
+static void test_ready_waits_for_calls(void)
+{
+    TestHba *hba = test_hba_with_disk(NULL);
+    ScsiRequest *req[2] = { new_req(hba, 1, read_2_blocks, 10), new_req(hba, 2, read_2_blocks, 10) };
+
+    for (unsigned i = 0; i < 2; i++) {
+        test_start(hba, req[i]);
+        test_fetch(hba, req[i]);
+    }
+    hba->bus->calls++;
+    blk_drain(test_disk_backend());
+    g_assert_cmpint(req[0]->state, ==, SCSI_REQ_DATA_IN);
+    g_assert_cmpuint(hba->ready_calls, ==, 0);
+    hba->bus->calls--;
+    /* Aborted before it could be told. */
+    test_cancel(hba, req[1]);
+    scsi_req_unref(req[1]);
+    test_turn();
+    g_assert_cmpuint(hba->ready_calls, ==, 1);
+    g_assert_cmpuint(hba->bus->live_requests, ==, 1);
+    scsi_req_unref(req[0]);
+    test_hba_free(hba);
+}
+
 static void test_unplug(void)
 {
     TestHba *hba = test_hba_with_disk(NULL);
@@ -626,6 +653,7 @@ int main(int argc, char **argv)
     g_test_add_func("/scsi/cancel/too-late", test_cancel_too_late);
     g_test_add_func("/scsi/sense/of-two-commands", test_sense_of_two);
     g_test_add_func("/scsi/sense/dropped-by-next-command", test_sense_is_dropped);
+    g_test_add_func("/scsi/request/ready-waits-for-other-calls", test_ready_waits_for_calls);
     g_test_add_func("/scsi/unplug/ends-requests", test_unplug);
     return g_test_run();
 }
