@@ -19,7 +19,7 @@ QOM_DEFINE_TYPE(ScsiDevice, scsi_device, "scsi-device", TYPE_DEVICE, G_TYPE_FLAG
 
 static ScsiDevice *nth_device(ScsiBus *bus, unsigned n)
 {
-    return SCSI_DEVICE(g_ptr_array_index(bus->bus.devices, n));
+    return g_ptr_array_index(bus->bus.devices, n); /* only ScsiDevices plug in here */
 }
 
 ScsiDevice *scsi_bus_unit(ScsiBus *bus, unsigned id, unsigned lun)
@@ -122,14 +122,13 @@ static bool scsi_bus_plug(Bus *parent, Device *device, GError **errp)
     }
     other = occupant(bus, dev->scsi_id, dev->lun, dev);
     if (other) {
-        if (free_id < 0) {
-            error_setg(errp, "scsi-id=%d,lun=%u: device '%s' is there on bus %s; choose another lun", dev->scsi_id,
-                       dev->lun, other->dev.id ? other->dev.id : "without an id", parent->bus_name);
-        } else {
-            error_setg(errp, "scsi-id=%d,lun=%u: device '%s' is there on bus %s; choose another lun or a free "
-                       "scsi-id, for example %d", dev->scsi_id, dev->lun,
-                       other->dev.id ? other->dev.id : "without an id", parent->bus_name, free_id);
-        }
+        g_autofree char *who = other->dev.id ? g_strdup_printf("device '%s'", other->dev.id)
+                                             : g_strdup("a device without an id");
+        g_autofree char *free_one = free_id < 0 ? g_strdup("")
+                                                : g_strdup_printf(" or a free scsi-id, for example %d", free_id);
+
+        error_setg(errp, "scsi-id=%d,lun=%u: %s is there on bus %s; choose another lun%s", dev->scsi_id, dev->lun, who,
+                   parent->bus_name, free_one);
         return false;
     }
     bus->changed = true;
