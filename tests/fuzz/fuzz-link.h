@@ -41,7 +41,7 @@ static inline const int *fuzz_fds(void)
     return fds;
 }
 
-/* The number the next descriptor will have: when it differs before and after, some are left open or closed too often. */
+/* The number the next descriptor will have: it changes when some are left open or closed too often. */
 static inline int fuzz_lowest_fd(void)
 {
     int fd = dup(0);

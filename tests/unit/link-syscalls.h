@@ -3,8 +3,8 @@
  * The link's system calls, counted and bent.
  * Runs in: tests (each thread has its own counts and wishes)
  *
- * Included once a program: it replaces libc's sendmsg(), recvmsg() and setsockopt() for all of it, so raw_send() and the like are
- * counted too, and tests look at differences.
+ * Included once a program: it replaces libc's sendmsg(), recvmsg() and setsockopt() for all of it, so raw_send() and
+ * the like are counted too, and tests look at differences.
  */
 #ifndef TESTS_LINK_SYSCALLS_H
 #define TESTS_LINK_SYSCALLS_H

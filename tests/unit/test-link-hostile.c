@@ -398,10 +398,12 @@ static Wire random_wire(GRand *r, MpqemuRole to)
         w = wire_plain(7, 0);
         break;
     case 6:
-        w = wire_conf(g_rand_int_range(r, 2, 4), g_rand_int_range(r, 0, 4200), g_rand_int(r), 1 << g_rand_int_range(r, 0, 4));
+        w = wire_conf(g_rand_int_range(r, 2, 4), g_rand_int_range(r, 0, 4200), g_rand_int(r),
+                      1 << g_rand_int_range(r, 0, 4));
         break;
     default:
-        w = wire_bar(g_rand_int_range(r, 4, 6), rand64(r), rand64(r), 1 << g_rand_int_range(r, 0, 5), g_rand_boolean(r));
+        w = wire_bar(g_rand_int_range(r, 4, 6), rand64(r), rand64(r), 1 << g_rand_int_range(r, 0, 5),
+                     g_rand_boolean(r));
         break;
     }
     /* In half of the cases something is wrong with it. */
