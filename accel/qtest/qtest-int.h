@@ -7,6 +7,7 @@
 #ifndef ACCEL_QTEST_INT_H
 #define ACCEL_QTEST_INT_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <glib.h>
@@ -40,13 +41,13 @@ struct Qtest {
     gint64 start_us;
     GThread *thread;
 
-    GMutex lock;
+    pthread_mutex_t lock;
     /* Lock; nothing is called under it but write(2) where poll(2) promised room. */
     int out_fd;         /* -1: no client */
     GString *queue;     /* lines that wait for the one who is writing */
     bool writing;
     bool stopping;
-    GCond done_cond;    /* work_done or stopping */
+    pthread_cond_t done_cond;    /* work_done or stopping */
     bool work_done;
 
     /* Work for the main loop: set by the qtest thread, which then waits. */

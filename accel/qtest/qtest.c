@@ -72,7 +72,7 @@ static void qtest_send_reply(Qtest *q)
     int fd;
 
     qtest_log_line(q, 'S', q->reply->str);
-    g_mutex_lock(&q->lock);
+    pthread_mutex_lock(&q->lock);
     fd = q->out_fd;
     if (q->queue->len) {
         g_string_prepend_len(q->reply, q->queue->str, (gssize)q->queue->len);
@@ -80,10 +80,10 @@ static void qtest_send_reply(Qtest *q)
     }
     q->writing = true;
     while (q->reply->len) {
-        g_mutex_unlock(&q->lock);
+        pthread_mutex_unlock(&q->lock);
         write_all(fd, q->reply->str, q->reply->len);
         g_string_truncate(q->reply, 0);
-        g_mutex_lock(&q->lock);
+        pthread_mutex_lock(&q->lock);
         if (q->queue->len) {
             GString *queued = q->queue;
 
@@ -92,7 +92,7 @@ static void qtest_send_reply(Qtest *q)
         }
     }
     q->writing = false;
-    g_mutex_unlock(&q->lock);
+    pthread_mutex_unlock(&q->lock);
 }
 
 static bool has_room(int fd)
@@ -108,7 +108,7 @@ void qtest_send_event(Qtest *q, const char *line)
     ssize_t n = 0;
 
     qtest_log_line(q, 'S', line);
-    g_mutex_lock(&q->lock);
+    pthread_mutex_lock(&q->lock);
     if (q->out_fd >= 0) {
         if (!q->writing && q->queue->len == 0 && has_room(q->out_fd)) {
             n = write(q->out_fd, line, len);
@@ -120,7 +120,7 @@ void qtest_send_event(Qtest *q, const char *line)
             shutdown(q->out_fd, SHUT_RDWR);
         }
     }
-    g_mutex_unlock(&q->lock);
+    pthread_mutex_unlock(&q->lock);
 }
 
 /* ---- work for the main loop ------------------------------------------------------------------ */
@@ -139,28 +139,28 @@ static void qtest_do_step(void *opaque)
     }
     event_clock_step(event_loop_main(), ns);
 
-    g_mutex_lock(&q->lock);
+    pthread_mutex_lock(&q->lock);
     q->clock_ns = event_clock_ns(EVENT_CLOCK_VIRTUAL);
     q->work_done = true;
-    g_cond_signal(&q->done_cond);
-    g_mutex_unlock(&q->lock);
+    pthread_cond_signal(&q->done_cond);
+    pthread_mutex_unlock(&q->lock);
 }
 
 int64_t qtest_step_clock(Qtest *q, int64_t ns)
 {
     int64_t now;
 
-    g_mutex_lock(&q->lock);
+    pthread_mutex_lock(&q->lock);
     q->step_ns = ns;
     q->work_done = false;
     if (!q->stopping) {
         event_bh_schedule(q->work_bh);
     }
     while (!q->work_done && !q->stopping) {
-        g_cond_wait(&q->done_cond, &q->lock);
+        pthread_cond_wait(&q->done_cond, &q->lock);
     }
     now = q->clock_ns;
-    g_mutex_unlock(&q->lock);
+    pthread_mutex_unlock(&q->lock);
     return now;
 }
 
@@ -236,10 +236,10 @@ static void qtest_serve_client(Qtest *q)
         trace_qtest_command(q->reply->str);
         qtest_send_reply(q);
     }
-    g_mutex_lock(&q->lock);
+    pthread_mutex_lock(&q->lock);
     q->out_fd = -1;
     g_string_truncate(q->queue, 0);
-    g_mutex_unlock(&q->lock);
+    pthread_mutex_unlock(&q->lock);
     if (q->own_fds) {
         fd_close(&q->in_fd);
     }
@@ -259,12 +259,12 @@ static bool qtest_accept(Qtest *q)
             g_usleep(10000); /* out of descriptors: the client still waits */
         }
     }
-    g_mutex_lock(&q->lock);
+    pthread_mutex_lock(&q->lock);
     q->in_fd = q->out_fd = fd;
     if (q->stopping) {
         shutdown(fd, SHUT_RDWR);
     }
-    g_mutex_unlock(&q->lock);
+    pthread_mutex_unlock(&q->lock);
     return true;
 }
 
@@ -386,8 +386,8 @@ static void qtest_free(Qtest *q)
     g_string_free(q->reply, TRUE);
     g_free(q->line_buf);
     g_free(q->socket_path);
-    g_mutex_clear(&q->lock);
-    g_cond_clear(&q->done_cond);
+    pthread_mutex_destroy(&q->lock);
+    pthread_cond_destroy(&q->done_cond);
     g_free(q);
 }
 
@@ -402,8 +402,8 @@ static Qtest *qtest_new(void)
     q->line_buf = g_malloc(q->line_size);
     q->start_us = g_get_monotonic_time();
     q->work_bh = event_bh_new(event_loop_main(), qtest_do_step, q);
-    g_mutex_init(&q->lock);
-    g_cond_init(&q->done_cond);
+    pthread_mutex_init(&q->lock, NULL);
+    pthread_cond_init(&q->done_cond, NULL);
     return q;
 }
 
@@ -449,14 +449,14 @@ void qtest_stop(void)
     if (!q) {
         return;
     }
-    g_mutex_lock(&q->lock);
+    pthread_mutex_lock(&q->lock);
     q->stopping = true;
-    g_cond_signal(&q->done_cond);
+    pthread_cond_signal(&q->done_cond);
     if (q->own_fds && q->out_fd >= 0) {
         shutdown(q->out_fd, SHUT_RDWR);
     }
     told = write(q->stop_fd, &one, sizeof(one)) == sizeof(one);
-    g_mutex_unlock(&q->lock);
+    pthread_mutex_unlock(&q->lock);
     qtest = NULL;
     if (!told) {
         return; /* not reached with an eventfd of ours; the thread ends with the program */

@@ -125,9 +125,9 @@ static void proxy_finalize(GObject *gobject)
     fd_close(&proxy->hangup_fd);
     proxy_table_clear(&proxy->table);
     proxy_table_clear(&proxy->sent);
-    g_mutex_clear(&proxy->link_lock);
-    g_mutex_clear(&proxy->pending_lock);
-    g_cond_clear(&proxy->pending_cond);
+    pthread_mutex_destroy(&proxy->link_lock);
+    pthread_mutex_destroy(&proxy->pending_lock);
+    pthread_cond_destroy(&proxy->pending_cond);
     G_OBJECT_CLASS(pci_proxy_dev_parent_class)->finalize(gobject);
 }
 
@@ -158,9 +158,9 @@ static void pci_proxy_dev_class_init(PciProxyDevClass *klass)
 
 static void pci_proxy_dev_init(PciProxyDev *self)
 {
-    g_mutex_init(&self->link_lock);
-    g_mutex_init(&self->pending_lock);
-    g_cond_init(&self->pending_cond);
+    pthread_mutex_init(&self->link_lock, NULL);
+    pthread_mutex_init(&self->pending_lock, NULL);
+    pthread_cond_init(&self->pending_cond, NULL);
     self->irq_fd = -1;
     self->resample_fd = -1;
     self->hangup_fd = -1;

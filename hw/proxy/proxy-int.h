@@ -8,6 +8,8 @@
 #ifndef HW_PROXY_PROXY_INT_H
 #define HW_PROXY_PROXY_INT_H
 
+#include <pthread.h>
+
 #include "hw/intc/gsi.h"
 #include "hw/proxy/pci-proxy-dev.h"
 #include "io/mpqemu-link.h"
@@ -56,15 +58,16 @@ struct PciProxyDev {
 
     const char *name; /* for messages: the id, or the type's name */
 
-    GMutex link_lock;
+    /* Locks are pthread's: ThreadSanitizer does not see GLib's. */
+    pthread_mutex_t link_lock;
     /* Link lock. */
     MpqemuLink *link;
     ProxyMemTable sent;     /* what the remote knows */
     bool overflow_told;     /* "too many ranges" was logged and still holds */
     int64_t start_deadline; /* STARTING: the end of the whole start-up, on EVENT_CLOCK_REAL */
 
-    GMutex pending_lock;
-    GCond pending_cond;     /* `pending` got work, or the worker ended */
+    pthread_mutex_t pending_lock;
+    pthread_cond_t pending_cond;     /* `pending` got work, or the worker ended */
     /* Pending lock. */
     unsigned pending;       /* PROXY_WORK_* */
     ProxyMemTable table;    /* the newest */

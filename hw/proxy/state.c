@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "hw/proxy/proxy-int.h"
 #include "trace/hw-proxy.h"
@@ -21,7 +22,7 @@
 #define NS_PER_MS G_GINT64_CONSTANT(1000000)
 
 /* Longest wait for the worker to end.  It can only be exceeded by the race in irq.c. */
-#define WORKER_STOP_US G_TIME_SPAN_SECOND
+#define WORKER_STOP_SECONDS 1
 
 static const char *const state_names[] = {
     [PCI_PROXY_STARTING] = "starting",
@@ -58,9 +59,9 @@ static bool proxy_quitting(PciProxyDev *proxy)
 {
     bool quitting;
 
-    g_mutex_lock(&proxy->pending_lock);
+    pthread_mutex_lock(&proxy->pending_lock);
     quitting = proxy->pending & PROXY_WORK_QUIT;
-    g_mutex_unlock(&proxy->pending_lock);
+    pthread_mutex_unlock(&proxy->pending_lock);
     return quitting;
 }
 
@@ -161,13 +162,13 @@ bool proxy_config_call(PciProxyDev *proxy, MpqemuCmd cmd, unsigned addr, unsigne
 
 void proxy_post(PciProxyDev *proxy, unsigned work)
 {
-    g_mutex_lock(&proxy->pending_lock);
+    pthread_mutex_lock(&proxy->pending_lock);
     proxy->pending |= work;
     if (work & PROXY_WORK_RESET) {
         proxy->resets_asked++;
     }
-    g_cond_broadcast(&proxy->pending_cond);
-    g_mutex_unlock(&proxy->pending_lock);
+    pthread_cond_broadcast(&proxy->pending_cond);
+    pthread_mutex_unlock(&proxy->pending_lock);
 }
 
 static void proxy_do_reset(PciProxyDev *proxy)
@@ -191,9 +192,9 @@ uint64_t proxy_link_begin(PciProxyDev *proxy)
     uint64_t ticket;
     unsigned work;
 
-    g_mutex_lock(&proxy->link_lock);
+    pthread_mutex_lock(&proxy->link_lock);
     for (;;) {
-        g_mutex_lock(&proxy->pending_lock);
+        pthread_mutex_lock(&proxy->pending_lock);
         work = proxy->pending & PROXY_WORK_OF_LINK;
         proxy->pending &= ~PROXY_WORK_OF_LINK;
         ticket = proxy->resets_asked;
@@ -203,7 +204,7 @@ uint64_t proxy_link_begin(PciProxyDev *proxy)
                 ram_block_ref(table.ranges[i].block);
             }
         }
-        g_mutex_unlock(&proxy->pending_lock);
+        pthread_mutex_unlock(&proxy->pending_lock);
         if (work == 0) {
             return ticket;
         }
@@ -221,16 +222,16 @@ uint64_t proxy_link_begin(PciProxyDev *proxy)
 
 void proxy_link_end(PciProxyDev *proxy)
 {
-    g_mutex_unlock(&proxy->link_lock);
+    pthread_mutex_unlock(&proxy->link_lock);
 }
 
 bool proxy_ticket_valid(PciProxyDev *proxy, uint64_t ticket)
 {
     bool valid;
 
-    g_mutex_lock(&proxy->pending_lock);
+    pthread_mutex_lock(&proxy->pending_lock);
     valid = proxy->resets_asked == ticket;
-    g_mutex_unlock(&proxy->pending_lock);
+    pthread_mutex_unlock(&proxy->pending_lock);
     return valid;
 }
 
@@ -242,13 +243,13 @@ static gpointer proxy_worker(gpointer opaque)
     unsigned work;
 
     do {
-        g_mutex_lock(&proxy->pending_lock);
+        pthread_mutex_lock(&proxy->pending_lock);
         while (proxy->pending == 0) {
-            g_cond_wait(&proxy->pending_cond, &proxy->pending_lock);
+            pthread_cond_wait(&proxy->pending_cond, &proxy->pending_lock);
         }
         work = proxy->pending;
         proxy->pending &= ~PROXY_WORK_RESAMPLE;
-        g_mutex_unlock(&proxy->pending_lock);
+        pthread_mutex_unlock(&proxy->pending_lock);
 
         if (work & PROXY_WORK_RESAMPLE) {
             proxy_irq_signal_resample(proxy);
@@ -259,16 +260,16 @@ static gpointer proxy_worker(gpointer opaque)
         }
     } while (!(work & PROXY_WORK_QUIT));
 
-    g_mutex_lock(&proxy->link_lock);
+    pthread_mutex_lock(&proxy->link_lock);
     if (pci_proxy_state(proxy) != PCI_PROXY_DEAD) {
         proxy_set_state(proxy, PCI_PROXY_DEAD, NULL);
     }
-    g_mutex_unlock(&proxy->link_lock);
+    pthread_mutex_unlock(&proxy->link_lock);
 
-    g_mutex_lock(&proxy->pending_lock);
+    pthread_mutex_lock(&proxy->pending_lock);
     proxy->worker_running = false;
-    g_cond_broadcast(&proxy->pending_cond);
-    g_mutex_unlock(&proxy->pending_lock);
+    pthread_cond_broadcast(&proxy->pending_cond);
+    pthread_mutex_unlock(&proxy->pending_lock);
     return NULL;
 }
 
@@ -292,21 +293,24 @@ bool proxy_start_worker(PciProxyDev *proxy, GError **errp)
 bool proxy_stop_worker(PciProxyDev *proxy)
 {
     bool locked = machine_locked();
-    int64_t deadline = g_get_monotonic_time() + WORKER_STOP_US;
+    struct timespec deadline;
     bool running;
 
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += WORKER_STOP_SECONDS;
     proxy_post(proxy, PROXY_WORK_QUIT);
     shutdown(proxy->hangup_fd, SHUT_RDWR); /* ends an exchange under way */
     /* A vCPU may hold the link lock and want the machine lock before it can give it back. */
     if (locked) {
         machine_unlock();
     }
-    g_mutex_lock(&proxy->pending_lock);
+    pthread_mutex_lock(&proxy->pending_lock);
     while (proxy->worker_running &&
-           g_cond_wait_until(&proxy->pending_cond, &proxy->pending_lock, deadline)) {
+           pthread_cond_clockwait(&proxy->pending_cond, &proxy->pending_lock, CLOCK_MONOTONIC,
+                                  &deadline) == 0) {
     }
     running = proxy->worker_running;
-    g_mutex_unlock(&proxy->pending_lock);
+    pthread_mutex_unlock(&proxy->pending_lock);
     if (locked) {
         machine_lock();
     }

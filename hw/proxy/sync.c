@@ -111,7 +111,7 @@ static void proxy_memory_changed(MemoryListener *listener, const FlatView *old,
     bool changed;
 
     table_of_view(new_view, &table);
-    g_mutex_lock(&proxy->pending_lock);
+    pthread_mutex_lock(&proxy->pending_lock);
     changed = !table_equal(&table, &proxy->table);
     if (changed) {
         ProxyMemTable previous = proxy->table;
@@ -119,7 +119,7 @@ static void proxy_memory_changed(MemoryListener *listener, const FlatView *old,
         proxy->table = table;
         table = previous;
     }
-    g_mutex_unlock(&proxy->pending_lock);
+    pthread_mutex_unlock(&proxy->pending_lock);
     if (changed) {
         trace_proxy_sync_post(proxy->name, proxy->table.count, proxy->table.overflow);
         proxy_post(proxy, PROXY_WORK_SYNC);

@@ -111,15 +111,15 @@ static void fake_handle(FakeRemote *r, MpqemuMsg *msg)
     uint64_t value;
     useconds_t delay;
 
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     manner = r->messages >= r->manner_from && (r->manner_commands & 1u << msg->cmd) ? r->manner
                                                                                    : FAKE_HONEST;
     r->log[MIN(r->messages, FAKE_LOG_MAX - 1)] = msg->cmd;
     value = fake_serve(r, msg);
     r->messages++;
     delay = r->delay_us;
-    g_cond_broadcast(&r->changed);
-    g_mutex_unlock(&r->lock);
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
     if (delay) {
         g_usleep(delay);
     }
@@ -170,18 +170,18 @@ static gpointer fake_thread(gpointer opaque)
         }
     }
     mpqemu_link_close(r->link, "end");
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     r->ended = true;
-    g_cond_broadcast(&r->changed);
-    g_mutex_unlock(&r->lock);
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
     return NULL;
 }
 
 static void fake_init(FakeRemote *r, int fd)
 {
     *r = (FakeRemote) { .config_size = 256, .irq_fd = -1, .resample_fd = -1 };
-    g_mutex_init(&r->lock);
-    g_cond_init(&r->changed);
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->changed, NULL);
     pci_set_word(r->config + PCI_VENDOR_ID, 0x1234);
     pci_set_word(r->config + PCI_DEVICE_ID, 0x5678);
     pci_set_long(r->config + PCI_CLASS_REVISION, 0x01000200 | 7);
@@ -208,8 +208,8 @@ static void fake_cleanup(FakeRemote *r)
     fd_close(&r->stop_fd);
     fd_close(&r->irq_fd);
     fd_close(&r->resample_fd);
-    g_mutex_clear(&r->lock);
-    g_cond_clear(&r->changed);
+    pthread_mutex_destroy(&r->lock);
+    pthread_cond_destroy(&r->changed);
 }
 
 void fake_bar(FakeRemote *remote, unsigned index, uint64_t size, uint32_t flags)
@@ -318,11 +318,11 @@ void rig_unplug(Rig *rig)
 
 void rig_set_manner(Rig *rig, FakeManner manner, unsigned commands)
 {
-    g_mutex_lock(&rig->remote.lock);
+    pthread_mutex_lock(&rig->remote.lock);
     rig->remote.manner = manner;
     rig->remote.manner_commands = commands;
     rig->remote.manner_from = 0;
-    g_mutex_unlock(&rig->remote.lock);
+    pthread_mutex_unlock(&rig->remote.lock);
 }
 
 void rig_wait(Rig *rig, bool (*condition)(Rig *rig))
@@ -334,9 +334,9 @@ void rig_wait(Rig *rig, bool (*condition)(Rig *rig))
 
         while (event_loop_turn(event_loop_main(), false)) {
         }
-        g_mutex_lock(&rig->remote.lock);
+        pthread_mutex_lock(&rig->remote.lock);
         done = condition(rig);
-        g_mutex_unlock(&rig->remote.lock);
+        pthread_mutex_unlock(&rig->remote.lock);
         if (done) {
             return;
         }

@@ -8,6 +8,7 @@
 #ifndef TESTS_PROXY_RIG_H
 #define TESTS_PROXY_RIG_H
 
+#include <pthread.h>
 #include <glib.h>
 #include "hw/proxy/pci-proxy-dev.h"
 #include "io/mpqemu-link.h"
@@ -32,8 +33,8 @@ typedef enum FakeManner {
 typedef struct FakeRemote FakeRemote;
 
 struct FakeRemote {
-    GMutex lock; /* everything below; the proxy's messages and the test meet here */
-    GCond changed;
+    pthread_mutex_t lock; /* everything below; the proxy's messages and the test meet here */
+    pthread_cond_t changed;
     uint8_t config[4096];
     uint8_t wmask[4096];
     unsigned config_size;

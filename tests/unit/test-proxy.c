@@ -294,6 +294,13 @@ static void test_reset_before_the_next_access(Rig *rig, gconstpointer data)
     g_assert_cmphex(vcpu_read(RIG_BAR_ADDR, 4), ==, 5);
 }
 
+static void set_delay(Rig *rig, useconds_t us)
+{
+    pthread_mutex_lock(&rig->remote.lock);
+    rig->remote.delay_us = us;
+    pthread_mutex_unlock(&rig->remote.lock);
+}
+
 static gpointer map_bar_thread(gpointer opaque)
 {
     Rig *rig = opaque;
@@ -313,14 +320,14 @@ static void test_reset_during_a_config_write(Rig *rig, gconstpointer data)
     GThread *thread;
 
     vcpu_config_write(rig, PCI_BASE_ADDRESS_0, RIG_BAR_ADDR, 4);
-    rig->remote.delay_us = 50000;
+    set_delay(rig, 50000);
     thread = g_thread_new("vcpu", map_bar_thread, rig);
     rig_wait(rig, write_is_there); /* the remote has it, and has not answered yet */
     device_reset(DEVICE(rig->proxy));
     machine_unlock();
     g_thread_join(thread);
     machine_lock();
-    rig->remote.delay_us = 0;
+    set_delay(rig, 0);
     g_assert_cmphex(vcpu_config_read(rig, PCI_COMMAND, 2), ==, 0);
     g_assert_cmphex(pci_get_word(PCI_DEVICE(rig->proxy)->config + PCI_COMMAND), ==, 0);
     g_assert_cmphex(PCI_DEVICE(rig->proxy)->bars[0].addr, ==, PCI_BAR_UNMAPPED);
@@ -703,9 +710,9 @@ static void hammer(Rig *rig, bool unplug)
         if (i % 10 == 0) {
             device_reset(DEVICE(rig->proxy));
         }
-        g_mutex_lock(&rig->remote.lock);
+        pthread_mutex_lock(&rig->remote.lock);
         g_assert_cmpint(eventfd_write(rig->remote.irq_fd, 1), ==, 0);
-        g_mutex_unlock(&rig->remote.lock);
+        pthread_mutex_unlock(&rig->remote.lock);
         event_loop_turn(event_loop_main(), false);
         gsi_eoi(LINE);
         machine_unlock();
