@@ -4,8 +4,8 @@
  * Runs in: fuzz target
  *
  * The first byte chooses the requests; the rest is what the server sends, lying ready before the first request, and
- * then the end of the stream, so that nothing waits.  Checked, besides what the sanitizers see: an exchange either succeeds
- * or closes the link, a read gives no more bits than it has, no descriptor is left open.
+ * then the end of the stream, so that nothing waits.  Checked, besides what the sanitizers see: an exchange either
+ * succeeds or closes the link, a read gives no more bits than it has, no descriptor is left open.
  */
 #include "fuzz-link.h"
 
