@@ -121,22 +121,25 @@ static void handle_signal(int fd, unsigned ready, void *opaque)
     }
 }
 
-/* Makes the terminating signals events of the loop.  Returns the descriptor, or -1 with *errp. */
-static int watch_signals(GError **errp)
+/* Makes the terminating signals events of the loop: *ret_fd, which the source returned watches.  NULL with *errp. */
+static EventSource *watch_signals(int *ret_fd, GError **errp)
 {
+    EventSource *source = NULL;
     sigset_t set;
-    int fd;
 
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (fd < 0 || !event_loop_add_fd(event_loop_main(), fd, EVENT_READ, handle_signal, NULL)) {
+    *ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (*ret_fd >= 0) {
+        source = event_loop_add_fd(event_loop_main(), *ret_fd, EVENT_READ, handle_signal, NULL);
+    }
+    if (!source) {
         error_setg_errno(errp, errno, "cannot watch for signals");
     }
-    return fd;
+    return source;
 }
 
 /* Undoes the steps in reverse: links first, so that nobody uses a device that goes; images last. */
@@ -158,7 +161,8 @@ int main(int argc, char **argv)
 {
     g_autoptr(RemoteConfig) config = NULL;
     g_autoptr(GError) err = NULL;
-    auto_fd signals = -1;
+    auto_fd signal_fd = -1;
+    EventSource *signals;
     int status = 1;
     PciBus *bus;
 
@@ -177,9 +181,9 @@ int main(int argc, char **argv)
     if (config->only_help) {
         return 0;
     }
-    signals = watch_signals(&err);
+    signals = watch_signals(&signal_fd, &err);
     bus = remote_pci_host_new();
-    if (err || !remote_start(config, &err)) {
+    if (!signals || !remote_start(config, &err)) {
         log_error("%s", err->message);
     } else {
         if (config->actions[REMOTE_STEP_LINK]->len == 0) {
@@ -190,5 +194,6 @@ int main(int argc, char **argv)
         shutdown_requested(&status);
     }
     remote_stop(bus);
+    event_source_remove(signals);
     return status;
 }

@@ -9,25 +9,23 @@ started and ended by its own handle only.
 
 import os
 import signal
-import socket
-import struct
 import subprocess
 
+import mpqemu_link
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PROGRAM = os.environ.get("MPQEMU_REMOTE", os.path.join(ROOT, "build", "remote", "qemu-remote"))
+BUILD = os.environ.get("MPQEMU_BUILD", os.path.join(ROOT, "build"))
+PROGRAM = os.environ.get("MPQEMU_REMOTE", os.path.join(BUILD, "remote", "qemu-remote"))
 WAIT = 20
 LSI_IDS = 0x00121000          # vendor 1000, device 0012
 
-SYNC_SYSMEM, RET, CFGWRITE, CFGREAD, BAR_WRITE, BAR_READ, SET_IRQFD, DEVICE_RESET = range(8)
-ERROR = (1 << 64) - 1
 
-
-class Link:
-    """The proxy's end of a link, as bytes."""
+class Link(mpqemu_link.LinkClient):
+    """The proxy's end of a link to a Remote that is still to be started."""
 
     def __init__(self):
-        self.sock, self.remote_end = socket.socketpair()
-        self.sock.settimeout(WAIT)
+        sock, self.remote_end = mpqemu_link.socket_pair()
+        super().__init__(sock, WAIT)
 
     @property
     def fd(self):
@@ -40,61 +38,23 @@ class Link:
 
     def send(self, command, payload=b"", fds=(), size=None):
         """One message; size is what the header says, when it lies."""
-        data = struct.pack("<iiQ", command, 0, len(payload) if size is None else size) + payload
-        if fds:
-            self.sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))])
-        else:
-            self.sock.sendall(data)
+        self.raw(mpqemu_link.pack(command, payload, size), fds)
 
     def reply(self):
         """The value of the next reply, or None at the end of the link."""
         try:
-            data = self.sock.recv(24, socket.MSG_WAITALL)
-        except ConnectionResetError:
+            message = self.read_message()
+        except mpqemu_link.LinkClosed:
             return None
-        if not data:
-            return None
-        command, _, size, value = struct.unpack("<iiQQ", data)
-        assert (command, size) == (1, 8)
-        return value
-
-    def _config(self, command, addr, value, size):
-        try:
-            self.send(command, struct.pack("<IIi", addr, value, size))
-        except (BrokenPipeError, ConnectionResetError):
-            return None
-        return self.reply()
-
-    def config_read(self, addr, size):
-        """The value, ERROR, or None at the end of the link."""
-        return self._config(CFGREAD, addr, 0, size)
-
-    def config_write(self, addr, value, size):
-        return self._config(CFGWRITE, addr, value, size)
+        assert (message.cmd, len(message.payload), message.fds) == (mpqemu_link.RET, 8, [])
+        return mpqemu_link.VALUE.unpack(message.payload)[0]
 
     def ids(self):
-        """Vendor and device id."""
-        return self.config_read(0, 4)
-
-    def bar_read(self, addr, size, memory=True):
-        self.send(BAR_READ, struct.pack("<QQIB3x", addr, 0, size, memory))
-        return self.reply()
-
-    def bar_write(self, addr, value, size, memory=True):
-        self.send(BAR_WRITE, struct.pack("<QQIB3x", addr, value, size, memory))
-        return self.reply()
-
-    def sync(self, *ranges):
-        """The guest's RAM is now these (gpa, size, offset, fd)."""
-        columns = [[part[i] for part in ranges] for i in range(3)]
-        payload = b"".join(struct.pack("<8Q", *(column + [0] * 8)[:8]) for column in columns)
-        self.send(SYNC_SYSMEM, payload, [part[3] for part in ranges])
-
-    def set_irqfd(self, irqfd, resamplefd):
-        self.send(SET_IRQFD, b"", [irqfd, resamplefd])
-
-    def close(self):
-        self.sock.close()
+        """Vendor and device id, or None at the end of the link."""
+        try:
+            return self.config_read(0, 4)
+        except mpqemu_link.LinkClosed:
+            return None
 
 
 class Remote:

@@ -10,6 +10,7 @@ import socket
 
 import pytest
 
+from mpqemu_link import PCI_CFGREAD, pack_conf
 from remote_process import LSI_IDS, Link, Remote, run, serve
 
 STOCK_WORDS = ("-machine", "x-remote", "-nodefaults", "-display", "none")
@@ -168,7 +169,7 @@ def test_devid_of_a_disk_is_refused(image):
 def test_second_object_for_a_device_is_refused_and_the_first_serves_nothing():
     first = Link()
     # Sent before the start: it would be answered by a process that serves before it has started whole.
-    first.send(3, bytes(8) + b"\4\0\0\0")
+    first.raw(pack_conf(PCI_CFGREAD, 0, 0, 4))
     with Remote(*LSI, *serve(first), *serve(Link(), name="r1")) as remote:
         assert_refused(remote.wait(), "-object", "lsi0", "another object")
         assert first.reply() is None
@@ -357,7 +358,7 @@ def test_peer_that_goes_inside_a_message_is_no_protocol_error():
     link = Link()
     with Remote(*LSI, *serve(link)) as remote:
         assert link.ids() == LSI_IDS
-        link.sock.sendall(b"\3\0\0\0")
+        link.raw(b"\3\0\0\0")
         link.close()
         status, _, err = remote.wait()
         assert status == 0

@@ -11,8 +11,9 @@ import struct
 
 import pytest
 
-from remote_process import (BAR_READ, BAR_WRITE, CFGREAD, CFGWRITE, DEVICE_RESET, ERROR, LSI_IDS, RET, SET_IRQFD,
-                            SYNC_SYSMEM, WAIT, Link, Remote, serve)
+from mpqemu_link import (BAR_READ, BAR_WRITE, DEVICE_RESET, FAILED, PCI_CFGREAD, RET, SET_IRQFD, SYNC_SYSMEM,
+                         LinkClosed, Range, pack_bar, pack_conf, pack_table)
+from remote_process import LSI_IDS, WAIT, Link, Remote, serve
 
 IO, REGS, RAM = 0xc000, 0xfebf0000, 0xfebf2000        # where we put the three BARs
 ISTAT, DSTAT, DSP, DSPS, DIEN = 0x14, 0x0c, 0x2c, 0x30, 0x39
@@ -31,7 +32,7 @@ def link():
     link, neighbour = Link(), Link()
     with Remote("-no-shutdown", *lsi_options(2), *serve(link), *serve(neighbour, "lsi1", "r1")) as remote:
         assert neighbour.ids() == LSI_IDS
-        link.remote = remote
+        link.remote, link.neighbour = remote, neighbour
         yield link
         assert neighbour.ids() == LSI_IDS
         status, _, err = remote.terminate()
@@ -89,8 +90,8 @@ def test_config_space_can_be_read_to_its_last_byte(link):
 @pytest.mark.parametrize("addr, size", [(256, 1), (255, 2), (253, 4), (4092, 4), (0xfffffffc, 4), (0, 0), (0, 3),
                                         (0, 8), (0, 256), (0, -1)])
 def test_config_access_outside_is_an_error_and_no_more(link, addr, size):
-    assert link.config_read(addr, size) == ERROR
-    assert link.config_write(addr, 0, size) == ERROR
+    assert link.config_read(addr, size) == FAILED
+    assert link.config_write(addr, 0, size) == FAILED
     assert link.ids() == LSI_IDS
 
 
@@ -117,13 +118,13 @@ def test_bar_accesses_reach_the_registers_by_ports_and_memory(link):
 
 @pytest.mark.parametrize("addr, size, is_memory", [
     (0x1000, 4, True), (REGS - 1, 1, True), (REGS + 1023, 2, True), (REGS + 1024, 4, True), (RAM + 8192, 1, True),
-    (IO + 254, 4, False), (IO, 4, True), (REGS, 4, False), (1 << 63, 8, True), (ERROR, 1, True), (REGS, 0, True),
+    (IO + 254, 4, False), (IO, 4, True), (REGS, 4, False), (1 << 63, 8, True), (FAILED, 1, True), (REGS, 0, True),
     (REGS, 3, True), (REGS, 16, True)])
 def test_bar_access_to_nothing_is_an_error_and_no_more(link, memory, addr, size, is_memory):
     map_bars(link)
-    link.sync((0, MIB, 0, memory))
-    assert link.bar_read(addr, size, is_memory) == ERROR
-    assert link.bar_write(addr, 0x5a, size, is_memory) == ERROR
+    link.sync_sysmem([Range(memory, 0, MIB)])
+    assert link.bar_read(addr, size, is_memory) == FAILED
+    assert link.bar_write(addr, 0x5a, size, is_memory) == FAILED
     assert os.pread(memory, MIB, 0) == bytes(MIB)          # guest RAM is nobody's BAR
     assert link.ids() == LSI_IDS
 
@@ -131,17 +132,18 @@ def test_bar_access_to_nothing_is_an_error_and_no_more(link, memory, addr, size,
 def test_bars_follow_the_command_register(link):
     map_bars(link)
     link.config_write(0x04, 1, 2)
-    assert link.bar_read(REGS + ISTAT, 1) == ERROR
+    assert link.bar_read(REGS + ISTAT, 1) == FAILED
     assert link.bar_read(IO + ISTAT, 1, memory=False) == 0
     link.config_write(0x04, 0, 2)
-    assert link.bar_read(IO + ISTAT, 1, memory=False) == ERROR
+    assert link.bar_read(IO + ISTAT, 1, memory=False) == FAILED
 
 
 def test_reset_brings_the_power_on_state(link):
     map_bars(link)
     link.bar_write(REGS + 0x34, 0x12345678, 4)
     link.send(DEVICE_RESET)
-    assert link.sock.recv(100) == struct.pack("<iiQ", RET, 0, 0)
+    reply = link.read_message()
+    assert (reply.cmd, reply.payload) == (RET, b"")
     assert link.config_read(0x04, 2) == 0
     map_bars(link)
     assert link.bar_read(REGS + 0x34, 4) == 0
@@ -167,7 +169,7 @@ def run_script(link, memory, script, addr=0x1000, enable=DSTAT_SIR | DSTAT_BF):
 
 def test_script_in_guest_ram_runs_and_interrupts(link, memory, eventfds):
     map_bars(link)
-    link.sync((0, MIB, 0, memory))
+    link.sync_sysmem([Range(memory, 0, MIB)])
     link.set_irqfd(*eventfds)
     os.pwrite(memory, b"through the device", 0x8000)
     run_script(link, memory, move_script(0x8000, 0x9000, 18) + interrupt_script(0x1234))
@@ -186,7 +188,7 @@ def test_script_in_guest_ram_runs_and_interrupts(link, memory, eventfds):
 
 def test_second_pair_of_eventfds_takes_over_a_pending_interrupt(link, memory, eventfds):
     map_bars(link)
-    link.sync((0, MIB, 0, memory))
+    link.sync_sysmem([Range(memory, 0, MIB)])
     link.set_irqfd(*eventfds)
     run_script(link, memory, interrupt_script(1))
     assert wait_event(eventfds[0]) == 1
@@ -206,7 +208,7 @@ def test_full_blocking_eventfd_does_not_stop_the_remote(link, memory):
     try:
         os.eventfd_write(irqfd, (1 << 64) - 2)
         map_bars(link)
-        link.sync((0, MIB, 0, memory))
+        link.sync_sysmem([Range(memory, 0, MIB)])
         link.set_irqfd(irqfd, resample)
         run_script(link, memory, interrupt_script(1))
         for _ in range(1000):
@@ -224,13 +226,13 @@ def test_device_reaches_only_what_the_last_table_holds(link, memory, eventfds):
         os.ftruncate(other, MIB)
         map_bars(link)
         link.set_irqfd(*eventfds)
-        link.sync((0, MIB, 0, memory))
-        link.sync((16 * MIB, MIB, 0, other))
+        link.sync_sysmem([Range(memory, 0, MIB)])
+        link.sync_sysmem([Range(other, 16 * MIB, MIB)])
         run_script(link, memory, interrupt_script(1))
         assert wait_event(eventfds[0]) == 1
         assert link.bar_read(REGS + DSTAT, 1) & DSTAT_BF
 
-        link.sync((0, MIB, 0, memory), (16 * MIB, MIB, 0, other))
+        link.sync_sysmem([Range(memory, 0, MIB), Range(other, 16 * MIB, MIB)])
         os.eventfd_write(eventfds[1], 1)
         run_script(link, memory, move_script(16 * MIB, 0x9000, 4) + interrupt_script(2))
         assert wait_event(eventfds[0]) == 1
@@ -242,7 +244,7 @@ def test_device_reaches_only_what_the_last_table_holds(link, memory, eventfds):
 def test_bus_master_bit_is_needed_for_dma(link, memory, eventfds):
     map_bars(link)
     link.config_write(0x04, 3, 2)
-    link.sync((0, MIB, 0, memory))
+    link.sync_sysmem([Range(memory, 0, MIB)])
     link.set_irqfd(*eventfds)
     run_script(link, memory, interrupt_script(1))
     assert wait_event(eventfds[0]) == 1
@@ -251,19 +253,18 @@ def test_bus_master_bit_is_needed_for_dma(link, memory, eventfds):
 
 def test_memory_that_shrinks_under_the_device_harms_nobody(link, memory):
     map_bars(link)
-    link.sync((0, MIB, 0, memory))
+    link.sync_sysmem([Range(memory, 0, MIB)])
     run_script(link, memory, interrupt_script(1))
     assert link.bar_read(REGS + ISTAT, 1) is not None
     os.ftruncate(memory, 0)
     link.bar_write(REGS + DSP, 0x1000, 4)
     for _ in range(100):
-        assert link.bar_read(REGS + ISTAT, 1) != ERROR
+        assert link.bar_read(REGS + ISTAT, 1) != FAILED
     # Back to its size: the same table must show the file again, not the pages that were lost.
     os.ftruncate(memory, MIB)
-    link.send(DEVICE_RESET)
-    link.sock.recv(100)
+    link.reset()
     map_bars(link)
-    link.sync((0, MIB, 0, memory))
+    link.sync_sysmem([Range(memory, 0, MIB)])
     run_script(link, memory, interrupt_script(7))
     for _ in range(1000):
         if link.bar_read(REGS + ISTAT, 1) & 1:
@@ -274,8 +275,8 @@ def test_memory_that_shrinks_under_the_device_harms_nobody(link, memory):
 def test_table_without_ranges_takes_all_memory_away(link, memory, eventfds):
     map_bars(link)
     link.set_irqfd(*eventfds)
-    link.sync((0, MIB, 0, memory))
-    link.sync()
+    link.sync_sysmem([Range(memory, 0, MIB)])
+    link.sync_sysmem([])
     run_script(link, memory, interrupt_script(1))
     assert wait_event(eventfds[0]) == 1
     assert link.bar_read(REGS + DSTAT, 1) & DSTAT_BF
@@ -284,7 +285,7 @@ def test_table_without_ranges_takes_all_memory_away(link, memory, eventfds):
 def test_eight_ranges_shrink_and_grow(link, memory):
     before = None
     for count in (8, 1, 8, 3, 8):
-        link.sync(*((i * MIB, PAGE * (i + 1), PAGE * i, memory) for i in range(count)))
+        link.sync_sysmem([Range(memory, i * MIB, PAGE * (i + 1), PAGE * i) for i in range(count)])
         assert link.ids() == LSI_IDS
         if count == 8:
             before = before or open_descriptors(link)
@@ -293,27 +294,28 @@ def test_eight_ranges_shrink_and_grow(link, memory):
 
 # ------------------------------------------------------------------------------------ hostile peers
 
-def bar_payload(addr, size, is_memory=1):
-    return struct.pack("<QQIB3x", addr, 0, size, is_memory)
+def payload_of(message):
+    return message[16:]
 
 
 def sync_payload(*ranges):
-    columns = [[part[i] for part in ranges] for i in range(3)]
-    return b"".join(struct.pack("<8Q", *(column + [0] * 8)[:8]) for column in columns)
+    """Payload of SYNC_SYSMEM for (gpa, size, offset) of up to 8 ranges."""
+    return payload_of(pack_table([Range(None, *part) for part in ranges]))
 
 
-CONF = struct.pack("<IIi", 0, 0, 4)
+CONF = payload_of(pack_conf(PCI_CFGREAD, 0, 0, 4))
+BAR = payload_of(pack_bar(BAR_READ, REGS, 0, 4, True))
 # name: (command, payload, kinds of descriptors, size in the header)
 REFUSED = {
     "unknown-command": (8, b"", "", None),
-    "negative-command": (-1, b"", "", None),
+    "negative-command": (0xffffffff, b"", "", None),
     "huge-command": (0x7fffffff, b"", "", None),
     "reply-to-a-server": (RET, bytes(8), "", None),
-    "config-too-short": (CFGREAD, CONF[:8], "", None),
-    "config-too-long": (CFGREAD, CONF + bytes(4), "", None),
-    "config-with-fd": (CFGREAD, CONF, "e", None),
-    "bar-too-short": (BAR_READ, bar_payload(REGS, 4)[:20], "", None),
-    "bar-write-with-fd": (BAR_WRITE, bar_payload(REGS, 4), "m", None),
+    "config-too-short": (PCI_CFGREAD, CONF[:8], "", None),
+    "config-too-long": (PCI_CFGREAD, CONF + bytes(4), "", None),
+    "config-with-fd": (PCI_CFGREAD, CONF, "e", None),
+    "bar-too-short": (BAR_READ, BAR[:20], "", None),
+    "bar-write-with-fd": (BAR_WRITE, BAR, "m", None),
     "size-over-the-limit": (SYNC_SYSMEM, b"", "", 193),
     "size-huge": (BAR_READ, b"", "", (1 << 64) - 1),
     "reset-with-payload": (DEVICE_RESET, bytes(8), "", None),
@@ -331,7 +333,7 @@ REFUSED = {
     "sync-empty-range": (SYNC_SYSMEM, sync_payload((0, 0, 0)), "m", None),
     "sync-wraps": (SYNC_SYSMEM, sync_payload((1 << 63, 1 << 63, 0)), "m", None),
     "sync-too-high": (SYNC_SYSMEM, sync_payload((1 << 46, PAGE, 0)), "m", None),
-    "sync-negative-offset": (SYNC_SYSMEM, sync_payload((0, PAGE, (1 << 64) - PAGE)), "m", None),
+    "sync-negative-offset": (SYNC_SYSMEM, sync_payload((0, PAGE, -PAGE)), "m", None),
     "sync-past-the-end": (SYNC_SYSMEM, sync_payload((0, MIB + 1, 0)), "m", None),
     "sync-behind-the-end": (SYNC_SYSMEM, sync_payload((0, PAGE, MIB)), "m", None),
 }
@@ -373,13 +375,13 @@ def test_message_that_breaks_the_protocol_ends_its_link_only(link, name):
 
 
 def test_peer_that_reads_no_replies_is_not_read_from(link):
-    message = struct.pack("<iiQ", CFGREAD, 0, 12) + CONF
+    message = pack_conf(PCI_CFGREAD, 0, 0, 4)
     sent = 0
-    link.sock.setblocking(False)
-    while select.select([], [link.sock], [], 0.5)[1]:      # until the remote has stopped reading for good
+    link.stream.sock.setblocking(False)
+    while select.select([], [link.stream.sock], [], 0.5)[1]:      # until the remote has stopped reading for good
         with contextlib.suppress(BlockingIOError):
-            sent += link.sock.send(message * 16)
-    link.sock.settimeout(WAIT)
+            sent += link.stream.sock.send(message * 16)
+    link.stream.sock.settimeout(WAIT)
     replies = 0
     while replies < sent // len(message):
         assert link.reply() == LSI_IDS
@@ -394,9 +396,9 @@ def test_random_bytes_end_a_link_and_nothing_else():
     source = random.Random(seed)
     with Remote("-no-shutdown", *lsi_options(31), *served, *serve(healthy, "lsi30", "healthy")) as remote:
         for link in links:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):    # cut off already
+            with contextlib.suppress(LinkClosed):     # cut off already
                 for _ in range(source.randrange(1, 20)):
-                    command = source.choice([source.randrange(10), source.getrandbits(32) - (1 << 31)])
+                    command = source.choice([source.randrange(10), source.getrandbits(32)])
                     size = source.choice([0, 8, 12, 24, 192, source.randrange(260)])
                     link.send(command, source.randbytes(size),
                               size=source.choice([size, size, source.getrandbits(64)]))
