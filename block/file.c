@@ -152,6 +152,11 @@ static bool find_size(BlockNode *node, const char *option, GError **errp)
                          s->filename);
         return false;
     }
+    if (size > 0 && size < BLOCK_SECTOR) {
+        error_setg(errp, "%s: filename=%s: the image's %" G_GINT64_FORMAT " bytes are less than one sector of %u; use a "
+                   "larger image", option, s->filename, size, BLOCK_SECTOR);
+        return false;
+    }
     s->file_size = size;
     s->block_size = 1;
     if (s->is_block && !ioctl(s->fd, BLKSSZGET, &sector) && sector > 0) {
