@@ -46,10 +46,10 @@ static bool proxy_open_link(PciProxyDev *proxy, GError **errp)
     return proxy->link != NULL;
 }
 
-/* All exchanges of the start-up; link lock. */
+/* All exchanges of the start-up. */
 static bool proxy_start_link(PciProxyDev *proxy, ProxyShape *ret_shape, GError **errp)
 {
-    /* proxy_link_begin() has sent the memory table. */
+    proxy_do_pending(proxy); /* sends the memory table */
     if (pci_proxy_state(proxy) == PCI_PROXY_DEAD) {
         error_setg(errp, "the remote cannot be reached: %s", proxy_dead_reason(proxy));
         return false;
@@ -87,9 +87,7 @@ static bool proxy_realize(PciDevice *dev, GError **errp)
     if (!proxy_sync_start(proxy, errp)) {
         return false;
     }
-    proxy_link_begin(proxy);
     ok = proxy_start_link(proxy, &shape, errp);
-    proxy_link_end(proxy);
     if (ok) {
         proxy_take_shape(proxy, &shape);
         ok = proxy_irq_connect(proxy, errp) && proxy_start_worker(proxy, errp);

@@ -100,15 +100,23 @@ struct PciProxyDev {
 
 #define PROXY_COUNT(proxy, field) __atomic_fetch_add(&(proxy)->stats.field, 1, __ATOMIC_RELAXED)
 
-/* ---- state.c --------------------------------------------------------------------------------- */
+/*
+ * Where a function below says "link lock", realize calls it without: no other thread knows the
+ * device yet.
+ *
+ * ---- state.c ---------------------------------------------------------------------------------
+ */
 
 /* Leaves WORK (PROXY_WORK_*) for the worker and the link's next user.  Any thread. */
 void proxy_post(PciProxyDev *proxy, unsigned work);
 
 /*
- * Takes the link lock and does the pending work of the link.  Returns a ticket that tells whether
- * a reset was asked for since (proxy_ticket_valid()).
+ * Does the pending work of the link.  Link lock.  Returns a ticket that tells whether a reset was
+ * asked for since (proxy_ticket_valid()).
  */
+uint64_t proxy_do_pending(PciProxyDev *proxy);
+
+/* Takes the link lock, then as above. */
 uint64_t proxy_link_begin(PciProxyDev *proxy);
 void proxy_link_end(PciProxyDev *proxy);
 

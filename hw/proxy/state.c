@@ -186,13 +186,12 @@ static void proxy_do_reset(PciProxyDev *proxy)
     proxy_irq_kick(proxy);
 }
 
-uint64_t proxy_link_begin(PciProxyDev *proxy)
+uint64_t proxy_do_pending(PciProxyDev *proxy)
 {
     ProxyMemTable table;
     uint64_t ticket;
     unsigned work;
 
-    pthread_mutex_lock(&proxy->link_lock);
     for (;;) {
         pthread_mutex_lock(&proxy->pending_lock);
         work = proxy->pending & PROXY_WORK_OF_LINK;
@@ -218,6 +217,12 @@ uint64_t proxy_link_begin(PciProxyDev *proxy)
             proxy_set_state(proxy, PCI_PROXY_DEAD, "the remote has closed the connection");
         }
     }
+}
+
+uint64_t proxy_link_begin(PciProxyDev *proxy)
+{
+    pthread_mutex_lock(&proxy->link_lock);
+    return proxy_do_pending(proxy);
 }
 
 void proxy_link_end(PciProxyDev *proxy)

@@ -29,8 +29,8 @@
  *
  * Locks, in the order in which they may be taken:
  *   1. the link lock (PciProxyDev.link_lock): whoever exchanges messages; held across the wait for
- *      the remote.  NEVER taken with the machine lock held, except in realize, when no other
- *      thread knows the device yet.
+ *      the remote.  NEVER taken with the machine lock held: realize, which has the machine lock,
+ *      uses the link without, since no other thread knows the device yet.
  *   2. the machine lock: taken inside the link lock to apply an acknowledged config write.
  *   3. the pending lock (PciProxyDev.pending_lock): a few assignments; nothing is called under it.
  * An access by a thread that holds the machine lock is therefore refused like one to a dead
