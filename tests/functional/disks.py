@@ -50,8 +50,8 @@ def failing_disk(scsi_id, image, **bad_sectors):
 
     bad_sectors   sector by kind of request: read=, write=, flush= and so on
 
-    The rules have event=none, which means from the start and for ever. The older event=read_aio would
-    need a "raw" format node on top, because only format drivers emit such events.
+    The rules have event=none, which means from the start and for ever. The older event=read_aio
+    would need a "raw" format node on top, because only format drivers emit such events.
     """
     rules = "".join(f",inject-error.{n}.event=none,inject-error.{n}.iotype={kind},"
                     f"inject-error.{n}.errno=5,inject-error.{n}.sector={sector},"

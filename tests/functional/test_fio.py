@@ -77,8 +77,8 @@ def test_fio_verifies_every_block_at_queue_depth_16(run):
     verify, read = json.loads(text[text.index("{"):text.rindex("}") + 1])["jobs"]
     assert verify["error"] == 0 and read["error"] == 0
     assert verify["write"]["total_ios"] > 0 and verify["read"]["total_ios"] > 0
-    print(f"verify job: {verify['write']['total_ios']} writes, {verify['read']['total_ios']} reads; "
-          f"read job: {read['read']['iops']:.0f} IOPS")
+    print(f"verify job: {verify['write']['total_ios']} writes, "
+          f"{verify['read']['total_ios']} reads; read job: {read['read']['iops']:.0f} IOPS")
 
 
 def test_kernel_saw_no_error_under_load(run):

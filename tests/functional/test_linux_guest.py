@@ -3,9 +3,9 @@
 # Runs in: neither program; drives qemu-remote (or a stock remote) from outside.
 """One boot, many behaviours.
 
-The guest is booted once a module and runs STEPS; each test then judges one step by its transcript, or
-looks at the images on the host. SCSI ids: 0 a blank disk that gets a file system, 1 a disk with known
-contents, 2 a CD-ROM.
+The guest is booted once a module and runs STEPS; each test then judges one step by its transcript,
+or looks at the images on the host. SCSI ids: 0 a blank disk that gets a file system, 1 a disk with
+known contents, 2 a CD-ROM.
 """
 
 import hashlib
@@ -31,13 +31,15 @@ STEPS = {
                 "sg_readcap $(sg $id); sg_readcap -l $(sg $id); done; sg_vpd -p di $(sg 1); "
                 "sg_inq $(sg 2)",
     "read-known": (120, "digest $(disk 1)"),
-    "make-file-system": (120, "load_ext4 && mkfs.ext4 -q $(disk 0) && mount -t ext4 $(disk 0) /mnt"),
+    "make-file-system": (120, "load_ext4 && mkfs.ext4 -q $(disk 0) && "
+                              "mount -t ext4 $(disk 0) /mnt"),
     "write-files": (120,
                     "mkdir /mnt/dir && cd /mnt/dir\n"
                     "for n in 1 2 3 4; do dd if=/dev/urandom of=big$n bs=64k count=32; done\n"
                     "for n in $(seq 40); do dd if=/dev/urandom of=small$n bs=$((n * 97)) count=1; "
                     "done 2>/dev/null\n"
-                    "cd /mnt && sha256sum dir/* >/tmp/sums && cp /tmp/sums sums && cat sums && sync"),
+                    "cd /mnt && sha256sum dir/* >/tmp/sums && cp /tmp/sums sums && cat sums && "
+                    "sync"),
     "read-files": (120, "drop_caches; cd /mnt && sha256sum -c /tmp/sums && drop_caches && "
                         "sha256sum -c sums"),
     "trim-files": (120, "cd /mnt && rm dir/big4 && sync && fstrim -v /mnt"),

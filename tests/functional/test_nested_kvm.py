@@ -3,9 +3,9 @@
 # Runs in: neither program; drives qemu-remote (or a stock remote) from outside.
 """The one test in which nobody helps the interrupts along.
 
-The outer guest, under TCG, loads kvm-amd and starts stock QEMU with -accel kvm and a remote, linked by
-tests/guest/linkpair.c. KVM takes the irqfd and the resample fd. The inner guest makes a file system
-on the LSI disk, writes and reads it back; that disk is the outer guest's virtio disk, so the
+The outer guest, under TCG, loads kvm-amd and starts stock QEMU with -accel kvm and a remote, linked
+by tests/guest/linkpair.c. KVM takes the irqfd and the resample fd. The inner guest makes a file
+system on the LSI disk, writes and reads it back; that disk is the outer guest's virtio disk, so the
 host can check it.
 
 The outer emulator has a fault: in about one run in ten its vCPU sleeps although an interrupt is

@@ -13,8 +13,8 @@ import witness
 STEPS = {
     "find": "load_drivers 1",
     "read": (120, "digest $(disk 0)"),
-    "write": (120, "dd if=/dev/zero of=$(disk 0) bs=64k seek=16 count=16 conv=fsync && drop_caches && "
-                   "digest $(disk 0)"),
+    "write": (120, "dd if=/dev/zero of=$(disk 0) bs=64k seek=16 count=16 conv=fsync && "
+                   "drop_caches && digest $(disk 0)"),
     "interrupts": "grep sym53c8xx /proc/interrupts",
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# sg3-utils in a Linux guest: what scsi-hd and scsi-cd answer to commands that file systems do not send.
+# sg3-utils in a Linux guest: scsi-hd's and scsi-cd's answers to what file systems do not send.
 # Runs in: neither program; drives qemu-remote (or a stock remote) from outside.
 """SCSI commands as foreign tools build and decode them (SPC, SBC, MMC).
 
@@ -47,7 +47,8 @@ STEPS = {
     "long-buffer": "sg_raw -b -r 4096 $(sg 0) 28 0 0 0 0 0 0 0 1 0 | head -c 512 | sha256sum; "
                    "sg_turs $(sg 0)",
     "residual": "sg_raw -r 512 $(sg 0) 03 0 0 0 12 0; sg_raw -r 4096 $(sg 0) 28 0 0 0 0 0 0 0 1 0",
-    "prevent": "sg_prevent --prevent=1 $(sg 2); sg_start --eject $(sg 2) && exit 1; sg_turs $(sg 2)",
+    "prevent": "sg_prevent --prevent=1 $(sg 2); sg_start --eject $(sg 2) && exit 1; "
+               "sg_turs $(sg 2)",
     "allow": "sg_prevent --allow $(sg 2) && sg_start --eject $(sg 2) && ! sg_turs -v $(sg 2)",
     "load": "sg_start --load $(sg 2); sg_turs $(sg 2); sg_turs $(sg 2)",
     "features": "sg_get_config $(sg 2)",
@@ -200,7 +201,8 @@ def test_cd_reports_its_profiles(run):
 
 
 def test_cd_has_one_data_track_and_a_lead_out(run):
-    first = re.search(r"^ 00 +((?:[0-9a-f]{2} +){15}[0-9a-f]{2})", run.ok("table-of-contents"), re.M)
+    text = run.ok("table-of-contents")
+    first = re.search(r"^ 00 +((?:[0-9a-f]{2} +){15}[0-9a-f]{2})", text, re.M)
     toc = bytes.fromhex(first.group(1))
     assert toc[2:4] == b"\x01\x01"
     assert toc[5] & 4 and toc[6] == 1               # a data track, number 1

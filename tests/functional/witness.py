@@ -5,8 +5,8 @@
 
 Theory of operation
 
-A Machine is stock's main emulator under -accel tcg, with a shareable memfd as guest RAM, and the place
-where its SCSI controller lives, the Variant:
+A Machine is stock's main emulator under -accel tcg, with a shareable memfd as guest RAM, and the
+place where its SCSI controller lives, the Variant:
 
   remote      a device process, ours or stock's: both take the same command line, so a variant is
               only a program name
@@ -16,8 +16,9 @@ The two processes get the ends of a socketpair. Interrupts, which stock cannot d
 come from tests/peers/relay.py: by default with the link left direct ("direct"), otherwise with
 the relay in the middle of the link ("relay").
 
-Every wait has a deadline. Each process writes its stderr to a file in the run directory, and a failed
-wait shows the ends of all of them; the console is kept there too. Only processes started here are ended, each by its own handle.
+Every wait has a deadline. Each process writes its stderr to a file in the run directory, and a
+failed wait shows the ends of all of them; the console is kept there too. Only processes started
+here are ended, each by its own handle.
 """
 
 import os
@@ -227,7 +228,7 @@ class Machine:
             return stream.read()
 
     def report(self):
-        """How the processes are, and the ends of the console and of the logs, for failure messages."""
+        """How the processes are and the ends of console and logs, for failure messages."""
         parts = [f"\n{name}: exit status {process.returncode}" for name, process in
                  (("main", self.main), ("remote", self.remote)) if process]
         parts += [f"\n--- {name} stderr\n{self.log(name)[-2000:]}" for name in self._logs]

@@ -3,8 +3,8 @@
 # Runs in: neither program; started by SeaBIOS in a guest of stock QEMU.
 #
 # Theory of operation: the BIOS loads this sector at 0x7c00 with the boot drive in %dl. It prints a
-# line, reads MESSAGE_SECTORS sectors from MESSAGE_LBA with INT 13h function 42h, prints the text at the
-# start of the last one, writes those sectors to COPY_LBA with function 43h, and powers off.
+# line, reads MESSAGE_SECTORS sectors from MESSAGE_LBA with INT 13h function 42h, prints the text at
+# the start of the last one, writes those sectors to COPY_LBA with function 43h, and powers off.
 # Everything is polled; no interrupt of the controller is needed.
 
 .equ MESSAGE_LBA, 100

@@ -18,9 +18,9 @@ which the kernel unpacks one after the other:
 the host can read one transcript and give each step a verdict of its own. A step has a time limit; a
 step that fails does not stop the next one. Afterwards the guest powers off.
 
-Layers are deterministic (sorted names, no owners, no times). The base layer, the slow one to collect,
-is cached: it is rebuilt only when the list of its files, or one of them, has changed. The archive is
-written here and not by cpio(1), because device nodes can then be made without being root.
+Layers are deterministic (sorted names, no owners, no times). The base layer, the slow one to
+collect, is cached: it is rebuilt only when the list of its files, or one of them, has changed. The
+archive is written here and not by cpio(1), because device nodes can then be made without root.
 """
 
 import argparse
@@ -50,9 +50,9 @@ NEEDS = {                       # program -> the Debian package that brings it
 }
 QEMU_FIRMWARE = ["/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/kvmvapic.bin",
                  "/usr/share/qemu/linuxboot_dma.bin"]
-SG_PROGRAMS = ["sg_get_config", "sg_inq", "sg_luns", "sg_modes", "sg_prevent", "sg_raw", "sg_readcap",
-               "sg_reset", "sg_start", "sg_sync", "sg_turs", "sg_unmap", "sg_verify", "sg_vpd",
-               "sg_write_same"]
+SG_PROGRAMS = ["sg_get_config", "sg_inq", "sg_luns", "sg_modes", "sg_prevent", "sg_raw",
+               "sg_readcap", "sg_reset", "sg_start", "sg_sync", "sg_turs", "sg_unmap",
+               "sg_verify", "sg_vpd", "sg_write_same"]
 NEEDS.update({name: "sg3-utils" for name in SG_PROGRAMS})
 BASE_PROGRAMS = ["mkfs.ext4", "e2fsck", *SG_PROGRAMS]
 
@@ -248,7 +248,8 @@ def base_layer(cache):
     listing = layer.modules(modules_dir, release, MODULES)
     layer.text(f"/lib/modules/{release}/modules.dep", listing, 0o644)
     layer.text("/etc/mke2fs.conf", "[defaults]\n\tbase_features = sparse_super,large_file,filetype,"
-               "resize_inode,dir_index,ext_attr\n\tblocksize = 4096\n[fs_types]\n\tsmall = {\n\t}\n\text4 = {\n"
+               "resize_inode,dir_index,ext_attr\n\tblocksize = 4096\n"
+               "[fs_types]\n\tsmall = {\n\t}\n\text4 = {\n"
                "\t\tfeatures = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,"
                "extra_isize\n\t}\n", 0o644)
     layer.text("/etc/passwd", "root::0:0:root:/:/bin/sh\n", 0o644)

@@ -6,8 +6,8 @@
  * Usage: linkpair REMOTE ARGUMENT... -- MAIN ARGUMENT...
  *
  * The remote finds its end of the link as fd 10, the main emulator as fd 11; neither gets the other
- * end, so that each sees it when the other goes. linkpair waits for both, prints how they ended, and
- * succeeds if both exited with status 0.
+ * end, so that each sees it when the other goes. linkpair waits for both, prints how they ended,
+ * and succeeds if both exited with status 0.
  */
 
 #include <stdio.h>

@@ -16,7 +16,8 @@ load_ext4() {
 # wait_devices N: wait, at most 30 s, until N SCSI devices are there and their block devices too.
 wait_devices() {
     for _ in $(seq 300); do
-        [ "$(ls -d /sys/bus/scsi/devices/*:*:*:*/block/* 2>/dev/null | wc -l)" -eq "$1" ] && return 0
+        there=$(ls -d /sys/bus/scsi/devices/*:*:*:*/block/* 2>/dev/null | wc -l)
+        [ "$there" -eq "$1" ] && return 0
         sleep 0.1
     done
     echo "only these SCSI devices after 30 s:"

@@ -13,10 +13,10 @@ under TCG the remote's interrupts are never read. Here KVM's part is played from
                   emulator's qtest socket; then signals the resample fd, so that a remote whose line
                   is still up writes the irqfd again.
 
-The IOAPIC latches a level-triggered pin on the rising level while the vCPU has not taken the interrupt,
-so one pulse is one interrupt. A pulse that falls between the guest's handler and its EOI is lost;
-that is repaired by the resample, which comes a moment after each pulse and is repeated, with growing
-distance, for as long as the remote keeps its line up.
+The IOAPIC latches a level-triggered pin on the rising level while the vCPU has not taken the
+interrupt, so one pulse is one interrupt. A pulse that falls between the guest's handler and its EOI
+is lost; that is repaired by the resample, which comes a moment after each pulse and is repeated,
+with growing distance, for as long as the remote keeps its line up.
 
 There are two ways to get at the eventfds:
 
@@ -27,9 +27,9 @@ There are two ways to get at the eventfds:
                   copy of the pair that SET_IRQFD carries. Needs no rights, costs two more hops
                   per message.
 
-Both ends of one eventfd show the same eventfd-id in /proc/PID/fdinfo; that is how the pair of a link
-is told from the many other eventfds of the main emulator. The main emulator creates the irqfd first,
-so it has the lower number.
+Both ends of one eventfd show the same eventfd-id in /proc/PID/fdinfo; that is how the pair of a
+link is told from the many other eventfds of the main emulator. The main emulator creates the irqfd
+first, so it has the lower number.
 """
 
 import argparse
@@ -354,8 +354,8 @@ class LinkRelay(threading.Thread):
 
 def main():
     """Pump the interrupts of a running pair of processes until the main emulator ends."""
-    parser = argparse.ArgumentParser(description="Deliver the interrupts of a remote to a stock main "
-                                     "emulator that runs under -accel tcg.")
+    parser = argparse.ArgumentParser(
+        description="Deliver a remote's interrupts to a stock main emulator under -accel tcg.")
     parser.add_argument("--qtest", required=True, help="path of the main emulator's -qtest socket")
     parser.add_argument("--qmp", required=True, help="path of a -qmp socket of the main emulator")
     parser.add_argument("--main", required=True, type=int, help="its process id")
