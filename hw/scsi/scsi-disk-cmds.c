@@ -21,11 +21,13 @@ static ScsiDiskStep cmd_test_unit_ready, cmd_common, cmd_reserve_release, cmd_se
 #define LEN2 0xff, 0xff
 #define LEN4 0xff, 0xff, 0xff, 0xff
 
+#define CMD_BLOCKS (CMD_MEDIUM | CMD_IO)
+
 static const ScsiDiskCmd commands[] = {
     { 0x00, 0, CMD_ALL | CMD_MEDIUM, "TEST UNIT READY", cmd_test_unit_ready, { 0 } },
     { 0x03, 0, CMD_ALL, "REQUEST SENSE", cmd_common, { 0, 0x01, 0, 0, 0xff } },
-    { 0x08, 0, CMD_HD | CMD_MEDIUM, "READ(6)", scsi_disk_read, { 0, 0x1f, 0xff, 0xff, 0xff } },
-    { 0x0a, 0, CMD_HD | CMD_MEDIUM | CMD_WRITES, "WRITE(6)", scsi_disk_write, { 0, 0x1f, 0xff, 0xff, 0xff } },
+    { 0x08, 0, CMD_HD | CMD_BLOCKS, "READ(6)", scsi_disk_read, { 0, 0x1f, 0xff, 0xff, 0xff } },
+    { 0x0a, 0, CMD_HD | CMD_BLOCKS | CMD_WRITES, "WRITE(6)", scsi_disk_write, { 0, 0x1f, 0xff, 0xff, 0xff } },
     { 0x12, 0, CMD_ALL, "INQUIRY", scsi_disk_inquiry, { 0, 0x01, 0xff, LEN2 } },
     { 0x15, 0, CMD_ALL, "MODE SELECT(6)", scsi_disk_mode_select, { 0, 0x11, 0, 0, 0xff } },
     { 0x16, 0, CMD_ALL, "RESERVE(6)", cmd_reserve_release, { 0 } },
@@ -35,15 +37,15 @@ static const ScsiDiskCmd commands[] = {
     { 0x1d, 0, CMD_ALL, "SEND DIAGNOSTIC", cmd_send_diagnostic, { 0, 0x07 } },
     { 0x1e, 0, CMD_ALL, "PREVENT ALLOW MEDIUM REMOVAL", scsi_disk_prevent_allow, { 0, 0, 0, 0, 0x01 } },
     { 0x25, 0, CMD_ALL | CMD_MEDIUM, "READ CAPACITY(10)", cmd_read_capacity_10, { 0, 0, LBA4, 0, 0, 0x01 } },
-    { 0x28, 0, CMD_ALL | CMD_MEDIUM, "READ(10)", scsi_disk_read, { 0, 0x18, LBA4, 0, LEN2 } },
-    { 0x2a, 0, CMD_HD | CMD_MEDIUM | CMD_WRITES, "WRITE(10)", scsi_disk_write, { 0, 0x18, LBA4, 0, LEN2 } },
-    { 0x2e, 0, CMD_HD | CMD_MEDIUM | CMD_WRITES, "WRITE AND VERIFY(10)", scsi_disk_write_verify,
+    { 0x28, 0, CMD_ALL | CMD_BLOCKS, "READ(10)", scsi_disk_read, { 0, 0x18, LBA4, 0, LEN2 } },
+    { 0x2a, 0, CMD_HD | CMD_BLOCKS | CMD_WRITES, "WRITE(10)", scsi_disk_write, { 0, 0x18, LBA4, 0, LEN2 } },
+    { 0x2e, 0, CMD_HD | CMD_BLOCKS | CMD_WRITES, "WRITE AND VERIFY(10)", scsi_disk_write_verify,
       { 0, 0x12, LBA4, 0, LEN2 } },
-    { 0x2f, 0, CMD_ALL | CMD_MEDIUM, "VERIFY(10)", scsi_disk_verify, { 0, 0x16, LBA4, 0, LEN2 } },
-    { 0x35, 0, CMD_ALL | CMD_MEDIUM, "SYNCHRONIZE CACHE(10)", cmd_synchronize_cache, { 0, 0x02, LBA4, 0, LEN2 } },
-    { 0x41, 0, CMD_HD | CMD_MEDIUM | CMD_WRITES, "WRITE SAME(10)", scsi_disk_write_same,
+    { 0x2f, 0, CMD_ALL | CMD_BLOCKS, "VERIFY(10)", scsi_disk_verify, { 0, 0x16, LBA4, 0, LEN2 } },
+    { 0x35, 0, CMD_ALL | CMD_BLOCKS, "SYNCHRONIZE CACHE(10)", cmd_synchronize_cache, { 0, 0x02, LBA4, 0, LEN2 } },
+    { 0x41, 0, CMD_HD | CMD_BLOCKS | CMD_WRITES, "WRITE SAME(10)", scsi_disk_write_same,
       { 0, 0x08, LBA4, 0, LEN2 } },
-    { 0x42, 0, CMD_HD | CMD_MEDIUM | CMD_WRITES | CMD_THIN, "UNMAP", scsi_disk_unmap,
+    { 0x42, 0, CMD_HD | CMD_BLOCKS | CMD_WRITES | CMD_THIN, "UNMAP", scsi_disk_unmap,
       { 0, 0, 0, 0, 0, 0, 0, LEN2 } },
     { 0x43, 0, CMD_CD | CMD_MEDIUM, "READ TOC/PMA/ATIP", scsi_cd_read_toc, { 0, 0x02, 0x0f, 0, 0, 0, 0xff, LEN2 } },
     { 0x46, 0, CMD_CD, "GET CONFIGURATION", scsi_cd_get_configuration, { 0, 0x03, 0xff, 0xff, 0, 0, 0, LEN2 } },
@@ -55,25 +57,25 @@ static const ScsiDiskCmd commands[] = {
     { 0x56, 0, CMD_ALL, "RESERVE(10)", cmd_reserve_release, { 0 } },
     { 0x57, 0, CMD_ALL, "RELEASE(10)", cmd_reserve_release, { 0 } },
     { 0x5a, 0, CMD_ALL, "MODE SENSE(10)", scsi_disk_mode_sense, { 0, 0x18, 0xff, 0xff, 0, 0, 0, LEN2 } },
-    { 0x88, 0, CMD_HD | CMD_MEDIUM, "READ(16)", scsi_disk_read, { 0, 0x18, LBA8, LEN4 } },
-    { 0x8a, 0, CMD_HD | CMD_MEDIUM | CMD_WRITES, "WRITE(16)", scsi_disk_write, { 0, 0x18, LBA8, LEN4 } },
-    { 0x8e, 0, CMD_HD | CMD_MEDIUM | CMD_WRITES, "WRITE AND VERIFY(16)", scsi_disk_write_verify,
+    { 0x88, 0, CMD_HD | CMD_BLOCKS, "READ(16)", scsi_disk_read, { 0, 0x18, LBA8, LEN4 } },
+    { 0x8a, 0, CMD_HD | CMD_BLOCKS | CMD_WRITES, "WRITE(16)", scsi_disk_write, { 0, 0x18, LBA8, LEN4 } },
+    { 0x8e, 0, CMD_HD | CMD_BLOCKS | CMD_WRITES, "WRITE AND VERIFY(16)", scsi_disk_write_verify,
       { 0, 0x12, LBA8, LEN4 } },
-    { 0x8f, 0, CMD_HD | CMD_MEDIUM, "VERIFY(16)", scsi_disk_verify, { 0, 0x16, LBA8, LEN4 } },
-    { 0x91, 0, CMD_HD | CMD_MEDIUM, "SYNCHRONIZE CACHE(16)", cmd_synchronize_cache, { 0, 0x02, LBA8, LEN4 } },
-    { 0x93, 0, CMD_HD | CMD_MEDIUM | CMD_WRITES, "WRITE SAME(16)", scsi_disk_write_same, { 0, 0x09, LBA8, LEN4 } },
+    { 0x8f, 0, CMD_HD | CMD_BLOCKS, "VERIFY(16)", scsi_disk_verify, { 0, 0x16, LBA8, LEN4 } },
+    { 0x91, 0, CMD_HD | CMD_BLOCKS, "SYNCHRONIZE CACHE(16)", cmd_synchronize_cache, { 0, 0x02, LBA8, LEN4 } },
+    { 0x93, 0, CMD_HD | CMD_BLOCKS | CMD_WRITES, "WRITE SAME(16)", scsi_disk_write_same, { 0, 0x09, LBA8, LEN4 } },
     { 0x9e, 0x10, CMD_HD | CMD_MEDIUM | CMD_SA, "READ CAPACITY(16)", cmd_read_capacity_16,
       { 0, 0x1f, LBA8, LEN4, 0x01 } },
     { 0xa0, 0, CMD_ALL, "REPORT LUNS", cmd_common, { 0, 0, 0xff, 0, 0, 0, LEN4 } },
     { 0xa3, 0x0c, CMD_ALL | CMD_SA, "REPORT SUPPORTED OPERATION CODES", cmd_report_opcodes,
       { 0, 0x1f, 0x87, 0xff, 0xff, 0xff, LEN4 } },
-    { 0xa8, 0, CMD_ALL | CMD_MEDIUM, "READ(12)", scsi_disk_read, { 0, 0x18, LBA4, LEN4 } },
-    { 0xaa, 0, CMD_HD | CMD_MEDIUM | CMD_WRITES, "WRITE(12)", scsi_disk_write, { 0, 0x18, LBA4, LEN4 } },
-    { 0xae, 0, CMD_HD | CMD_MEDIUM | CMD_WRITES, "WRITE AND VERIFY(12)", scsi_disk_write_verify,
+    { 0xa8, 0, CMD_ALL | CMD_BLOCKS, "READ(12)", scsi_disk_read, { 0, 0x18, LBA4, LEN4 } },
+    { 0xaa, 0, CMD_HD | CMD_BLOCKS | CMD_WRITES, "WRITE(12)", scsi_disk_write, { 0, 0x18, LBA4, LEN4 } },
+    { 0xae, 0, CMD_HD | CMD_BLOCKS | CMD_WRITES, "WRITE AND VERIFY(12)", scsi_disk_write_verify,
       { 0, 0x12, LBA4, LEN4 } },
-    { 0xaf, 0, CMD_HD | CMD_MEDIUM, "VERIFY(12)", scsi_disk_verify, { 0, 0x16, LBA4, LEN4 } },
+    { 0xaf, 0, CMD_HD | CMD_BLOCKS, "VERIFY(12)", scsi_disk_verify, { 0, 0x16, LBA4, LEN4 } },
     { 0xbd, 0, CMD_CD, "MECHANISM STATUS", scsi_cd_mechanism_status, { 0, 0, 0, 0, 0, 0, 0, 0, LEN2 } },
-    { 0xbe, 0, CMD_CD | CMD_MEDIUM, "READ CD", scsi_disk_read_cd, { 0, 0x1c, LBA4, 0xff, 0xff, 0xff, 0xff } },
+    { 0xbe, 0, CMD_CD | CMD_BLOCKS, "READ CD", scsi_disk_read_cd, { 0, 0x1c, LBA4, 0xff, 0xff, 0xff, 0xff } },
 };
 
 static uint8_t first_by_opcode[256]; /* index + 1 of an operation code's first entry; 0: none */
@@ -194,7 +196,6 @@ void scsi_disk_execute(ScsiDevice *dev, ScsiRequest *req)
     bool has_sa;
     const ScsiDiskCmd *cmd = find_command(disk, req->cdb[0], req->cdb[1] & 0x1f, &has_sa);
     ScsiDiskOp *op;
-    ScsiSense sense;
     unsigned bad;
 
     if (!cmd) {
@@ -206,20 +207,28 @@ void scsi_disk_execute(ScsiDevice *dev, ScsiRequest *req)
         scsi_req_check(req, scsi_sense_invalid_field_in_cdb(bad));
         return;
     }
-    if (cmd->flags & CMD_MEDIUM && !scsi_disk_ready(disk, &sense)) {
-        scsi_req_check(req, sense);
-        return;
-    }
-    if (cmd->flags & CMD_WRITES && scsi_disk_write_protected(disk)) {
-        scsi_req_check(req, scsi_sense(SENSE_DATA_PROTECT, 0x27, 0x00));
-        return;
-    }
     op = g_new0(ScsiDiskOp, 1);
     op->disk = disk;
     op->req = req;
     op->cmd = cmd;
     req->device_private = op;
-    cmd->handler(op);
+    if (!(cmd->flags & CMD_IO) || !scsi_disk_hold(op)) {
+        scsi_disk_begin(op);
+    }
+}
+
+/* The checks of what may have changed while OP was held, then the command. */
+void scsi_disk_begin(ScsiDiskOp *op)
+{
+    ScsiSense sense;
+
+    if (op->cmd->flags & CMD_MEDIUM && !scsi_disk_ready(op->disk, &sense)) {
+        scsi_disk_check(op, sense);
+    } else if (op->cmd->flags & CMD_WRITES && scsi_disk_write_protected(op->disk)) {
+        scsi_disk_check(op, scsi_sense(SENSE_DATA_PROTECT, 0x27, 0x00));
+    } else {
+        op->cmd->handler(op);
+    }
 }
 
 void scsi_disk_data_done(ScsiDevice *dev, ScsiRequest *req)
@@ -242,6 +251,7 @@ void scsi_disk_release(ScsiDevice *dev, ScsiRequest *req)
 
     (void)dev;
     if (op) {
+        scsi_disk_unhold(op);
         g_free(op->buf);
         g_free(op->other);
         g_free(op);

@@ -7,6 +7,11 @@
  * While a block request is under way the op holds a reference to its SCSI request; buffers and lent guest memory
  * therefore live until the kernel is done with them, whatever the HBA did meanwhile.  A block request's end comes from
  * the event loop only, so steps that chain pieces do not nest.
+ *
+ * A cancel does not stop what the kernel has begun: an aborted write may reach the disk later.  SAM wants an aborted
+ * task to leave the medium alone once the abort is over, and an initiator that aborted a write may write the same
+ * blocks anew.  So commands that touch blocks are held while such a request lingers, and the order on the medium is the
+ * initiator's.
  */
 #include "hw/scsi/scsi-disk.h"
 
@@ -35,6 +40,45 @@ void scsi_disk_io(ScsiDiskOp *op, bool writes, bool has_lba, ScsiDiskStep *submi
     op->done = done;
     scsi_req_ref(op->req);
     submit(op);
+}
+
+/* ---- held commands ------------------------------------------------------------------------------- */
+
+bool scsi_disk_hold(ScsiDiskOp *op)
+{
+    if (op->disk->lingering == 0) {
+        return false;
+    }
+    op->is_held = true;
+    op->wait_link.data = op;
+    g_queue_push_tail_link(&op->disk->held, &op->wait_link);
+    return true;
+}
+
+void scsi_disk_unhold(ScsiDiskOp *op)
+{
+    if (op->is_held) {
+        op->is_held = false;
+        g_queue_unlink(&op->disk->held, &op->wait_link);
+    }
+}
+
+/* A cancelled op's block request ended.  A held op that begins now may end at once, and its HBA cancel others. */
+static void end_lingering(ScsiDiskOp *op)
+{
+    ScsiDisk *disk = op->disk;
+
+    if (!op->lingers) {
+        return;
+    }
+    op->lingers = false;
+    disk->lingering--;
+    while (disk->lingering == 0 && disk->held.head) {
+        ScsiDiskOp *next = disk->held.head->data;
+
+        scsi_disk_unhold(next);
+        scsi_disk_begin(next);
+    }
 }
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -126,6 +170,7 @@ void scsi_disk_io_complete(void *opaque, int ret)
     trace_scsi_disk_io_done(req, ret);
     if (req->closed) {
         scsi_disk_end_lending(op, 0);
+        end_lingering(op);
     } else if (ret < 0) {
         if (handle_error(op, -ret)) {
             return;
@@ -160,8 +205,11 @@ void scsi_disk_cancel(ScsiDevice *dev, ScsiRequest *req)
         scsi_disk_end_lending(op, 0);
         scsi_req_unref(req);
     } else if (op->aio) {
+        op->lingers = true;
+        op->disk->lingering++;
         blk_cancel(op->aio);
     }
+    scsi_disk_unhold(op);
 }
 
 /* ---- submissions ----------------------------------------------------------------------------- */

@@ -329,6 +329,7 @@ static void scsi_disk_class_init(ScsiDiskClass *klass)
 static void scsi_disk_init(ScsiDisk *disk)
 {
     g_queue_init(&disk->waiting);
+    g_queue_init(&disk->held);
 }
 
 static const QomProperty hd_properties[] = {

@@ -78,6 +78,8 @@ struct ScsiDisk {
     bool prevented;        /* PREVENT ALLOW MEDIUM REMOVAL holds */
     uint8_t media_event;   /* next media event for GET EVENT STATUS NOTIFICATION, 0: none */
     GQueue waiting;        /* ops whose I/O waits for the machine to go on */
+    unsigned lingering;    /* block requests of cancelled ops that the kernel has not ended yet */
+    GQueue held;           /* ops with CMD_IO that wait until lingering is 0 */
 };
 
 struct ScsiDiskClass {
@@ -118,8 +120,10 @@ struct ScsiDiskOp {
     ScsiDiskStep *done;   /* it ended well */
     bool io_writes;       /* it changes the medium: werror and write sense data apply */
     bool io_has_lba;      /* a failure concerns lba */
+    bool lingers;         /* counted in disk->lingering */
     bool is_waiting;      /* in disk->waiting */
-    GList wait_link;
+    bool is_held;         /* in disk->held */
+    GList wait_link;      /* in one of the two */
 };
 
 /* ---- command table --------------------------------------------------------------------------- */
@@ -132,6 +136,7 @@ enum {
     CMD_WRITES = 1 << 3,  /* refused when the medium is write protected */
     CMD_THIN = 1 << 4,    /* only with logical block provisioning */
     CMD_SA = 1 << 5,      /* byte 1 has a service action */
+    CMD_IO = 1 << 6,      /* reads or writes blocks: waits for cancelled I/O to end */
 };
 
 struct ScsiDiskCmd {
@@ -195,6 +200,12 @@ void scsi_disk_submit_write(ScsiDiskOp *op);
 void scsi_disk_submit_flush(ScsiDiskOp *op);
 /* Gives lent memory back; TRANSFERRED bytes count as moved. */
 void scsi_disk_end_lending(ScsiDiskOp *op, uint64_t transferred);
+/* True when OP was put aside because cancelled I/O lingers; it comes back by scsi_disk_begin(). */
+bool scsi_disk_hold(ScsiDiskOp *op);
+/* Checks readiness and runs the handler (scsi-disk-cmds.c). */
+void scsi_disk_begin(ScsiDiskOp *op);
+/* Takes OP out of disk->held; nothing when it is not there. */
+void scsi_disk_unhold(ScsiDiskOp *op);
 /* Ops in disk->waiting go on. */
 void scsi_disk_retry_waiting(ScsiDisk *disk);
 

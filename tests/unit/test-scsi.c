@@ -504,6 +504,88 @@ static void test_cancel_too_late(void)
     test_hba_free(hba);
 }
 
+/*
+ * An aborted write that the kernel had begun reaches the disk late; the same blocks written anew must win, so commands
+ * that touch blocks wait.  Others do not.
+ */
+static void test_cancelled_io_comes_first(void)
+{
+    TestHba *hba = test_hba_with_disk(NULL);
+    BlockBackend *blk = test_disk_backend();
+    ScsiRequest *old = new_req(hba, 1, write_1_block, 10), *new_one, *third, *dropped;
+
+    blk->hold = true;
+    blk->late_cancel = true;
+    test_start(hba, old);
+    memset(hba->ram->host, 0x11, 512);
+    test_direct(hba, old, 0, 512);
+    test_cancel(hba, old);
+    scsi_req_unref(old);
+    new_one = new_req(hba, 2, write_1_block, 10);
+    third = new_req(hba, 3, read_2_blocks, 10);
+    dropped = new_req(hba, 4, read_2_blocks, 10);
+    g_assert_cmpint(test_start(hba, new_one), ==, SCSI_REQ_BUSY);
+    g_assert_cmpint(test_start(hba, third), ==, SCSI_REQ_BUSY);
+    g_assert_cmpint(test_start(hba, dropped), ==, SCSI_REQ_BUSY);
+    expect_good(test_cmd(hba, 0, 0, 0x00, 0, 0, 0, 0, 0));
+    expect_good(test_cmd(hba, 0, 0, 0x12, 0, 0, 0, 36, 0));
+    test_turn();
+    g_assert_cmpuint(hba->ready_calls, ==, 0);
+    /* A held one is cancelled, another just let go. */
+    test_cancel(hba, third);
+    scsi_req_unref(third);
+    scsi_req_unref(dropped);
+    blk_drain(blk);
+    g_assert_cmphex(blk->data[512], ==, 0x11);
+    g_assert_cmpuint(hba->ready_calls, ==, 1);
+    g_assert_cmpint(new_one->state, ==, SCSI_REQ_DATA_OUT);
+    memset(hba->ram->host, 0x22, 512);
+    test_direct(hba, new_one, 0, 512);
+    test_wait(new_one);
+    g_assert_cmphex(blk->data[512], ==, 0x22);
+    scsi_req_unref(new_one);
+    expect_good(test_cmd(hba, 0, 0, 0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+    test_hba_free(hba);
+}
+
+/* What changed while a command was held counts when it begins; an unplug takes held ones along. */
+static void test_held_commands_look_again(void)
+{
+    TestHba *hba = test_hba_with_disk(NULL);
+    BlockBackend *blk = test_disk_backend();
+    ScsiRequest *old = new_req(hba, 1, read_2_blocks, 10), *held;
+
+    blk->hold = true;
+    test_start(hba, old);
+    test_direct(hba, old, 0, 1024);
+    blk->late_cancel = true;
+    test_cancel(hba, old);
+    scsi_req_unref(old);
+    held = new_req(hba, 2, write_1_block, 10);
+    test_start(hba, held);
+    blk->read_only = true;
+    blk_drain(blk);
+    g_assert_cmpint(held->state, ==, SCSI_REQ_DONE);
+    g_assert_cmpint(held->status, ==, SCSI_STATUS_CHECK_CONDITION);
+    scsi_req_unref(held);
+    expect_bytes(test_cmd(hba, 0, 0, 0x03, 0, 0, 0, 18, 0),
+                 0x70, 0, 7, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x27, 0, 0, 0, 0, 0);
+    blk->hold = true;
+    old = new_req(hba, 3, read_2_blocks, 10);
+    test_start(hba, old);
+    test_direct(hba, old, 0, 1024);
+    test_cancel(hba, old);
+    scsi_req_unref(old);
+    held = new_req(hba, 4, read_2_blocks, 10);
+    test_start(hba, held);
+    device_unrealize(&scsi_bus_unit(hba->bus, 0, 0)->dev);
+    g_assert_cmpint(held->state, ==, SCSI_REQ_DONE);
+    test_turn();
+    g_assert_cmpuint(hba->ready_calls, ==, 2);
+    scsi_req_unref(held);
+    test_hba_free(hba);
+}
+
 /* ---- several at once ------------------------------------------------------------------------- */
 
 /* Two commands fail before the first REQUEST SENSE: each gets its own sense data, in order. */
@@ -651,6 +733,8 @@ int main(int argc, char **argv)
     g_test_add_func("/scsi/request/limit-counts-io-in-flight", test_limit_counts_cancelled);
     g_test_add_func("/scsi/cancel/in-every-state", test_cancel_states);
     g_test_add_func("/scsi/cancel/too-late", test_cancel_too_late);
+    g_test_add_func("/scsi/cancel/later-commands-wait-for-begun-io", test_cancelled_io_comes_first);
+    g_test_add_func("/scsi/cancel/held-commands-look-again", test_held_commands_look_again);
     g_test_add_func("/scsi/sense/of-two-commands", test_sense_of_two);
     g_test_add_func("/scsi/sense/dropped-by-next-command", test_sense_is_dropped);
     g_test_add_func("/scsi/request/ready-waits-for-other-calls", test_ready_waits_for_calls);
