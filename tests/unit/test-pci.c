@@ -68,6 +68,8 @@ static void card_unrealize(PciDevice *dev)
     memory_region_destroy(&card->io);
     memory_region_destroy(&card->mem);
     memory_region_destroy(&card->big);
+    msix_uninit(dev);
+    memory_region_destroy(&card->msix);
     memory_region_destroy(&card->rom);
     ram_block_unref(card->rom_block);
 }
