@@ -84,7 +84,7 @@ static void memory_range_free(MemoryRange *range)
 /* Checks the numbers of range I of SYNC; all tables are small, so overlaps are found pairwise. */
 static bool memory_table_check(const MpqemuSyncSysmem *sync, unsigned i, GError **errp)
 {
-    uint64_t gpa = sync->gpas[i], size = sync->sizes[i];
+    uint64_t gpa = sync->gpas[i], size = sync->sizes[i], total = size;
 
     if (size == 0) {
         error_setg(errp, "range %u at 0x%" PRIx64 " is empty", i, gpa);
@@ -96,10 +96,16 @@ static bool memory_table_check(const MpqemuSyncSysmem *sync, unsigned i, GError 
         return false;
     }
     for (unsigned j = 0; j < i; j++) {
+        total += sync->sizes[j];
         if (gpa < sync->gpas[j] + sync->sizes[j] && sync->gpas[j] < gpa + size) {
             error_setg(errp, "ranges %u and %u overlap at 0x%" PRIx64, j, i, MAX(gpa, sync->gpas[j]));
             return false;
         }
+    }
+    if (total > MEMORY_TABLE_BYTES) {
+        error_setg(errp, "ranges 0 to %u have 0x%" PRIx64 " bytes together; the limit is 0x%" PRIx64, i, total,
+                   MEMORY_TABLE_BYTES);
+        return false;
     }
     return true;
 }

@@ -350,11 +350,14 @@ static void test_table_refuses(void)
 static void test_table_limit(void)
 {
     MemoryTable *table = memory_table_new("test");
-    auto_fd fd = make_memfd(PAGE);
-    Range range = { .gpa = MEMORY_TABLE_LIMIT - PAGE, .size = PAGE, .offset = 0, .fd = fd };
+    auto_fd fd = make_memfd(MEMORY_TABLE_BYTES); /* sparse */
+    Range ranges[] = { { MEMORY_TABLE_LIMIT - PAGE, PAGE, 0, fd }, { 0, MEMORY_TABLE_BYTES - PAGE, 0, fd } };
 
-    apply_ok(table, &range, 1);
+    apply_ok(table, ranges, 2);
     read32(table, MEMORY_TABLE_LIMIT - 4, MEM_OK);
+    read32(table, MEMORY_TABLE_BYTES - PAGE - 4, MEM_OK);
+    ranges[1].size++;
+    apply_refused(table, ranges, 2, "together");
     memory_table_free(table);
 }
 
@@ -1021,7 +1024,7 @@ int main(int argc, char **argv)
     g_test_add_func("/memory-table/maps-eight-ranges", test_table_eight);
     g_test_add_func("/memory-table/maps-unaligned-ranges", test_table_unaligned);
     g_test_add_func("/memory-table/refusal-leaves-an-empty-table", test_table_refuses);
-    g_test_add_func("/memory-table/maps-up-to-the-limit", test_table_limit);
+    g_test_add_func("/memory-table/maps-up-to-the-limits", test_table_limit);
     g_test_add_func("/memory-table/keeps-what-is-unchanged", test_table_keeps);
     g_test_add_func("/memory-table/survives-a-shrunk-file", test_table_shrunk);
     g_test_add_func("/memory-table/drains-when-the-last-transfer-ends", test_table_draining);

@@ -9,8 +9,9 @@
  * old one or the new one, nothing between.  A range that both have (same file, offset, size and address) keeps its
  * mapping.
  *
- * The peer is hostile.  Refused: ranges that are empty, wrap, overlap each other, reach beyond MEMORY_TABLE_LIMIT, or
- * beyond the end of their file (which is never grown); descriptors that cannot be mapped.  A file that is
+ * The peer is hostile.  Refused: ranges that are empty, wrap, overlap each other, reach beyond MEMORY_TABLE_LIMIT or
+ * the end of their file (which is never grown), or exceed MEMORY_TABLE_BYTES together; descriptors that cannot be
+ * mapped.  A file that is
  * shrunk later costs its owner the data, not us the process (ram_guard_install()).
  */
 #ifndef HW_REMOTE_MEMORY_TABLE_H
@@ -19,11 +20,14 @@
 #include "io/mpqemu-link.h"
 #include "system/memory.h"
 
-/*
- * Highest guest address and most bytes a table may map: 46 bits.  It is what x86-64 guests without 5-level paging can
- * have, and leaves half of our own 47 bits of address space however often a peer replaces its table.
- */
+/* Highest guest address: 46 bits, what x86-64 guests without 5-level paging can have. */
 #define MEMORY_TABLE_LIMIT (UINT64_C(1) << 46)
+
+/*
+ * Most bytes of one table: 1 TiB.  So REMOTE_LINKS_MAX links, each with an old and a new table at the moment of an
+ * exchange, fit into the 47 bits of our own address space, and no link can take from another the room that it needs.
+ */
+#define MEMORY_TABLE_BYTES (UINT64_C(1) << 40)
 
 typedef struct MemoryTable MemoryTable;
 
