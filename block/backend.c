@@ -13,6 +13,7 @@
 
 static GPtrArray *backends; /* of BlockBackend, in the order of their making; NULL before the first */
 
+/* A handful of drives: a walk is enough. */
 static BlockBackend *find(const char *name)
 {
     for (unsigned i = 0; backends && i < backends->len; i++) {
@@ -25,6 +26,7 @@ static BlockBackend *find(const char *name)
     return NULL;
 }
 
+/* Drives and nodes share one name space, as in QEMU: drive=NAME of a device may mean either. */
 bool block_check_new_name(const char *option, const char *key, const char *name, GError **errp)
 {
     if (!id_wellformed(name)) {
@@ -40,6 +42,7 @@ bool block_check_new_name(const char *option, const char *key, const char *name,
     return true;
 }
 
+/* Called by drive_add(), and for a node-name the first time that a device asks for it. */
 BlockBackend *block_backend_new(const char *name, BlockNode *root, BlockAccess idle, GError **errp)
 {
     BlockBackend *blk;
@@ -79,8 +82,12 @@ BlockBackend *blk_by_name(const char *name, GError **errp)
     return block_backend_new(name, block_node_ref(node), BLOCK_ACCESS_NONE, errp);
 }
 
-/* ---- attachment ------------------------------------------------------------------------------------------------ */
+/* ---- attachment ------------------------------------------------------------------------------ */
 
+/*
+ * Here, and not when the drive is made, the image is locked for writing: a drive that only a reader uses leaves the
+ * image to other readers.
+ */
 bool blk_attach(BlockBackend *blk, const char *dev_id, bool writable, GError **errp)
 {
     BlockAccess access = writable ? BLOCK_ACCESS_WRITE : BLOCK_ACCESS_READ;
@@ -101,6 +108,7 @@ bool blk_attach(BlockBackend *blk, const char *dev_id, bool writable, GError **e
     return true;
 }
 
+/* Dropping access cannot fail, so neither can this; the node stays open for the next device. */
 void blk_detach(BlockBackend *blk)
 {
     trace_block_detach(blk->name);
@@ -114,7 +122,7 @@ void blk_detach(BlockBackend *blk)
     blk->changed = NULL;
 }
 
-/* ---- the medium ------------------------------------------------------------------------------------------------- */
+/* ---- the medium ------------------------------------------------------------------------------ */
 
 /* Requests in flight keep the node open by references of their own. */
 static void drop_root(BlockBackend *blk)
@@ -127,6 +135,7 @@ static void drop_root(BlockBackend *blk)
     }
 }
 
+/* Called by the device (START STOP UNIT) and, later, a monitor. */
 void blk_eject(BlockBackend *blk)
 {
     if (!blk->medium_locked && blk->root) {
@@ -149,6 +158,10 @@ void blk_set_change_handler(BlockBackend *blk, void (*fn)(void *opaque), void *o
     blk->changed_opaque = opaque;
 }
 
+/*
+ * Backends before nodes, as references go; the ring last.  Devices need not be gone: what they have in flight is
+ * delivered to them here, and nothing after that.
+ */
 void block_cleanup(void)
 {
     for (unsigned i = 0; backends && i < backends->len; i++) {
@@ -166,7 +179,7 @@ void block_cleanup(void)
     uring_cleanup();
 }
 
-/* ---- properties ------------------------------------------------------------------------------------------------- */
+/* ---- properties ------------------------------------------------------------------------------ */
 
 const char *blk_name(const BlockBackend *blk)
 {

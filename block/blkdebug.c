@@ -53,6 +53,7 @@ typedef struct BlkdebugState {
     GArray *states; /* of Rule */
 } BlkdebugState;
 
+/* What both kinds of rules have. */
 static bool read_event(Rule *rule, Options *opts, GError **errp)
 {
     int event = 0;
@@ -151,6 +152,7 @@ static void blkdebug_close(BlockNode *node)
     g_array_unref(s->states);
 }
 
+/* The kinds that OP counts as: FUA makes a write count as a flush too. */
 static unsigned op_kinds(const BlockOp *op)
 {
     static const unsigned kinds[] = {
@@ -189,6 +191,7 @@ static int find_error(BlkdebugState *s, const BlockOp *op, unsigned kinds)
     return 0;
 }
 
+/* Errors are decided in the state before the request, as in QEMU; then the request's events change it. */
 static void blkdebug_submit(BlockNode *node, BlockOp *op)
 {
     BlkdebugState *s = node->state;

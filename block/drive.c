@@ -87,6 +87,7 @@ static bool get_alias(Options *opts, const char *key, const char *alias, const c
     return true;
 }
 
+/* Reads the drive's own keys.  The strings in *config belong to OPTS. */
 static bool read_config(DriveConfig *config, Options *opts, GError **errp)
 {
     /* The engine is io_uring for all of them: they differ in speed in QEMU, not in meaning. */
@@ -140,6 +141,7 @@ typedef struct CopyContext {
     bool has_image; /* a key was copied that means a medium */
 } CopyContext;
 
+/* For options_foreach(): marks each key as used; unknown ones are then found by the node that gets them. */
 static bool copy_node_key(const char *key, const char *value, void *opaque, GError **errp)
 {
     CopyContext *context = opaque;
@@ -208,6 +210,7 @@ static BlockNode *open_chain(Options *opts, const DriveConfig *config, GError **
     }
     options_set(node_opts, "driver", config->driver ? config->driver : "raw");
     node = block_node_open(node_opts, &inherit, errp);
+    /* What the user said is taken as it is; only a guess is checked. */
     if (!node || config->driver) {
         return node;
     }
@@ -241,6 +244,7 @@ BlockBackend *drive_add(Options *opts, GError **errp)
     if (!block_check_new_name(options_name(opts), "id", config.id, errp)) {
         return NULL;
     }
+    /* An empty drive is NULL without an error, hence the error variable of our own. */
     root = open_chain(opts, &config, &err);
     if (err) {
         g_propagate_error(errp, g_steal_pointer(&err));

@@ -34,7 +34,7 @@ static struct {
     bool starting;        /* the list is being walked */
 } bounce;
 
-/* ---- the order of writes ------------------------------------------------------------------------------------- */
+/* ---- the order of writes --------------------------------------------------------------------- */
 
 static bool conflicts(const FileOp *f, const FileOp *other)
 {
@@ -77,6 +77,7 @@ static void start_waiting_writes(FileState *s)
     s->starting = false;
 }
 
+/* Appends F to the list and lets it go when nothing holds it back.  Small blocks need no order and no list. */
 static void enter_range(FileOp *f)
 {
     FileState *s = f->s;
@@ -124,6 +125,7 @@ void file_range_leave(FileOp *f)
     }
 }
 
+/* Extends [POS, POS + LEN) to whole blocks.  No overflow: it lies inside an image, whose length is an off_t. */
 static void set_range(FileOp *f, uint64_t pos, uint64_t len)
 {
     uint64_t align = f->s->offset_align;
@@ -140,10 +142,11 @@ void file_range_enter(FileOp *f, uint64_t pos, uint64_t len, void (*go)(FileOp *
     enter_range(f);
 }
 
-/* ---- bounce buffers --------------------------------------------------------------------------------------------- */
+/* ---- bounce buffers -------------------------------------------------------------------------- */
 
 static void bounce_start(FileOp *f);
 
+/* A single request always fits into an empty budget: BLOCK_REQUEST_MAX and two blocks are less. */
 static bool memory_fits(const FileOp *f)
 {
     return bounce.used + (f->end - f->start) <= BOUNCE_BUDGET;
@@ -196,6 +199,7 @@ static void bounce_write(FileOp *f)
     bounce_xfer(f, true, rw_finish);
 }
 
+/* For a reader the end, for a read-modify-write half of the way: the last point where a cancellation is cheap. */
 static void bounce_read_done(FileOp *f, int ret)
 {
     if (!ret && file_op_owner(f)->cancelled) {
@@ -230,6 +234,7 @@ static void bounce_start(FileOp *f)
     }
 }
 
+/* First come, first served, so large requests are not starved by small ones. */
 static void wait_for_memory(FileOp *f)
 {
     trace_block_file_wait_memory(f->s->filename, f->start, f->end);
@@ -242,7 +247,7 @@ static void wait_for_memory(FileOp *f)
     f->waits_for_memory = true;
 }
 
-/* ---- reading and writing --------------------------------------------------------------------------------------- */
+/* ---- reading and writing --------------------------------------------------------------------- */
 
 /* True when the kernel takes F's list for direct I/O as it is. */
 static bool is_aligned(const FileOp *f)

@@ -31,7 +31,7 @@ static void complete(FileOp *f, int ret)
     block_op_complete(file_op_owner(f), ret);
 }
 
-/* ---- flush -------------------------------------------------------------------------------------------------------- */
+/* ---- flush ----------------------------------------------------------------------------------- */
 
 static void sync_prep(UringOp *ring, struct io_uring_sqe *sqe)
 {
@@ -51,6 +51,7 @@ static void sync_done(UringOp *ring, int res)
     complete(f, file_op_result(f, res));
 }
 
+/* Ends F with a flush: its whole for BLOCK_OP_FLUSH, its last step for zeroing with FUA. */
 static void start_sync(FileOp *f)
 {
     if (f->s->flush_error) {
@@ -63,6 +64,7 @@ static void start_sync(FileOp *f)
     uring_submit(&f->ring);
 }
 
+/* cache=unsafe means that the user does not want any; a read-only image has nothing to flush. */
 static void submit_flush(BlockNode *node, BlockOp *op, FileOp *f)
 {
     if (node->no_flush || node->read_only) {
@@ -72,7 +74,7 @@ static void submit_flush(BlockNode *node, BlockOp *op, FileOp *f)
     }
 }
 
-/* ---- read and write ------------------------------------------------------------------------------------------------ */
+/* ---- read and write -------------------------------------------------------------------------- */
 
 static void submit_read(BlockNode *node, BlockOp *op, FileOp *f)
 {
@@ -94,7 +96,7 @@ static void submit_write(BlockNode *node, BlockOp *op, FileOp *f)
     file_rw(f, true, op->iov, op->iov_count, op->offset, op->len, write_done);
 }
 
-/* ---- fallocate ----------------------------------------------------------------------------------------------------- */
+/* ---- fallocate ------------------------------------------------------------------------------- */
 
 static void falloc_prep(UringOp *ring, struct io_uring_sqe *sqe)
 {
@@ -125,6 +127,7 @@ static bool is_unsupported(int res)
     return res == -EOPNOTSUPP || res == -ENOSYS || res == -ENODEV || res == -EINVAL;
 }
 
+/* A file system that cannot do a thing is not asked for it again. */
 static void remember_unsupported(FileOp *f, int res)
 {
     if (res == -EINVAL) {
@@ -152,6 +155,7 @@ static void discard_done(UringOp *ring, int res)
     complete(f, file_op_result(f, res));
 }
 
+/* Shrinks the range to whole blocks: a hint may be followed in part. */
 static void submit_discard(BlockNode *node, BlockOp *op, FileOp *f)
 {
     uint64_t block = f->s->block_size;
@@ -167,7 +171,7 @@ static void submit_discard(BlockNode *node, BlockOp *op, FileOp *f)
     start_falloc(f, FALLOC_FL_PUNCH_HOLE, discard_done);
 }
 
-/* ---- write zeroes -------------------------------------------------------------------------------------------------- */
+/* ---- write zeroes ---------------------------------------------------------------------------- */
 
 /* The zeroes are written, or not. */
 static void zeroes_done(FileOp *f, int ret)
@@ -241,7 +245,7 @@ static void submit_zeroes(BlockNode *node, BlockOp *op, FileOp *f)
     start_zeroes(f, op->flags & BLOCK_REQ_MAY_UNMAP);
 }
 
-/* ---- the driver's operations ------------------------------------------------------------------------------------- */
+/* ---- the driver's operations ----------------------------------------------------------------- */
 
 void file_submit(BlockNode *node, BlockOp *op)
 {

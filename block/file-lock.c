@@ -44,6 +44,7 @@ static const LockByte write_bytes[] = {
     { DOES + USE_WRITE, REFUSES + USE_WRITE, "does not let others write to it" },
 };
 
+/* COMMAND F_OFD_SETLK: locks or unlocks BYTE.  F_OFD_GETLK: *ret_type is F_UNLCK when nobody is in the way. */
 static int lock_byte(int fd, int command, short type, short byte, short *ret_type)
 {
     struct flock lock = {
@@ -105,6 +106,7 @@ static bool lock_bytes(const FileState *s, const LockByte *bytes, unsigned count
     return true;
 }
 
+/* Called when a node's users change.  Takes before it drops, so a failure leaves the image as it was. */
 bool file_lock(FileState *s, BlockAccess access, GError **errp)
 {
     bool reads = access >= BLOCK_ACCESS_READ;

@@ -30,6 +30,7 @@ int file_op_result(FileOp *f, int res)
     return !file_op_is_transient(res) ? res : file_op_owner(f)->cancelled ? -ECANCELED : -EIO;
 }
 
+/* One buffer goes without a list: the kernel has less to copy and check. */
 static void xfer_prep(UringOp *ring, struct io_uring_sqe *sqe)
 {
     FileOp *f = (FileOp *)ring;
@@ -84,6 +85,7 @@ static int go_on(FileOp *f, int n)
     return 1;
 }
 
+/* The kernel's answer: an error, all of it, or a part. */
 static void xfer_done(UringOp *ring, int res)
 {
     FileOp *f = (FileOp *)ring;

@@ -23,7 +23,7 @@
 
 static const char *const locking_names[] = { "auto", "on", "off", NULL };
 
-/* ---- size and alignment ------------------------------------------------------------------------------------------ */
+/* ---- size and alignment ---------------------------------------------------------------------- */
 
 /* The image's actual size in bytes, or -errno. */
 static int64_t get_size(const FileState *s)
@@ -75,7 +75,7 @@ static bool set_direct(FileState *s, const char *option, GError **errp)
     return true;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* What to do about a path that cannot be opened. */
 static const char *open_remedy(const char *path, bool read_only)
@@ -92,6 +92,10 @@ static const char *open_remedy(const char *path, bool read_only)
     return "check its owner and mode";
 }
 
+/*
+ * Opens for writing unless the node is read-only.  With auto-read-only an image that may only be read makes the node
+ * read-only; who needs to write learns it when he attaches.
+ */
 static bool open_image(BlockNode *node, const char *option, GError **errp)
 {
     FileState *s = node->state;
@@ -141,6 +145,7 @@ static bool check_kind(const FileState *s, const char *option, GError **errp)
     return false;
 }
 
+/* Reads the size once: an image does not grow under us but by our own writes. */
 static bool find_size(BlockNode *node, const char *option, GError **errp)
 {
     FileState *s = node->state;
@@ -152,9 +157,10 @@ static bool find_size(BlockNode *node, const char *option, GError **errp)
                          s->filename);
         return false;
     }
+    /* Not even a boot sector: hardly what the user meant.  An empty file is left to the device to judge. */
     if (size > 0 && size < BLOCK_SECTOR) {
-        error_setg(errp, "%s: filename=%s: the image's %" G_GINT64_FORMAT " bytes are less than one sector of %u; use a "
-                   "larger image", option, s->filename, size, BLOCK_SECTOR);
+        error_setg(errp, "%s: filename=%s: the image's %" G_GINT64_FORMAT " bytes are less than one sector of %u; "
+                   "use a larger image", option, s->filename, size, BLOCK_SECTOR);
         return false;
     }
     s->file_size = size;
@@ -167,6 +173,10 @@ static bool find_size(BlockNode *node, const char *option, GError **errp)
     return true;
 }
 
+/*
+ * Both drivers' open().  The ring is made before the image is touched, so its absence is told before anything is
+ * changed; O_DIRECT is set after the kind is known, since only files and disks have it.
+ */
 static bool open_common(BlockNode *node, Options *opts, bool is_block, GError **errp)
 {
     static const char *const aio_names[] = { "io_uring", "threads", "native", NULL };
@@ -230,11 +240,13 @@ static void file_close(BlockNode *node)
     g_free(s->filename);
 }
 
+/* Called for each change of the node's users, also when nothing changes for the image. */
 static bool file_set_access(BlockNode *node, BlockAccess access, GError **errp)
 {
     return file_lock(node->state, access, errp);
 }
 
+/* pread(2), not io_uring: start-up only, and the event loop does not run yet. */
 static ssize_t file_peek(BlockNode *node, void *buf, size_t len)
 {
     FileState *s = node->state;

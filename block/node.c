@@ -28,8 +28,9 @@ static GHashTable *named;       /* node-name -> BlockNode, no reference; NULL be
 static GPtrArray *blockdevs;    /* the references of -blockdev, in the order of their making */
 static unsigned next_anonymous; /* for made-up names */
 
-/* ---- drivers ----------------------------------------------------------------------------------------------------- */
+/* ---- drivers --------------------------------------------------------------------------------- */
 
+/* The driver of that name; the message lists all of them and says how to get there from another format. */
 static const BlockDriver *find_driver(const char *option, const char *name, GError **errp)
 {
     g_autoptr(GString) list = g_string_new(NULL);
@@ -65,6 +66,7 @@ static const BlockDriver *driver_for_filename(const char *filename)
     return S_ISBLK(st.st_mode) ? &block_driver_host_device : &block_driver_file;
 }
 
+/* Called before the driver's name is known to be right: an unknown one is found out when its node is opened. */
 const char *block_driver_child_key(const char *driver_name)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(drivers); i++) {
@@ -91,7 +93,7 @@ static const BlockDriver *choose_driver(Options *opts, const BlockInherit *inher
     return NULL;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* Reads the options that every node has into NODE. */
 static bool read_common_options(BlockNode *node, Options *opts, const BlockInherit *inherit, GError **errp)
@@ -160,6 +162,10 @@ static BlockNode *open_child(const BlockNode *node, Options *opts, const BlockIn
     return block_node_ref(child);
 }
 
+/*
+ * Refuses keys that nobody read.  The message lists every key the node could have had, a drive's own keys included when
+ * it is a drive's top node.
+ */
 static bool check_unused(const BlockNode *node, const Options *opts, const BlockInherit *inherit, GError **errp)
 {
     g_autoptr(GPtrArray) known = g_ptr_array_new();
@@ -167,13 +173,16 @@ static bool check_unused(const BlockNode *node, const Options *opts, const Block
 
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++) {
         for (const char *const *key = lists[i]; key && *key; key++) {
-            g_ptr_array_add(known, (char *)*key);
+            if (!g_ptr_array_find_with_equal_func(known, *key, g_str_equal, NULL)) {
+                g_ptr_array_add(known, (char *)*key);
+            }
         }
     }
     g_ptr_array_add(known, NULL);
     return options_check_unused(opts, (const char *const *)known->pdata, errp);
 }
 
+/* The last step of opening, so a name never leads to a node that is half there.  Takes no reference. */
 static void register_name(BlockNode *node, const char *name)
 {
     node->name = name ? g_strdup(name) : g_strdup_printf("#block%u", next_anonymous++);
@@ -195,6 +204,7 @@ static void node_free(BlockNode *node)
     g_free(node);
 }
 
+/* Children first: a driver's open() may look at its child's length. */
 BlockNode *block_node_open(Options *opts, const BlockInherit *inherit, GError **errp)
 {
     const BlockDriver *driver = choose_driver(opts, inherit, errp);
@@ -261,7 +271,7 @@ BlockNode *block_node_find(const char *name)
     return named ? g_hash_table_lookup(named, name) : NULL;
 }
 
-/* ---- who may use a node --------------------------------------------------------------------------------------------- */
+/* ---- who may use a node ---------------------------------------------------------------------- */
 
 /* Whether a user that goes from access FROM to TO gets on with NODE's other users. */
 static bool check_users(const BlockNode *node, BlockAccess from, BlockAccess to, GError **errp)
@@ -282,6 +292,10 @@ static bool check_users(const BlockNode *node, BlockAccess from, BlockAccess to,
     return true;
 }
 
+/*
+ * The child first, then the node itself: only a leaf has something that can fail then.  FROM is what the same user
+ * said last, so the counters are right without a list of users.
+ */
 bool block_node_change_access(BlockNode *node, BlockAccess from, BlockAccess to, GError **errp)
 {
     BlockAccess now;
@@ -309,14 +323,15 @@ bool block_node_change_access(BlockNode *node, BlockAccess from, BlockAccess to,
     return true;
 }
 
-/* ---- -blockdev ------------------------------------------------------------------------------------------------------ */
+/* ---- -blockdev ------------------------------------------------------------------------------- */
 
 bool blockdev_add(Options *opts, GError **errp)
 {
     BlockNode *node;
 
     if (!options_has(opts, "node-name")) {
-        error_setg(errp, "%s: parameter 'node-name' is missing; give the node a name to be used by", options_name(opts));
+        error_setg(errp, "%s: parameter 'node-name' is missing; give the node a name to be used by",
+                   options_name(opts));
         return false;
     }
     node = block_node_open(opts, NULL, errp);

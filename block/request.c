@@ -42,7 +42,7 @@ static struct {
     unsigned count;
 } completed;
 
-/* ---- completion --------------------------------------------------------------------------------------------- */
+/* ---- completion ------------------------------------------------------------------------------ */
 
 static void poll_due(void *opaque)
 {
@@ -63,6 +63,7 @@ void block_requests_cleanup(void)
     completed.poll_bh = NULL;
 }
 
+/* TAIL is only read when the list is not empty; the caller sets it for an empty one. */
 static void append(BlockOp ***tail, BlockOp *op)
 {
     op->next = NULL;
@@ -70,6 +71,7 @@ static void append(BlockOp ***tail, BlockOp *op)
     *tail = &op->next;
 }
 
+/* Called by drivers, inside submit() too: no callback runs before block_poll(). */
 void block_op_complete(BlockOp *op, int ret)
 {
     op->ret = ret;
@@ -105,7 +107,7 @@ bool block_poll(void)
     return progress;
 }
 
-/* ---- the life of a request ------------------------------------------------------------------------------------ */
+/* ---- the life of a request ------------------------------------------------------------------- */
 
 static void request_start(BlockRequest *req)
 {
@@ -240,6 +242,10 @@ static uint64_t list_length(const struct iovec *iov, unsigned count)
     return MIN(len, BLOCK_REQUEST_MAX + 1);
 }
 
+/*
+ * Reads and writes.  A list that is too long is not even copied; the request then exists only to bring its error by the
+ * callback.
+ */
 static BlockRequest *submit_list(BlockBackend *blk, BlockOpType type, uint64_t offset,
                                  const struct iovec *iov, unsigned count, unsigned flags,
                                  BlockCompletion *cb, void *opaque)
@@ -293,7 +299,7 @@ BlockRequest *blk_write_zeroes(BlockBackend *blk, uint64_t offset, uint64_t len,
                                       write_flags(blk, flags), cb, opaque), 0);
 }
 
-/* ---- cancellation and draining ---------------------------------------------------------------------------------- */
+/* ---- cancellation and draining --------------------------------------------------------------- */
 
 static void unlink_waiting(BlockBackend *blk, BlockOp *op)
 {
@@ -308,6 +314,10 @@ static void unlink_waiting(BlockBackend *blk, BlockOp *op)
     }
 }
 
+/*
+ * Never ends a request inside this call as its caller sees it: even one that waited goes through the completion queue.
+ * A request that has its result keeps it.
+ */
 void blk_cancel(BlockRequest *req)
 {
     BlockOp *op = &req->op;
@@ -336,6 +346,10 @@ unsigned blk_in_flight(const BlockBackend *blk)
     return blk->in_flight;
 }
 
+/*
+ * Does not turn the event loop: the caller may be a device's reset on behalf of its link, and handling the link's next
+ * message in the middle of that reset would be re-entrancy.  All that requests wait for comes from the ring.
+ */
 void blk_drain(BlockBackend *blk)
 {
     while (blk->in_flight) {

@@ -18,6 +18,12 @@
 /* user_data of a cancellation, whose own result tells nothing; no UringOp has an odd address. */
 #define CANCEL_DATA 1u
 
+/*
+ * Kernel threads for what cannot be done without blocking (fdatasync, fallocate, writes through the page cache).  The
+ * default grows with the machine's processors, and a guest decides how many are used.
+ */
+#define WORKERS_MAX 32u
+
 /* How long to wait when the kernel had no memory for a submission and nothing in flight will wake us. */
 #define RETRY_NS (1000 * 1000)
 
@@ -35,7 +41,7 @@ static struct {
     unsigned in_kernel;    /* completions to come, those of `prepared` included */
 } uring;
 
-/* ---- life ----------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 /*
  * The best flags come first; older kernels refuse with EINVAL what they do not know.  COOP_TASKRUN (Linux 5.19): we are
@@ -45,6 +51,7 @@ static struct {
  */
 static const unsigned setup_flags[] = { IORING_SETUP_COOP_TASKRUN, 0 };
 
+/* There is no fall-back to threads: what the sandbox must allow would depend on the machine. */
 static void explain_no_ring(int err, GError **errp)
 {
     static const struct {
@@ -67,11 +74,13 @@ static void explain_no_ring(int err, GError **errp)
     error_setg(errp, "io_uring is not available: %s; %s", g_strerror(err), remedy);
 }
 
+/* The ring's descriptor is readable while there are completions; reaping them makes it quiet again. */
 static void ring_ready(int fd, unsigned ready, void *opaque)
 {
     block_poll();
 }
 
+/* The kernel had no memory a moment ago. */
 static void retry_due(void *opaque)
 {
     block_poll();
@@ -79,6 +88,7 @@ static void retry_due(void *opaque)
 
 bool uring_init(GError **errp)
 {
+    unsigned workers[2] = { WORKERS_MAX, WORKERS_MAX }; /* for files, for all else */
     int ret = -EINVAL;
 
     if (uring.ready) {
@@ -98,6 +108,8 @@ bool uring_init(GError **errp)
         explain_no_ring(-ret, errp);
         return false;
     }
+    /* A kernel before 5.15 keeps its default. */
+    io_uring_register_iowq_max_workers(&uring.ring, workers);
     uring.source = event_loop_add_fd(event_loop_main(), uring.ring.ring_fd, EVENT_READ, ring_ready, NULL);
     if (!uring.source) {
         error_setg_errno(errp, errno, "io_uring: the event loop cannot watch it; raise "
@@ -121,7 +133,7 @@ void uring_cleanup(void)
     }
 }
 
-/* ---- submission ------------------------------------------------------------------------------------------ */
+/* ---- submission ------------------------------------------------------------------------------ */
 
 void uring_submit(UringOp *op)
 {
@@ -168,6 +180,7 @@ static void unlink_cancel(UringOp *op)
     op->cancel = false;
 }
 
+/* The one place that calls done().  OP may be freed or submitted again in there. */
 static void finish(UringOp *op, int res)
 {
     if (op->cancel) {
@@ -177,6 +190,7 @@ static void finish(UringOp *op, int res)
     op->done(op, res);
 }
 
+/* The cancellation itself is submitted with the next batch: OP may still be in front of it in the same queue. */
 void uring_cancel(UringOp *op)
 {
     switch (op->state) {
@@ -285,7 +299,7 @@ static void enter(void)
     }
 }
 
-/* ---- completion ------------------------------------------------------------------------------------------- */
+/* ---- completion ------------------------------------------------------------------------------ */
 
 static void reap(void)
 {
@@ -309,6 +323,10 @@ static void reap(void)
     }
 }
 
+/*
+ * Called once a turn at most (block_poll()), and in a loop by blk_drain().  Order matters: what is prepared is
+ * submitted before reaping, so reads from the page cache, complete at once, are delivered in this call.
+ */
 void uring_process(void)
 {
     if (!uring.ready) {

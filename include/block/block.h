@@ -47,12 +47,12 @@ typedef enum BlockErrorAction {
     BLOCK_ERROR_ENOSPC, /* werror default: stop on ENOSPC, report others */
 } BlockErrorAction;
 
-/* ---- configuration ------------------------------------------------------------------------------------------------ */
+/* ---- configuration --------------------------------------------------------------------------- */
 
 /*
- * -drive: id=, file=, format=raw, if=none, cache=writeback|none|unsafe|writethrough|directsync, readonly=on|off (read-only=),
- * discard=ignore|unmap, detect-zeroes=off, aio=io_uring|threads|native (all mean io_uring), werror=, rerror=,
- * media=disk|cdrom (cdrom: read-only), snapshot=off, or node options as file.driver=..., file.locking=...;
+ * -drive: id=, file=, format=raw, if=none, cache=writeback|none|unsafe|writethrough|directsync,
+ * readonly=on|off (read-only=), discard=ignore|unmap, detect-zeroes=off, aio=io_uring|threads|native (all mean
+ * io_uring), werror=, rerror=, media=disk|cdrom (cdrom: read-only), snapshot=off, or node options as file.driver=..., file.locking=...;
  * index/bus/unit refused with if=none.  Empty (no file=): a drive without a medium (scsi-cd).
  * Fails on unknown keys, missing or locked images, wrong formats.  Without format= the image is taken as raw unless its
  * first bytes show another format.  The image is locked for reading from here on, for writing while a device that
@@ -63,7 +63,10 @@ BlockBackend *drive_add(Options *opts, GError **errp);
 /* -blockdev: driver=, node-name=, then the driver's options; dotted keys or JSON; a child is a node-name or nested. */
 bool blockdev_add(Options *opts, GError **errp);
 
-/* The backend for a device's drive=NAME: a -drive id or a node-name (a backend is then made for the node). NULL with *errp. */
+/*
+ * The backend for a device's drive=NAME: a -drive id or a node-name (a backend is then made for the node).  NULL with
+ * *errp.
+ */
 BlockBackend *blk_by_name(const char *name, GError **errp);
 
 /*
@@ -78,12 +81,12 @@ void blk_detach(BlockBackend *blk);
 /* Waits for all requests, frees all nodes and backends (images are flushed and unlocked); at the end of the program. */
 void block_cleanup(void);
 
-/* ---- properties of a backend ------------------------------------------------------------------------------------------ */
+/* ---- properties of a backend ----------------------------------------------------------------- */
 
 const char *blk_name(const BlockBackend *blk);
 bool blk_is_inserted(const BlockBackend *blk);      /* has a medium */
 bool blk_is_read_only(const BlockBackend *blk);     /* without a medium too */
-uint64_t blk_length(const BlockBackend *blk);        /* bytes, a multiple of 512; a file's last, partial sector counts whole */
+uint64_t blk_length(const BlockBackend *blk);        /* bytes; a file's last, partial sector counts whole */
 bool blk_write_cache_enabled(const BlockBackend *blk);
 void blk_set_write_cache(BlockBackend *blk, bool enabled); /* off: each write completes only when stable */
 bool blk_discard_enabled(const BlockBackend *blk);
@@ -101,7 +104,7 @@ void blk_lock_medium(BlockBackend *blk, bool locked);
 /* FN is called when length or medium changed, by blk_eject() too; NULL: nobody.  blk_detach() forgets it. */
 void blk_set_change_handler(BlockBackend *blk, void (*fn)(void *opaque), void *opaque);
 
-/* ---- requests ---------------------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 /*
  * Submit.  OFFSET and lengths in bytes, multiples of 512.  IOV's array is copied; the memory it names must stay until

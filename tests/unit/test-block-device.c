@@ -12,7 +12,7 @@
 #define KIB 1024u
 #define MIB (1024u * KIB)
 
-/* ---- locks ------------------------------------------------------------------------------------------------------------------ */
+/* ---- locks ----------------------------------------------------------------------------------- */
 
 /* Whether qemu-io can open the image, for writing or only reading. */
 static bool tool_opens(const char *path, bool writable)
@@ -161,7 +161,7 @@ static void test_two_of_ours(void)
     block_cleanup();
 }
 
-/* ---- block devices -------------------------------------------------------------------------------------------------------- */
+/* ---- block devices --------------------------------------------------------------------------- */
 
 /* A loop device with these sectors on a new image, or NULL after g_test_skip(). */
 static char *make_loop(const char *name, uint64_t size, const char *sector)

@@ -18,7 +18,7 @@ static uint64_t allocated(const char *path)
     return (uint64_t)st.st_blocks * 512;
 }
 
-/* ---- discard and zeroes ------------------------------------------------------------------------------------------------ */
+/* ---- discard and zeroes ---------------------------------------------------------------------- */
 
 static void test_discard_makes_holes(void)
 {
@@ -132,7 +132,7 @@ static void test_write_zeroes_by_writing(void)
     g_unlink(path);
 }
 
-/* ---- odd sizes ----------------------------------------------------------------------------------------------------------- */
+/* ---- odd sizes ------------------------------------------------------------------------------- */
 
 static void partial_sector(const char *options)
 {
@@ -206,7 +206,7 @@ static void test_truncated_image(void)
     truncated("cache=none");
 }
 
-/* ---- no space ---------------------------------------------------------------------------------------------------------- */
+/* ---- no space -------------------------------------------------------------------------------- */
 
 static void test_no_space(void)
 {
@@ -237,7 +237,7 @@ static void test_no_space(void)
     g_rmdir(dir);
 }
 
-/* ---- injected errors ------------------------------------------------------------------------------------------------------- */
+/* ---- injected errors ------------------------------------------------------------------------- */
 
 static BlockBackend *open_blkdebug(const char *rules)
 {

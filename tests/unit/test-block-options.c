@@ -212,7 +212,7 @@ static void test_empty_drive(void)
     block_cleanup();
 }
 
-/* ---- image formats ----------------------------------------------------------------------------------------------------- */
+/* ---- image formats --------------------------------------------------------------------------- */
 
 static void test_formats_are_not_guest_data(void)
 {
@@ -244,7 +244,7 @@ static void test_formats_are_not_guest_data(void)
     }
 }
 
-/* ---- files that are no images ------------------------------------------------------------------------------------------ */
+/* ---- files that are no images ---------------------------------------------------------------- */
 
 static void test_permissions(void)
 {
@@ -293,7 +293,21 @@ static void test_special_files(void)
     block_cleanup();
 }
 
-/* ---- descriptors from the launcher --------------------------------------------------------------------------------------- */
+static void test_short_image(void)
+{
+    g_autofree char *path = make_image("short.img", 511);
+    g_autofree char *text = g_strdup_printf("id=d,file=%s,format=raw", path);
+    g_autoptr(GError) err = NULL;
+
+    g_assert_null(try_drive(text, &err));
+    g_assert_nonnull(strstr(err->message, path));
+    g_assert_nonnull(strstr(err->message, "511 bytes"));
+    g_assert_cmpint(truncate(path, 512), ==, 0);
+    g_assert_nonnull(try_drive(text, NULL));
+    block_cleanup();
+}
+
+/* ---- descriptors from the launcher ----------------------------------------------------------- */
 
 static void test_fdset(void)
 {
@@ -330,6 +344,7 @@ int main(int argc, char **argv)
     g_test_add_func("/block-options/other-formats-need-format-raw", test_formats_are_not_guest_data);
     g_test_add_func("/block-options/permissions", test_permissions);
     g_test_add_func("/block-options/special-files", test_special_files);
+    g_test_add_func("/block-options/short-image", test_short_image);
     g_test_add_func("/block-options/fdset", test_fdset);
     return block_test_run();
 }

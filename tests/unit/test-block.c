@@ -10,7 +10,7 @@
 #define KIB 1024u
 #define MIB (1024u * KIB)
 
-/* ---- data ---------------------------------------------------------------------------------------------------------- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 /* A list of random pieces of BUF, multiples of GRANULE, LEN bytes in all. */
 static unsigned random_list(struct iovec *iov, unsigned max, uint8_t *buf, size_t len, size_t granule, GRand *rand)
@@ -166,7 +166,7 @@ static void test_null_reads_zeroes(void)
     close_drive(blk);
 }
 
-/* ---- limits ---------------------------------------------------------------------------------------------------------- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 static void test_image_end(void)
 {
@@ -335,7 +335,7 @@ static void test_more_than_the_ring_holds(void)
     block_cleanup();
 }
 
-/* ---- cancellation and draining -------------------------------------------------------------------------------------------- */
+/* ---- cancellation and draining --------------------------------------------------------------- */
 
 static void test_cancel_at_once(void)
 {
