@@ -105,9 +105,14 @@ class Qtest:
         self.irqs.append((words[1], int(words[2])))
         return True
 
+    def raw(self, data):
+        """Sends any bytes."""
+        self._connection.settimeout(self.wait)
+        self._connection.sendall(data)
+
     def send(self, text):
         """Sends a command line without waiting for the answer."""
-        self._connection.sendall(text.encode() + b"\n")
+        self.raw(text.encode() + b"\n")
 
     def answer(self, timeout=None):
         """The answer's text behind OK."""
