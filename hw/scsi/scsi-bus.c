@@ -22,6 +22,7 @@ static ScsiDevice *nth_device(ScsiBus *bus, unsigned n)
     return g_ptr_array_index(bus->bus.devices, n); /* only ScsiDevices plug in here */
 }
 
+/* A walk over the units: a bus has few, and their order is that of plugging. */
 ScsiDevice *scsi_bus_unit(ScsiBus *bus, unsigned id, unsigned lun)
 {
     unsigned i;
@@ -36,6 +37,7 @@ ScsiDevice *scsi_bus_unit(ScsiBus *bus, unsigned id, unsigned lun)
     return NULL;
 }
 
+/* A target is there as long as any unit answers at its id; which one does not matter to selection. */
 bool scsi_target_present(ScsiBus *bus, unsigned id)
 {
     unsigned i;
@@ -50,6 +52,10 @@ bool scsi_target_present(ScsiBus *bus, unsigned id)
     return false;
 }
 
+/*
+ * A stand-in is a device without a place: outside the tree and the bus's list, owned by bus->stand_ins.  Its scsi_id is
+ * the target's, its lun says nothing: the request knows which one was meant.
+ */
 ScsiDevice *scsi_bus_stand_in(ScsiBus *bus, unsigned id)
 {
     if (!bus->stand_ins[id]) {
@@ -90,6 +96,10 @@ static int32_t lowest_free_id(ScsiBus *bus, const ScsiDevice *except)
     return -1;
 }
 
+/*
+ * BusClass.plug: from device_realize(), before the unit's own realize().  Settles scsi-id -1, so that a user sees the
+ * place taken, and refuses places that do not exist, the adapter's, and ones that are taken.
+ */
 static bool scsi_bus_plug(Bus *parent, Device *device, GError **errp)
 {
     ScsiBus *bus = SCSI_BUS(parent);
@@ -145,6 +155,10 @@ static void scsi_bus_unplug(Bus *parent, Device *device)
     event_bh_schedule(bus->ready_bh);
 }
 
+/*
+ * BusClass.is_full, for a -device without bus=: no target is empty.  Units of present targets can still be plugged with
+ * bus= and lun=.
+ */
 static bool scsi_bus_is_full(Bus *parent)
 {
     return lowest_free_id(SCSI_BUS(parent), NULL) < 0;
@@ -166,6 +180,7 @@ static void deferred_news(void *opaque)
     g_object_unref(bus);
 }
 
+/* The bus dies with its HBA (bus_free() by hw/core); requests that outlive it hold a reference each. */
 ScsiBus *scsi_bus_new(Device *hba, const ScsiHbaOps *ops, void *opaque, unsigned targets, unsigned luns,
                       unsigned own_id)
 {
@@ -231,6 +246,7 @@ static void reset_state(ScsiDevice *dev, ScsiResetKind kind)
     scsi_device_set_unit_attention(dev, scsi_sense(SENSE_UNIT_ATTENTION, 0x29, ascq[kind]));
 }
 
+/* The HBA asked: its requests end without a word to it (scsi_req_cancel()). */
 void scsi_device_reset_kind(ScsiDevice *dev, ScsiResetKind kind)
 {
     ScsiRequest *req;
@@ -260,6 +276,7 @@ void scsi_bus_reset_devices(ScsiBus *bus, ScsiResetKind kind)
     }
 }
 
+/* One attention per unit: each logical unit has its own (SAM-2 5.9.7); stand-ins are never asked for theirs. */
 void scsi_target_reset(ScsiBus *bus, unsigned id, ScsiResetKind kind)
 {
     unsigned i;
@@ -307,6 +324,7 @@ static void scsi_device_machine_reset(Device *device)
     reset_state(dev, SCSI_RESET_POWER_ON);
 }
 
+/* Ranges that depend on the bus are checked at the plug. */
 static const QomProperty scsi_device_properties[] = {
     { "scsi-id", QOM_PROP_KIND_INT32, offsetof(ScsiDevice, scsi_id), .min = -1, .max = 255, .default_value = -1,
       .description = "target id; -1: the lowest free one" },

@@ -80,6 +80,7 @@ static const ScsiDiskCmd commands[] = {
 
 static uint8_t first_by_opcode[256]; /* index + 1 of an operation code's first entry; 0: none */
 
+/* Entries of one operation code stand side by side in the table; the index names the first of them. */
 void scsi_disk_cmds_init(void)
 {
     unsigned i;
@@ -141,6 +142,7 @@ void scsi_disk_answer(ScsiDiskOp *op, const uint8_t *buf, size_t len, size_t all
     scsi_req_answer(op->req, buf, len, alloc);
 }
 
+/* SIZE is bounded by SCSI_CHUNK_MAX at each caller; kept for the op's later pieces. */
 bool scsi_disk_buffer(ScsiDiskOp *op, size_t size)
 {
     if (op->buf_size >= size) {
@@ -156,6 +158,7 @@ bool scsi_disk_buffer(ScsiDiskOp *op, size_t size)
     return true;
 }
 
+/* Parameter lists are at most 64 KiB - 1 by the width of their length fields, or one block. */
 void scsi_disk_get_list(ScsiDiskOp *op, size_t len, ScsiDiskStep *then)
 {
     op->data = then;
@@ -166,6 +169,7 @@ void scsi_disk_get_list(ScsiDiskOp *op, size_t len, ScsiDiskStep *then)
     }
 }
 
+/* In 64 bits without overflow: COUNT is compared with what is left behind LBA.  An empty range may end the medium. */
 bool scsi_disk_check_range(ScsiDiskOp *op, uint64_t lba, uint64_t count)
 {
     uint64_t blocks = scsi_disk_blocks(op->disk);
@@ -190,6 +194,10 @@ static unsigned unknown_bit(const ScsiDiskCmd *cmd, const uint8_t *cdb)
     return 0;
 }
 
+/*
+ * ScsiDeviceClass.execute.  Order of the checks: operation code, reserved bits, then what depends on the unit's state
+ * (scsi_disk_begin()); a unit attention came before all of them.
+ */
 void scsi_disk_execute(ScsiDevice *dev, ScsiRequest *req)
 {
     ScsiDisk *disk = SCSI_DISK(dev);
@@ -231,6 +239,7 @@ void scsi_disk_begin(ScsiDiskOp *op)
     }
 }
 
+/* ScsiDeviceClass.data_done: only commands that set op->data ask for or buffer data. */
 void scsi_disk_data_done(ScsiDevice *dev, ScsiRequest *req)
 {
     ScsiDiskOp *op = req->device_private;
@@ -239,12 +248,14 @@ void scsi_disk_data_done(ScsiDevice *dev, ScsiRequest *req)
     op->data(op);
 }
 
+/* ScsiDeviceClass.fetch: only reads offer. */
 void scsi_disk_fetch(ScsiDevice *dev, ScsiRequest *req)
 {
     (void)dev;
     scsi_disk_fetch_piece(req->device_private);
 }
 
+/* ScsiDeviceClass.release: no I/O is in flight, it would hold a reference. */
 void scsi_disk_release(ScsiDevice *dev, ScsiRequest *req)
 {
     ScsiDiskOp *op = req->device_private;
@@ -260,6 +271,7 @@ void scsi_disk_release(ScsiDevice *dev, ScsiRequest *req)
 
 /* ---- simple commands ------------------------------------------------------------------------- */
 
+/* The table's CMD_MEDIUM has asked already. */
 static void cmd_test_unit_ready(ScsiDiskOp *op)
 {
     scsi_disk_good(op);
@@ -270,6 +282,7 @@ static void cmd_common(ScsiDiskOp *op)
     scsi_device_execute_common(&op->disk->scsi, op->req);
 }
 
+/* See the head of the file. */
 static void cmd_reserve_release(ScsiDiskOp *op)
 {
     scsi_disk_good(op);
@@ -343,6 +356,7 @@ static void cmd_synchronize_cache(ScsiDiskOp *op)
 /* Time-outs descriptor: 12 bytes, all zero: nothing is promised. */
 enum { TIMEOUTS_LEN = 12 };
 
+/* All commands of this kind of unit: 8 bytes each, 20 with time-outs. */
 static void report_all_opcodes(ScsiDiskOp *op, bool timeouts, uint32_t alloc)
 {
     uint8_t buf[4 + G_N_ELEMENTS(commands) * (8 + TIMEOUTS_LEN)] = { 0 };
@@ -369,6 +383,7 @@ static void report_all_opcodes(ScsiDiskOp *op, bool timeouts, uint32_t alloc)
     scsi_disk_answer(op, buf, len, alloc);
 }
 
+/* One command: whether it is there, its length and usage data.  CMD NULL: it is not. */
 static void report_one_opcode(ScsiDiskOp *op, const ScsiDiskCmd *cmd, bool timeouts, uint32_t alloc)
 {
     uint8_t buf[4 + SCSI_CDB_MAX + TIMEOUTS_LEN] = { 0 };

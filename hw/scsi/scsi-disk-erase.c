@@ -21,6 +21,7 @@ static void advance(ScsiDiskOp *op)
 
 /* ---- WRITE SAME ------------------------------------------------------------------------------ */
 
+/* The block layer picks the cheapest way to make blocks read as zeroes; MAY_UNMAP lets it free them. */
 static void submit_zeroes(ScsiDiskOp *op)
 {
     op->aio = blk_write_zeroes(op->disk->blk, op->lba * op->disk->block_size, op->len, op->write_flags,
@@ -35,6 +36,7 @@ static void zero_done(ScsiDiskOp *op)
     zero_piece(op);
 }
 
+/* Zeroes up to ERASE_PIECE bytes from op->lba on, until op->blocks is 0. */
 static void zero_piece(ScsiDiskOp *op)
 {
     if (op->blocks == 0) {
@@ -64,6 +66,7 @@ static void pattern_piece(ScsiDiskOp *op)
     scsi_disk_io(op, true, true, scsi_disk_submit_write, pattern_done);
 }
 
+/* Each byte equals the next, the first is 0. */
 static bool is_zero(const uint8_t *buf, size_t len)
 {
     return buf[0] == 0 && memcmp(buf, buf + 1, len - 1) == 0;
@@ -124,6 +127,7 @@ void scsi_disk_write_same(ScsiDiskOp *op)
 
 /* ---- UNMAP ----------------------------------------------------------------------------------- */
 
+/* Contents of unmapped blocks are not promised (LBPRZ 0). */
 static void submit_discard(ScsiDiskOp *op)
 {
     op->aio = blk_discard(op->disk->blk, op->lba * op->disk->block_size, op->len, scsi_disk_io_complete, op);
@@ -193,6 +197,7 @@ static void unmap_list(ScsiDiskOp *op)
     unmap_piece(op);
 }
 
+/* UNMAP: a list of at most 65535 bytes; an empty one is no error (SBC-3 5.28.1). */
 void scsi_disk_unmap(ScsiDiskOp *op)
 {
     unsigned list_len = scsi_get_be16(op->req->cdb + 7);

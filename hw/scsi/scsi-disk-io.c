@@ -32,13 +32,14 @@ void scsi_disk_end_lending(ScsiDiskOp *op, uint64_t transferred)
     }
 }
 
+/* One block request per op at a time: op->aio is the one that a cancel means. */
 void scsi_disk_io(ScsiDiskOp *op, bool writes, bool has_lba, ScsiDiskStep *submit, ScsiDiskStep *done)
 {
     op->io_writes = writes;
     op->io_has_lba = has_lba;
     op->submit = submit;
     op->done = done;
-    scsi_req_ref(op->req);
+    scsi_req_hold(op->req);
     submit(op);
 }
 
@@ -161,6 +162,7 @@ static bool handle_error(ScsiDiskOp *op, int error)
     }
 }
 
+/* BlockCompletion of every block request here; drops the reference that scsi_disk_io() took. */
 void scsi_disk_io_complete(void *opaque, int ret)
 {
     ScsiDiskOp *op = opaque;
@@ -178,7 +180,7 @@ void scsi_disk_io_complete(void *opaque, int ret)
     } else {
         op->done(op);
     }
-    scsi_req_unref(req);
+    scsi_req_release(req);
 }
 
 void scsi_disk_retry_waiting(ScsiDisk *disk)
@@ -192,6 +194,10 @@ void scsi_disk_retry_waiting(ScsiDisk *disk)
     }
 }
 
+/*
+ * ScsiDeviceClass.cancel.  What waits is dropped at once; what the kernel has is asked back and, until it comes, counts
+ * as lingering.
+ */
 void scsi_disk_cancel(ScsiDevice *dev, ScsiRequest *req)
 {
     ScsiDiskOp *op = req->device_private;
@@ -203,7 +209,7 @@ void scsi_disk_cancel(ScsiDevice *dev, ScsiRequest *req)
     if (op->is_waiting) {
         stop_waiting(op);
         scsi_disk_end_lending(op, 0);
-        scsi_req_unref(req);
+        scsi_req_release(req);
     } else if (op->aio) {
         op->lingers = true;
         op->disk->lingering++;
@@ -219,6 +225,7 @@ static uint64_t byte_offset(const ScsiDiskOp *op)
     return op->lba * op->disk->block_size;
 }
 
+/* Into lent memory, or the buffer that the command compares or sends. */
 void scsi_disk_submit_read(ScsiDiskOp *op)
 {
     struct iovec own = { op->check_data ? op->other : op->buf, op->len };

@@ -58,6 +58,7 @@ static void fill_rigid_geometry(ScsiDisk *disk, ModeView view, uint8_t *p)
     }
 }
 
+/* Caching: WCE, the one bit that can change, and on disks only. */
 static void fill_caching(ScsiDisk *disk, ModeView view, uint8_t *p)
 {
     bool on = view == VIEW_DEFAULT ? disk->default_wce : view == VIEW_CURRENT ? blk_write_cache_enabled(disk->blk)
@@ -147,6 +148,7 @@ static unsigned put_block_descriptor(ScsiDisk *disk, bool is_long, ModeView view
     return is_long ? 16 : 8;
 }
 
+/* MODE SENSE(6), (10): one page or all (3Fh); subpage FFh means "all subpages", of which there is only 0. */
 void scsi_disk_mode_sense(ScsiDiskOp *op)
 {
     const uint8_t *cdb = op->req->cdb;
@@ -199,6 +201,7 @@ void scsi_disk_mode_sense(ScsiDiskOp *op)
 
 /* ---- MODE SELECT ----------------------------------------------------------------------------- */
 
+/* PARAMETER LIST LENGTH ERROR: the list ends inside a header, descriptor or page. */
 static const ScsiSense list_length_error = { .key = SENSE_ILLEGAL_REQUEST, .asc = 0x1a };
 
 /* The descriptor at list offset AT must say what is there already; the number of blocks may also be 0. */
@@ -284,6 +287,7 @@ static void apply_pages(ScsiDiskOp *op, unsigned at, unsigned end)
     }
 }
 
+/* The list came: header, at most one block descriptor, pages to the end. */
 static void mode_select_list(ScsiDiskOp *op)
 {
     bool is10 = scsi_cdb_length(op->req->cdb[0]) == 10, is_long;

@@ -54,6 +54,7 @@ static size_t next_piece(const ScsiDiskOp *op, size_t limit)
     return (size_t)MIN(op->blocks * op->disk->block_size, (uint64_t)limit);
 }
 
+/* The piece of op->len bytes is done. */
 static void advance(ScsiDiskOp *op)
 {
     uint64_t blocks = op->len / op->disk->block_size;
@@ -64,6 +65,7 @@ static void advance(ScsiDiskOp *op)
 
 /* ---- READ ------------------------------------------------------------------------------------ */
 
+/* Nothing is read before the HBA answers: it may lend the memory to read into. */
 static void offer_piece(ScsiDiskOp *op)
 {
     if (op->blocks == 0) {
@@ -73,6 +75,7 @@ static void offer_piece(ScsiDiskOp *op)
     }
 }
 
+/* The piece was read: into lent memory, so it is over there already, or into op->buf for the HBA to take. */
 static void read_done(ScsiDiskOp *op)
 {
     if (op->req->map) {
@@ -105,6 +108,7 @@ void scsi_disk_fetch_piece(ScsiDiskOp *op)
     scsi_disk_io(op, false, true, scsi_disk_submit_read, read_done);
 }
 
+/* The length is limited by nothing but the medium: pieces bound what one request keeps. */
 static void start_read(ScsiDiskOp *op, uint64_t lba, uint32_t count)
 {
     if (take_range(op, lba, count)) {
@@ -145,6 +149,7 @@ void scsi_disk_read_cd(ScsiDiskOp *op)
 
 /* ---- WRITE, WRITE AND VERIFY, VERIFY with data ----------------------------------------------- */
 
+/* The buffer is there before the data phase begins: no memory is BUSY status, not a transfer cut off. */
 static void ask_piece(ScsiDiskOp *op)
 {
     if (op->blocks == 0) {
@@ -176,6 +181,7 @@ static void compare_piece(ScsiDiskOp *op)
     ask_piece(op);
 }
 
+/* The first piece is the longest: op->other is made once. */
 static void read_back(ScsiDiskOp *op)
 {
     if (!op->other) {
@@ -188,6 +194,7 @@ static void read_back(ScsiDiskOp *op)
     scsi_disk_io(op, false, true, scsi_disk_submit_read, compare_piece);
 }
 
+/* Lent memory goes back before anything else happens with the request. */
 static void write_done(ScsiDiskOp *op)
 {
     scsi_disk_end_lending(op, op->len);
@@ -199,6 +206,7 @@ static void write_done(ScsiDiskOp *op)
     }
 }
 
+/* The piece came, in op->buf or as lent memory, which may be a part of what was asked for. */
 static void write_piece(ScsiDiskOp *op)
 {
     if (op->req->map) {
@@ -250,6 +258,7 @@ static void verify_done(ScsiDiskOp *op)
     verify_piece(op);
 }
 
+/* Reads and forgets: an error is what counts. */
 static void verify_piece(ScsiDiskOp *op)
 {
     if (op->blocks == 0) {

@@ -36,6 +36,7 @@ static const char *const policy_names[] = { "auto", "report", "ignore", "stop", 
 
 /* ---- state ----------------------------------------------------------------------------------- */
 
+/* Asked for anew each time: the length may change at any moment.  A rest of the image is not reachable. */
 uint64_t scsi_disk_blocks(ScsiDisk *disk)
 {
     return blk_is_inserted(disk->blk) ? blk_length(disk->blk) / disk->block_size : 0;
@@ -46,6 +47,7 @@ bool scsi_disk_is_removable(ScsiDisk *disk)
     return scsi_disk_is_cd(disk) || disk->removable;
 }
 
+/* Whether UNMAP is offered; it does something when the drive has discard=unmap. */
 bool scsi_disk_is_thin(const ScsiDisk *disk)
 {
     return disk->discard_granularity != 0;
@@ -56,6 +58,7 @@ bool scsi_disk_write_protected(ScsiDisk *disk)
     return scsi_disk_is_cd(disk) || blk_is_read_only(disk->blk);
 }
 
+/* In the order in which a drive notices (SPC-4 table 41: what an initiator can do about each). */
 bool scsi_disk_ready(ScsiDisk *disk, ScsiSense *ret)
 {
     if (disk->tray_open || !blk_is_inserted(disk->blk)) {
@@ -76,6 +79,7 @@ bool scsi_disk_ready(ScsiDisk *disk, ScsiSense *ret)
     return true;
 }
 
+/* ScsiDeviceClass.unit_reset: the tray stays as it is, mode pages go back to their defaults (SPC-4 5.11). */
 static void disk_unit_reset(ScsiDevice *dev)
 {
     ScsiDisk *disk = SCSI_DISK(dev);
@@ -101,6 +105,7 @@ static void disk_changed(void *opaque)
     }
 }
 
+/* RunStateHandler: requests stopped by rerror/werror=stop try again when the machine goes on. */
 static void disk_runstate(bool running, RunState state, void *opaque)
 {
     (void)state;
@@ -141,6 +146,8 @@ static bool check_texts(ScsiDisk *disk, GError **errp)
            check_text("serial", disk->serial, SCSI_DISK_SERIAL_MAX, errp) &&
            check_text("device_id", disk->device_id, UINT8_MAX, errp);
 }
+
+/* ---- sizes ---------------------------------------------------------------------------------------- */
 
 static bool is_power_of_two(uint64_t n)
 {
@@ -197,6 +204,7 @@ static bool settle_sizes(ScsiDisk *disk, GError **errp)
            check_multiple(disk, "discard_granularity", disk->discard_granularity, UINT32_MAX, errp);
 }
 
+/* A fixed disk needs a medium of one block; a removable one may be empty, and a CD hold anything. */
 static bool check_medium(ScsiDisk *disk, GError **errp)
 {
     if (!blk_is_inserted(disk->blk)) {
@@ -214,6 +222,7 @@ static bool check_medium(ScsiDisk *disk, GError **errp)
     return true;
 }
 
+/* Device properties go before the drive's options; "auto" leaves those. */
 static void apply_backend_options(ScsiDisk *disk)
 {
     if (disk->rerror > 0) {
@@ -228,6 +237,7 @@ static void apply_backend_options(ScsiDisk *disk)
     disk->default_wce = blk_write_cache_enabled(disk->blk);
 }
 
+/* DeviceClass.realize.  The drive is taken last but one, so that a failure has little to undo. */
 static bool disk_realize(Device *device, GError **errp)
 {
     ScsiDisk *disk = SCSI_DISK(device);
@@ -273,6 +283,7 @@ static void disk_unrealize(Device *device)
 
 /* ---- types ----------------------------------------------------------------------------------- */
 
+/* Names and defaults as QEMU's. */
 static const QomProperty disk_properties[] = {
     { "drive", QOM_PROP_KIND_STRING, offsetof(ScsiDisk, drive), .flags = QOM_PROP_REQUIRED,
       .description = "id of a -drive or node-name of a -blockdev" },
@@ -350,6 +361,7 @@ static void scsi_hd_init(ScsiHd *disk)
     (void)disk;
 }
 
+/* All of a CD's properties are the common ones. */
 static void scsi_cd_class_init(ScsiCdClass *klass)
 {
     klass->scsi_class.device_class.qom_class.description = "SCSI CD-ROM";

@@ -80,6 +80,10 @@ static inline void scsi_put_be64(uint8_t *p, uint64_t value)
     scsi_put_be32(p + 4, (uint32_t)value);
 }
 
+/* References of devices and of the core itself; the HBA's are scsi_req_ref() and scsi_req_unref(). */
+ScsiRequest *scsi_req_hold(ScsiRequest *req);
+void scsi_req_release(ScsiRequest *req);
+
 /* The realized unit at (ID, LUN), or NULL. */
 ScsiDevice *scsi_bus_unit(ScsiBus *bus, unsigned id, unsigned lun);
 

@@ -15,9 +15,10 @@
  * Two flags end a conversation.  `closed`: whatever the device still says about the request (an I/O that could not be
  * stopped) changes nothing.  `cancelled`: the HBA ended it and is not told anything any more.
  *
- * References: the HBA has the one from scsi_req_new(); a device takes its own while I/O is in flight; the ready queue
- * one per entry.  A request counts in bus->live_requests until the last one goes, so memory lent to a slow kernel is
- * inside the limit too.
+ * References: `refs` are the HBA's, the first from scsi_req_new(); `holds` are ours: a device's while I/O is in flight,
+ * the ready queue's per entry, a call's.  When the HBA's last one goes, nobody is told anything any more; when all are
+ * gone the request is freed.  It counts in bus->live_requests until then, so memory lent to a slow kernel is inside the
+ * limit too.
  */
 #include "hw/scsi/scsi-int.h"
 
@@ -76,6 +77,13 @@ ScsiRequest *scsi_req_ref(ScsiRequest *req)
     return req;
 }
 
+ScsiRequest *scsi_req_hold(ScsiRequest *req)
+{
+    req->holds++;
+    return req;
+}
+
+/* Out of scsi_req_find()'s sight: at the end, and as soon as it is cancelled, so that its tag is free. */
 static void unqueue(ScsiRequest *req)
 {
     if (req->queued) {
@@ -84,17 +92,13 @@ static void unqueue(ScsiRequest *req)
     }
 }
 
-void scsi_req_unref(ScsiRequest *req)
+static void free_request(ScsiRequest *req)
 {
-    ScsiDeviceClass *klass;
     ScsiDevice *dev = req->device;
     ScsiBus *bus = req->bus;
+    ScsiDeviceClass *klass = SCSI_DEVICE_GET_CLASS(dev);
 
-    if (--req->refs > 0) {
-        return;
-    }
     unqueue(req);
-    klass = SCSI_DEVICE_GET_CLASS(dev);
     if (klass->release) {
         klass->release(dev, req);
     }
@@ -105,6 +109,31 @@ void scsi_req_unref(ScsiRequest *req)
     g_object_unref(bus);
 }
 
+void scsi_req_release(ScsiRequest *req)
+{
+    if (--req->holds == 0 && req->refs == 0) {
+        free_request(req);
+    }
+}
+
+/* An HBA that loses interest in a request that has not ended cancels it thereby. */
+void scsi_req_unref(ScsiRequest *req)
+{
+    if (--req->refs > 0) {
+        return;
+    }
+    scsi_req_hold(req);
+    if (req->state == SCSI_REQ_DONE) {
+        req->closed = true;
+        req->cancelled = true;
+        unqueue(req);
+    } else {
+        scsi_req_cancel(req);
+    }
+    scsi_req_release(req);
+}
+
+/* The unit may have come after a request went to the stand-in: both are searched. */
 ScsiRequest *scsi_req_find(ScsiBus *bus, unsigned id, unsigned lun, uint32_t tag)
 {
     ScsiDevice *units[2];
@@ -140,16 +169,20 @@ static void tell_hba(ScsiRequest *req)
         return;
     }
     if (bus->calls > 0) {
-        g_queue_push_tail(&bus->ready_queue, scsi_req_ref(req));
+        g_queue_push_tail(&bus->ready_queue, scsi_req_hold(req));
         req->ready_queued = true;
         event_bh_schedule(bus->ready_bh);
         return;
     }
-    scsi_req_ref(req);
+    scsi_req_hold(req);
     bus->ops->ready(req);
-    scsi_req_unref(req);
+    scsi_req_release(req);
 }
 
+/*
+ * The deferred ready() calls.  The HBA may have looked at a request's state by itself meanwhile and gone on with it: one
+ * that is BUSY again has nothing to tell yet, and one that the HBA dropped counts as cancelled.
+ */
 void scsi_bus_run_ready_queue(void *opaque)
 {
     ScsiBus *bus = opaque;
@@ -159,10 +192,10 @@ void scsi_bus_run_ready_queue(void *opaque)
     while ((req = g_queue_pop_head(&bus->ready_queue))) {
         req->ready_queued = false;
         /* A bus without a parent outlived its HBA. */
-        if (!req->cancelled && bus->bus.parent) {
+        if (!req->cancelled && req->state != SCSI_REQ_BUSY && bus->bus.parent) {
             bus->ops->ready(req);
         }
-        scsi_req_unref(req);
+        scsi_req_release(req);
     }
     g_object_unref(bus);
 }
@@ -184,6 +217,7 @@ static bool move_to(ScsiRequest *req, ScsiReqState state, uint8_t *data, size_t 
     return true;
 }
 
+/* Data moves only when the HBA answers, so it may lend memory instead of taking a buffer. */
 void scsi_req_offer_in(ScsiRequest *req, size_t len)
 {
     move_to(req, SCSI_REQ_OFFER_IN, NULL, len);
@@ -199,6 +233,7 @@ void scsi_req_data_out(ScsiRequest *req, uint8_t *data, size_t len)
     move_to(req, SCSI_REQ_DATA_OUT, data, len);
 }
 
+/* The last word about REQ; whatever I/O is left is the device's own affair. */
 void scsi_req_done(ScsiRequest *req, uint8_t status)
 {
     if (!req->closed) {
@@ -207,6 +242,7 @@ void scsi_req_done(ScsiRequest *req, uint8_t status)
     }
 }
 
+/* The sense data goes to the unit, not the request: REQUEST SENSE is another command that asks for it. */
 void scsi_req_check(ScsiRequest *req, ScsiSense sense)
 {
     if (req->closed) {
@@ -217,6 +253,7 @@ void scsi_req_check(ScsiRequest *req, ScsiSense sense)
     scsi_req_done(req, SCSI_STATUS_CHECK_CONDITION);
 }
 
+/* A small answer belongs to the request: the device need not keep anything, and the end is always GOOD. */
 void scsi_req_answer(ScsiRequest *req, const uint8_t *buf, size_t len, size_t alloc)
 {
     len = MIN(len, alloc);
@@ -238,18 +275,19 @@ void scsi_req_answer(ScsiRequest *req, const uint8_t *buf, size_t len, size_t al
 /* Every HBA call is between these two; the reference keeps REQ when the device drops its own meanwhile. */
 static void enter_call(ScsiRequest *req)
 {
-    scsi_req_ref(req);
+    scsi_req_hold(req);
     req->in_call++;
     req->bus->calls++;
 }
 
+/* The state is read before the reference goes: the HBA has its own, but a caller may give that away in ready(). */
 static ScsiReqState leave_call(ScsiRequest *req)
 {
     ScsiReqState state = req->state;
 
     req->bus->calls--;
     req->in_call--;
-    scsi_req_unref(req);
+    scsi_req_release(req);
     return state;
 }
 
@@ -300,6 +338,7 @@ static void execute(ScsiRequest *req)
     SCSI_DEVICE_GET_CLASS(dev)->execute(dev, req);
 }
 
+/* A request that was closed before its start (reset, unplug) says DONE. */
 ScsiReqState scsi_req_start(ScsiRequest *req)
 {
     if (req->state != SCSI_REQ_NEW || req->closed) {
@@ -311,6 +350,7 @@ ScsiReqState scsi_req_start(ScsiRequest *req)
     return leave_call(req);
 }
 
+/* The pointer is good until the next call about REQ. */
 uint8_t *scsi_req_buffer(ScsiRequest *req, size_t *ret_len)
 {
     if (req->state != SCSI_REQ_DATA_IN && req->state != SCSI_REQ_DATA_OUT) {
@@ -321,6 +361,7 @@ uint8_t *scsi_req_buffer(ScsiRequest *req, size_t *ret_len)
     return req->data + req->data_pos;
 }
 
+/* N beyond the chunk counts as its rest: an HBA's arithmetic must not move the device's buffer. */
 ScsiReqState scsi_req_consume(ScsiRequest *req, size_t n)
 {
     if (req->state != SCSI_REQ_DATA_IN && req->state != SCSI_REQ_DATA_OUT) {
@@ -354,6 +395,7 @@ ScsiReqState scsi_req_fetch(ScsiRequest *req)
     return leave_call(req);
 }
 
+/* Only whole pieces can be lent: a DATA_OUT chunk that was begun in the buffer is finished there. */
 unsigned scsi_req_direct_granule(const ScsiRequest *req)
 {
     bool fits = req->state == SCSI_REQ_OFFER_IN || (req->state == SCSI_REQ_DATA_OUT && req->data_pos == 0);
@@ -361,6 +403,7 @@ unsigned scsi_req_direct_granule(const ScsiRequest *req)
     return fits ? req->granule : 0;
 }
 
+/* MAP is the device's from here on, also when it is refused. */
 ScsiReqState scsi_req_direct(ScsiRequest *req, DmaMap *map)
 {
     unsigned granule = scsi_req_direct_granule(req);
@@ -401,6 +444,9 @@ static void close_request(ScsiRequest *req, uint8_t status)
     }
 }
 
+/*
+ * Safe in every state, twice, and inside ready().  After it the HBA hears nothing of REQ and only drops its reference.
+ */
 void scsi_req_cancel(ScsiRequest *req)
 {
     if (req->cancelled) {
@@ -415,6 +461,10 @@ void scsi_req_cancel(ScsiRequest *req)
     leave_call(req);
 }
 
+/*
+ * Unlike a cancel the HBA did not ask for it, so it must learn: BUSY requests get their ready() from the queue, even
+ * when this runs inside an HBA call (an unplug by a register write); the others are found ended at its next call.
+ */
 void scsi_device_end_requests(ScsiDevice *dev, ScsiSense sense)
 {
     ScsiRequest *req;
@@ -423,16 +473,16 @@ void scsi_device_end_requests(ScsiDevice *dev, ScsiSense sense)
         bool was_done = req->state == SCSI_REQ_DONE;
         bool was_busy = req->state == SCSI_REQ_BUSY;
 
-        scsi_req_ref(req);
+        scsi_req_hold(req);
         close_request(req, was_done ? req->status : SCSI_STATUS_CHECK_CONDITION);
         if (!was_done) {
             scsi_device_push_sense(dev, &sense);
         }
         if (was_busy && !req->cancelled && !req->ready_queued) {
-            g_queue_push_tail(&req->bus->ready_queue, scsi_req_ref(req));
+            g_queue_push_tail(&req->bus->ready_queue, scsi_req_hold(req));
             req->ready_queued = true;
             event_bh_schedule(req->bus->ready_bh);
         }
-        scsi_req_unref(req);
+        scsi_req_release(req);
     }
 }

@@ -9,6 +9,8 @@
 #include <string.h>
 #include "trace/hw-scsi.h"
 
+/* ---- conditions ----------------------------------------------------------------------------------- */
+
 ScsiSense scsi_sense(uint8_t key, uint8_t asc, uint8_t ascq)
 {
     return (ScsiSense) { .key = key, .asc = asc, .ascq = ascq };
@@ -91,11 +93,15 @@ static unsigned format_descriptor(const ScsiSense *sense, uint8_t *buf)
     return (unsigned)(p - buf);
 }
 
+/* BUF: SCSI_SENSE_MAX bytes. */
 unsigned scsi_sense_format(const ScsiSense *sense, bool descriptor, uint8_t *buf)
 {
     return descriptor ? format_descriptor(sense, buf) : format_fixed(sense, buf);
 }
 
+/* ---- what waits in a unit ------------------------------------------------------------------------- */
+
+/* A guest that never asks cannot make it grow: the oldest goes, whose initiator has given up on it long ago. */
 void scsi_device_push_sense(ScsiDevice *dev, const ScsiSense *sense)
 {
     if (dev->sense_count == SCSI_SENSE_QUEUE) {
@@ -133,6 +139,7 @@ void scsi_device_set_unit_attention(ScsiDevice *dev, ScsiSense sense)
     dev->attention_count++;
 }
 
+/* Each condition is told once (SAM-5 5.14). */
 bool scsi_device_take_attention(ScsiDevice *dev, ScsiSense *ret)
 {
     if (dev->attention_count == 0) {

@@ -638,9 +638,10 @@ static void test_sense_is_dropped(void)
 static void test_ready_waits_for_calls(void)
 {
     TestHba *hba = test_hba_with_disk(NULL);
-    ScsiRequest *req[2] = { new_req(hba, 1, read_2_blocks, 10), new_req(hba, 2, read_2_blocks, 10) };
+    ScsiRequest *req[4];
 
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 4; i++) {
+        req[i] = new_req(hba, i, read_2_blocks, 10);
         test_start(hba, req[i]);
         test_fetch(hba, req[i]);
     }
@@ -649,13 +650,17 @@ static void test_ready_waits_for_calls(void)
     g_assert_cmpint(req[0]->state, ==, SCSI_REQ_DATA_IN);
     g_assert_cmpuint(hba->ready_calls, ==, 0);
     hba->bus->calls--;
-    /* Aborted before it could be told. */
+    /* Aborted before it could be told; seen and finished; seen and taken to another wait. */
     test_cancel(hba, req[1]);
     scsi_req_unref(req[1]);
+    g_assert_cmpint(test_consume(hba, req[2], 1024), ==, SCSI_REQ_DONE);
+    scsi_req_unref(req[2]);
+    req[3]->state = SCSI_REQ_BUSY;
     test_turn();
     g_assert_cmpuint(hba->ready_calls, ==, 1);
-    g_assert_cmpuint(hba->bus->live_requests, ==, 1);
+    g_assert_cmpuint(hba->bus->live_requests, ==, 2);
     scsi_req_unref(req[0]);
+    scsi_req_unref(req[3]);
     test_hba_free(hba);
 }
 
@@ -692,6 +697,43 @@ static void test_unplug(void)
     scsi_req_unref(busy);
     scsi_req_unref(offered);
     scsi_req_unref(fresh);
+    test_hba_free(hba);
+}
+
+/* The adapter found out by itself before it was told, and dropped the request: nothing is told of it. */
+static void test_unplug_seen_first(void)
+{
+    TestHba *hba = test_hba_with_disk(NULL);
+    ScsiRequest *busy = new_req(hba, 1, read_2_blocks, 10);
+
+    test_start(hba, busy);
+    test_fetch(hba, busy);
+    device_unrealize(&scsi_bus_unit(hba->bus, 0, 0)->dev);
+    g_assert_cmpint(busy->state, ==, SCSI_REQ_DONE);
+    scsi_req_unref(busy);
+    test_turn();
+    g_assert_cmpuint(hba->ready_calls, ==, 0);
+    g_assert_cmpuint(hba->bus->live_requests, ==, 0);
+    test_hba_free(hba);
+}
+
+/* Dropping a request that has not ended cancels it. */
+static void test_unref_cancels(void)
+{
+    TestHba *hba = test_hba_with_disk(NULL);
+    BlockBackend *blk = test_disk_backend();
+    ScsiRequest *req = new_req(hba, 1, read_2_blocks, 10);
+
+    test_start(hba, scsi_req_ref(req));
+    test_direct(hba, req, 0, 1024);
+    scsi_req_unref(req);
+    g_assert_cmpuint(blk->cancels, ==, 0);
+    scsi_req_unref(req);
+    g_assert_cmpuint(blk->cancels, ==, 1);
+    g_assert_null(scsi_req_find(hba->bus, 0, 0, 1));
+    test_turn();
+    g_assert_cmpuint(hba->bus->live_requests, ==, 0);
+    g_assert_cmpuint(hba->ready_calls, ==, 0);
     test_hba_free(hba);
 }
 
@@ -735,6 +777,8 @@ int main(int argc, char **argv)
     g_test_add_func("/scsi/cancel/too-late", test_cancel_too_late);
     g_test_add_func("/scsi/cancel/later-commands-wait-for-begun-io", test_cancelled_io_comes_first);
     g_test_add_func("/scsi/cancel/held-commands-look-again", test_held_commands_look_again);
+    g_test_add_func("/scsi/cancel/by-dropping", test_unref_cancels);
+    g_test_add_func("/scsi/unplug/seen-before-told", test_unplug_seen_first);
     g_test_add_func("/scsi/sense/of-two-commands", test_sense_of_two);
     g_test_add_func("/scsi/sense/dropped-by-next-command", test_sense_is_dropped);
     g_test_add_func("/scsi/request/ready-waits-for-other-calls", test_ready_waits_for_calls);

@@ -80,7 +80,7 @@ typedef enum ScsiReqState {
 struct ScsiRequest {
     ScsiBus *bus;
     ScsiDevice *device;     /* the logical unit; a stand-in answers for absent units of a present target */
-    int refs;
+    unsigned refs;          /* the HBA's */
     uint32_t tag;           /* the HBA's: unique among the unit's live requests, or SCSI_NO_TAG */
     uint8_t lun;
     uint8_t cdb[SCSI_CDB_MAX];
@@ -100,6 +100,7 @@ struct ScsiRequest {
 
     /* Private to scsi-request.c. */
     uint8_t *answer;        /* owned copy of a small answer (scsi_req_answer()) */
+    unsigned holds;         /* references of the device and the core */
     unsigned in_call;       /* HBA calls about this request on the stack: no ready() */
     bool closed;            /* cancelled or lost: the device is not heard any more */
     bool cancelled;         /* the HBA is not called any more */
@@ -192,6 +193,7 @@ bool scsi_target_present(ScsiBus *bus, unsigned id);
 ScsiRequest *scsi_req_new(ScsiBus *bus, unsigned id, unsigned lun, uint32_t tag, const uint8_t *cdb,
                           unsigned cdb_len, void *hba_private);
 ScsiRequest *scsi_req_ref(ScsiRequest *req);
+/* When the HBA's last reference goes, a request that has not ended is cancelled. */
 void scsi_req_unref(ScsiRequest *req);
 
 /* Length of a command by its operation code's group: 6, 10, 12 or 16; 0: vendor specific, unknown. */
