@@ -83,6 +83,20 @@ static inline char *make_image(const char *name, uint64_t size)
     return path;
 }
 
+/* tmpfs has no direct I/O before Linux 6.6: tests of it are skipped there. */
+static inline bool have_direct(void)
+{
+    g_autofree char *path = test_path("direct");
+    int fd = open(path, O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        g_test_skip("the file system of the temporary directory has no direct I/O");
+        return false;
+    }
+    close(fd);
+    return true;
+}
+
 static inline BlockBackend *try_drive(const char *text, GError **errp)
 {
     g_autoptr(Options) opts = options_parse("-drive", text, NULL, errp);
