@@ -11,6 +11,7 @@ import struct
 
 import pytest
 
+import lsi_driver
 from mpqemu_link import (BAR_READ, BAR_WRITE, DEVICE_RESET, FAILED, PCI_CFGREAD, RET, SET_IRQFD, SYNC_SYSMEM,
                          LinkClosed, Range, pack_bar, pack_conf, pack_table)
 from remote_process import LSI_IDS, WAIT, Link, Remote, serve
@@ -290,6 +291,111 @@ def test_eight_ranges_shrink_and_grow(link, memory):
         if count == 8:
             before = before or open_descriptors(link)
             assert open_descriptors(link) == before
+
+
+# --------------------------------------------------------------------------------------------- disks
+
+class Guest:
+    """What lsi_driver needs of a machine, by a link and the guest's RAM."""
+
+    def __init__(self, link, memory):
+        self.link, self.memory = link, memory
+
+    def pci_read(self, _slot, offset, size):
+        return self.link.config_read(offset, size)
+
+    def pci_write(self, _slot, offset, size, value):
+        self.link.config_write(offset, value, size)
+
+    def write(self, addr, data):
+        os.pwrite(self.memory, data, addr)
+
+    def _access(self, addr, size, value=None):
+        if addr < MIB:
+            return int.from_bytes(os.pread(self.memory, size, addr), "little")
+        if value is None:
+            return self.link.bar_read(addr, size)
+        return self.link.bar_write(addr, value, size)
+
+    def readb(self, addr):
+        return self._access(addr, 1)
+
+    def readl(self, addr):
+        return self._access(addr, 4)
+
+    def writeb(self, addr, value):
+        self._access(addr, 1, value)
+
+    def writel(self, addr, value):
+        self._access(addr, 4, value)
+
+
+def start_lsi(link, memory, eventfds=None):
+    """A driver on the link's controller, which has RAM and, when given, an interrupt."""
+    link.sync_sysmem([Range(memory, 0, MIB)])
+    if eventfds:
+        link.set_irqfd(*eventfds)
+    lsi = lsi_driver.Lsi(Guest(link, memory), 0)
+    lsi.map_bars()
+    lsi.start_up()
+    return lsi
+
+
+def transfer(opcode, lba, blocks):
+    """READ(10) or WRITE(10)."""
+    return struct.pack(">BBIBHB", opcode, 0, lba, 0, blocks, 0)
+
+
+def disk_options(path, bus):
+    return ("-drive", f"id={bus}-disk,file={path},format=raw,if=none",
+            "-device", f"scsi-hd,drive={bus}-disk,bus={bus}.0,scsi-id=0")
+
+
+def test_sectors_go_to_the_image_and_come_back(memory, eventfds, tmp_path):
+    image, link = tmp_path / "disk.img", Link()
+    image.write_bytes(bytes(MIB))
+    data = random.Random(1).randbytes(8 * 512)
+    with Remote(*lsi_options(1), *disk_options(image, "lsi0"), *serve(link)) as remote:
+        lsi = start_lsi(link, memory, eventfds)
+        for opcode, more in ((0x00, {}), (0x2a, {"data": data}), (0x28, {"data_len": len(data)})):
+            cdb = bytes(6) if opcode == 0 else transfer(opcode, 100, 8)
+            for _ in range(2 if opcode == 0 else 1):    # the first answer is the unit attention of power-on
+                lsi.start(cdb, **more)
+                wait_event(eventfds[0])
+                istat, _, dsps = lsi.acknowledge()
+                assert istat & lsi_driver.ISTAT_DIP and dsps == lsi_driver.DONE
+                os.eventfd_write(eventfds[1], 1)
+            assert lsi.status() == 0
+            if opcode == 0x2a:
+                os.pwrite(memory, bytes(len(data)), lsi_driver.BUFFER)
+        assert os.pread(memory, len(data), lsi_driver.BUFFER) == data
+        link.close()
+        assert remote.wait()[0] == 0
+    assert image.read_bytes()[51200:51200 + len(data)] == data
+
+
+def test_links_that_end_during_transfers_harm_nobody(tmp_path):
+    # Each link starts a transfer of 256 KiB and goes away without a word, its memory shrinking behind it.
+    links, healthy = [Link() for _ in range(20)], Link()
+    args = []
+    for i, link in enumerate(links):
+        image = tmp_path / f"disk{i}.img"
+        image.write_bytes(bytes(MIB))
+        args += [*disk_options(image, f"lsi{i}"), *serve(link, f"lsi{i}", f"r{i}")]
+    with Remote("-no-shutdown", *lsi_options(21), *args, *serve(healthy, "lsi20", "healthy")) as remote:
+        for i, link in enumerate(links):
+            memory = os.memfd_create("guest-ram", os.MFD_CLOEXEC)
+            os.ftruncate(memory, MIB)
+            lsi = start_lsi(link, memory)
+            for _ in range(2):
+                lsi.start(transfer(0x28 if i % 2 else 0x2a, i, 512), data_len=512 * 512)
+            if i % 4 > 1:
+                os.ftruncate(memory, 0)
+            link.close()
+            os.close(memory)
+            assert healthy.ids() == LSI_IDS
+        status, _, err = remote.terminate()
+        assert status == 0, err
 
 
 # ------------------------------------------------------------------------------------ hostile peers
