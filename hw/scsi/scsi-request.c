@@ -5,8 +5,8 @@
  * Runs in: both.
  *
  * Theory of operation.  Two parties move a request: the HBA by the calls scsi_req_start() ... scsi_req_direct(), the
- * device by scsi_req_offer_in() ... scsi_req_done().  the device's moves all go through
- * move_to().  When the device moves a request and no HBA call about that request is on the stack, the HBA must be told:
+ * device by scsi_req_offer_in() ... scsi_req_done().  The device's moves
+ * all go through move_to().  When the device moves a request and no HBA call about that request is on the stack, the HBA must be told:
  *   - no HBA call at all on this bus's stack (an I/O completion): ready() at once;
  *   - an HBA call about another request is on the stack (it turned the event loop, or a device ended several
  *     requests): the request waits in bus->ready_queue for a deferred call.
