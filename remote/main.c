@@ -169,6 +169,7 @@ int main(int argc, char **argv)
     log_init("qemu-remote");
     trace_init(trace_event_tables);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* an image past RLIMIT_FSIZE is an I/O error, not our end */
     ram_guard_install();
     machine_lock();
     qom_register_types(types);

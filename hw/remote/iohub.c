@@ -11,7 +11,6 @@
 #include "hw/remote/iohub.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <unistd.h>
 #include <sys/uio.h>
 
@@ -27,6 +26,8 @@ static void iohub_drop_fds(IoHub *hub)
 {
     event_source_remove(hub->resample);
     hub->resample = NULL;
+    eventfd_signal_free(hub->irq);
+    hub->irq = NULL;
     fd_close(&hub->irqfd);
     fd_close(&hub->resamplefd);
 }
@@ -40,18 +41,10 @@ void iohub_reset(IoHub *hub)
 /* One edge for the other side.  Does nothing while nobody has given an eventfd: the level is kept. */
 static void iohub_raise(IoHub *hub)
 {
-    struct pollfd room = { .fd = hub->irqfd, .events = POLLOUT };
-    uint64_t one = 1;
-
-    if (hub->irqfd < 0) {
+    if (!hub->irq) {
         return;
     }
-    /*
-     * A full counter (2^64 - 2 unread interrupts, which only a peer itself can have put there) would make the write
-     * wait.  An event that is left out then is not missed: the counter is not 0.
-     */
-    if (poll(&room, 1, 0) != 1 || !(room.revents & POLLOUT) ||
-        write(hub->irqfd, &one, sizeof(one)) != (ssize_t)sizeof(one)) {
+    if (eventfd_signal_raise(hub->irq) < 0) {
         hub->dropped++;
         return;
     }
@@ -97,7 +90,10 @@ int iohub_set_fds_take_fd(IoHub *hub, int irqfd, int resamplefd)
     iohub_drop_fds(hub);
     hub->irqfd = irqfd;
     hub->resamplefd = resamplefd;
-    hub->resample = event_loop_add_fd(event_loop_main(), resamplefd, EVENT_READ, iohub_resample, hub);
+    hub->irq = eventfd_signal_new(irqfd);
+    if (hub->irq) {
+        hub->resample = event_loop_add_fd(event_loop_main(), resamplefd, EVENT_READ, iohub_resample, hub);
+    }
     if (!hub->resample) {
         int err = errno;
 

@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "io/eventfd-signal.h"
 #include "util/event-loop.h"
 
 #define IOHUB_SOURCES 64u /* bits of `asserted` */
@@ -24,10 +25,11 @@ typedef struct IoHub {
     uint64_t asserted;      /* bit n: source n drives the line high */
     int irqfd;              /* owned; -1: nobody listens yet */
     int resamplefd;         /* owned; -1 likewise */
+    EventfdSignal *irq;     /* adds to irqfd; NULL when there is none */
     EventSource *resample;  /* watches resamplefd; NULL when there is none */
-    uint64_t raised;        /* times the interrupt eventfd was written */
+    uint64_t raised;        /* times the interrupt eventfd was signalled */
     uint64_t resampled;     /* resample events seen */
-    uint64_t dropped;       /* writes left out because the eventfd was full */
+    uint64_t dropped;       /* signals that the kernel refused */
 } IoHub;
 
 void iohub_init(IoHub *hub);
