@@ -155,22 +155,28 @@ static void handle_signal(int fd, unsigned ready, void *opaque)
     }
 }
 
-/* Makes the terminating signals events of the loop, before there are other threads. */
-static int watch_signals(GError **errp)
+/*
+ * Makes the terminating signals events of the loop, before there are other threads: *ret_fd, which the
+ * source returned watches.  NULL with *errp.
+ */
+static EventSource *watch_signals(int *ret_fd, GError **errp)
 {
+    EventSource *source = NULL;
     sigset_t set;
-    int fd;
 
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (fd < 0 || !event_loop_add_fd(event_loop_main(), fd, EVENT_READ, handle_signal, NULL)) {
+    *ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (*ret_fd >= 0) {
+        source = event_loop_add_fd(event_loop_main(), *ret_fd, EVENT_READ, handle_signal, NULL);
+    }
+    if (!source) {
         error_setg_errno(errp, errno, "cannot watch for signals");
     }
-    return fd;
+    return source;
 }
 
 /*
@@ -188,7 +194,8 @@ int main(int argc, char **argv)
 {
     g_autoptr(MainConfig) config = NULL;
     g_autoptr(GError) err = NULL;
-    auto_fd signals = -1;
+    auto_fd signal_fd = -1;
+    EventSource *signals;
     int status = 1;
 
     log_init("mpqemu");
@@ -207,14 +214,15 @@ int main(int argc, char **argv)
     if (config->only_help) {
         return 0;
     }
-    signals = watch_signals(&err);
+    signals = watch_signals(&signal_fd, &err);
     event_loop_set_wait_hooks(event_loop_main(), machine_unlock, machine_lock);
-    if (err || !main_start(config, &err)) {
+    if (!signals || !main_start(config, &err)) {
         log_error("%s", err->message);
     } else {
         event_loop_run(event_loop_main());
         shutdown_requested(&status);
     }
     main_stop();
+    event_source_remove(signals);
     return status;
 }
