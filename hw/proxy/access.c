@@ -6,6 +6,11 @@
  *
  * Every access is one exchange.  What the remote answers with "failed", and everything on a dead
  * device, reads as all ones; such writes do nothing.
+ *
+ * The last bytes of config space.  QEMU as a remote takes addr + 4 for the end of each config
+ * access, whatever its length, and ends its process when that is beyond config space.  So the guest
+ * could end its device by reading a byte at 253.  Such accesses become one of the aligned 4 bytes,
+ * for every remote, since none tells what it is.
  */
 #include "hw/proxy/proxy-int.h"
 #include "trace/hw-proxy.h"
@@ -31,13 +36,12 @@ static void proxy_drop_write(PciProxyDev *proxy, uint64_t addr, unsigned size)
 }
 
 /*
- * One access by MSG.  False: it failed, and was counted.  On success the caller still holds the
- * link lock; *ret_ticket is proxy_link_begin()'s.
+ * One access by MSG.  Link lock, which is released when the access fails.  False: it failed, and
+ * was counted as the guest's access of SIZE bytes at ADDR.
  */
-static bool proxy_access(PciProxyDev *proxy, const MpqemuMsg *msg, bool write, uint64_t addr,
-                         unsigned size, uint64_t *ret_value, uint64_t *ret_ticket)
+static bool proxy_access_locked(PciProxyDev *proxy, const MpqemuMsg *msg, bool write, uint64_t addr,
+                                unsigned size, uint64_t *ret_value)
 {
-    *ret_ticket = proxy_link_begin(proxy);
     if (!proxy_call(proxy, msg, ret_value)) {
         proxy_link_end(proxy);
         if (write) {
@@ -57,13 +61,55 @@ static bool proxy_access(PciProxyDev *proxy, const MpqemuMsg *msg, bool write, u
     return true;
 }
 
+/* As above, with the link lock taken here; on success the caller holds it. */
+static bool proxy_access(PciProxyDev *proxy, const MpqemuMsg *msg, bool write, uint64_t addr,
+                         unsigned size, uint64_t *ret_value)
+{
+    proxy_link_begin(proxy);
+    return proxy_access_locked(proxy, msg, write, addr, size, ret_value);
+}
+
 /* ---- config space ---------------------------------------------------------------------------- */
+
+/* One of the accesses of which the file's first comment tells. */
+static bool proxy_is_tail_access(const PciDevice *dev, unsigned addr)
+{
+    return addr + 4 > dev->config_size;
+}
+
+/*
+ * Makes the write MSG to the last bytes one of the aligned 4.  Link lock, as proxy_access_locked().
+ * The bytes around are written with what they hold, which clears write-one-to-clear bits there, as
+ * with every host bridge that has 4-byte config cycles only; no function known has such bits there.
+ */
+static bool proxy_widen_tail_write(PciProxyDev *proxy, MpqemuMsg *msg)
+{
+    MpqemuPciConf conf = msg->conf;
+    MpqemuMsg read = {
+        .cmd = MPQEMU_CMD_PCI_CFGREAD,
+        .conf = { .addr = conf.addr & ~3u, .len = 4 },
+    };
+    unsigned shift = 8 * (conf.addr & 3);
+    uint32_t mask = ((1u << (8 * conf.len)) - 1) << shift;
+    uint64_t value;
+
+    if (!proxy_access_locked(proxy, &read, true, conf.addr, conf.len, &value)) {
+        return false;
+    }
+    msg->conf = (MpqemuPciConf) {
+        .addr = read.conf.addr,
+        .val = (value & ~mask) | (conf.val << shift & mask),
+        .len = 4,
+    };
+    return true;
+}
 
 uint32_t proxy_config_read(PciDevice *dev, unsigned addr, unsigned size)
 {
     PciProxyDev *proxy = PCI_PROXY_DEV(dev);
     MpqemuMsg msg = { .cmd = MPQEMU_CMD_PCI_CFGREAD, .conf = { .addr = addr, .len = size } };
-    uint64_t value, ticket;
+    bool tail = proxy_is_tail_access(dev, addr);
+    uint64_t value;
 
     if (machine_locked() && !proxy->gone && pci_proxy_state(proxy) != PCI_PROXY_DEAD) {
         return pci_default_config_read(dev, addr, size);
@@ -71,11 +117,14 @@ uint32_t proxy_config_read(PciDevice *dev, unsigned addr, unsigned size)
     if (proxy_must_drop(proxy)) {
         return proxy_drop_read(proxy, addr, size);
     }
-    if (!proxy_access(proxy, &msg, false, addr, size, &value, &ticket)) {
+    if (tail) {
+        msg.conf = (MpqemuPciConf) { .addr = addr & ~3u, .len = 4 };
+    }
+    if (!proxy_access(proxy, &msg, false, addr, size, &value)) {
         return UINT32_MAX;
     }
     proxy_link_end(proxy);
-    return value;
+    return tail ? value >> (8 * (addr & 3)) & ((1u << (8 * size)) - 1) : value;
 }
 
 void proxy_config_write(PciDevice *dev, unsigned addr, uint32_t value, unsigned size)
@@ -91,7 +140,11 @@ void proxy_config_write(PciDevice *dev, unsigned addr, uint32_t value, unsigned 
         proxy_drop_write(proxy, addr, size);
         return;
     }
-    if (!proxy_access(proxy, &msg, true, addr, size, &reply, &ticket)) {
+    ticket = proxy_link_begin(proxy);
+    if (proxy_is_tail_access(dev, addr) && !proxy_widen_tail_write(proxy, &msg)) {
+        return;
+    }
+    if (!proxy_access_locked(proxy, &msg, true, addr, size, &reply)) {
         return;
     }
     /* Only the standard header means something to this side: command, BARs, interrupt line. */
@@ -130,7 +183,6 @@ static MemResult proxy_bar_read(void *opaque, hwaddr offset, uint64_t *ret_value
     ProxyBar *bar = opaque;
     PciProxyDev *proxy = bar->proxy;
     MpqemuMsg msg;
-    uint64_t ticket;
 
     *ret_value = UINT64_MAX;
     if (proxy_must_drop(proxy) ||
@@ -138,7 +190,7 @@ static MemResult proxy_bar_read(void *opaque, hwaddr offset, uint64_t *ret_value
         proxy_drop_read(proxy, offset, size);
         return MEM_ERROR;
     }
-    if (!proxy_access(proxy, &msg, false, msg.bar.addr, size, ret_value, &ticket)) {
+    if (!proxy_access(proxy, &msg, false, msg.bar.addr, size, ret_value)) {
         *ret_value = UINT64_MAX;
         return MEM_ERROR;
     }
@@ -151,14 +203,14 @@ static MemResult proxy_bar_write(void *opaque, hwaddr offset, uint64_t value, un
     ProxyBar *bar = opaque;
     PciProxyDev *proxy = bar->proxy;
     MpqemuMsg msg;
-    uint64_t reply, ticket;
+    uint64_t reply;
 
     if (proxy_must_drop(proxy) ||
         !proxy_bar_msg(bar, MPQEMU_CMD_BAR_WRITE, offset, value, size, &msg)) {
         proxy_drop_write(proxy, offset, size);
         return MEM_ERROR;
     }
-    if (!proxy_access(proxy, &msg, true, msg.bar.addr, size, &reply, &ticket)) {
+    if (!proxy_access(proxy, &msg, true, msg.bar.addr, size, &reply)) {
         return MEM_ERROR;
     }
     proxy_link_end(proxy);

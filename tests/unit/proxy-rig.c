@@ -100,6 +100,13 @@ static void fake_part_of_reply(FakeRemote *r, uint64_t value, size_t len)
     mpqemu_link_close(r->link, "as told");
 }
 
+static bool fake_dies_of(const FakeRemote *r, const MpqemuMsg *msg)
+{
+    return r->die_at_tail &&
+           (msg->cmd == MPQEMU_CMD_PCI_CFGREAD || msg->cmd == MPQEMU_CMD_PCI_CFGWRITE) &&
+           msg->conf.addr + 4 > r->config_size;
+}
+
 static bool fake_has_reply(MpqemuCmd cmd)
 {
     return cmd != MPQEMU_CMD_SYNC_SYSMEM && cmd != MPQEMU_CMD_SET_IRQFD;
@@ -114,6 +121,9 @@ static void fake_handle(FakeRemote *r, MpqemuMsg *msg)
     pthread_mutex_lock(&r->lock);
     manner = r->messages >= r->manner_from && (r->manner_commands & 1u << msg->cmd) ? r->manner
                                                                                    : FAKE_HONEST;
+    if (fake_dies_of(r, msg)) {
+        manner = FAKE_HANG_UP;
+    }
     r->log[MIN(r->messages, FAKE_LOG_MAX - 1)] = msg->cmd;
     value = fake_serve(r, msg);
     r->messages++;

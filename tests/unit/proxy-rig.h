@@ -56,6 +56,7 @@ struct FakeRemote {
     void (*tamper)(FakeRemote *remote, const MpqemuPciConf *conf, uint64_t *value);
     unsigned tamper_count;           /* for its own use */
     useconds_t delay_us;             /* before each answer */
+    bool die_at_tail;                /* as QEMU does at a narrow access to the last 4 bytes */
 
     /* Private to the thread. */
     MpqemuLink *link;

@@ -126,6 +126,36 @@ static void test_config_writes_reach_both(Rig *rig, gconstpointer data)
     g_assert_cmphex(vcpu_config_read(rig, 254, 4), ==, 0xffffffff);
 }
 
+/* QEMU as a remote ends its process at the first narrow access to the last 4 bytes. */
+static void test_config_tail(Rig *rig, gconstpointer data)
+{
+    unsigned before;
+
+    rig->remote.die_at_tail = true;
+    pci_set_long(rig->remote.config + 252, 0x44332211);
+    pci_set_long(rig->remote.wmask + 252, 0xffff00ff);
+    g_assert_cmphex(vcpu_config_read(rig, 252, 1), ==, 0x11);
+    g_assert_cmphex(vcpu_config_read(rig, 253, 1), ==, 0x22);
+    g_assert_cmphex(vcpu_config_read(rig, 254, 1), ==, 0x33);
+    g_assert_cmphex(vcpu_config_read(rig, 255, 1), ==, 0x44);
+    g_assert_cmphex(vcpu_config_read(rig, 253, 2), ==, 0x3322);
+    g_assert_cmphex(vcpu_config_read(rig, 254, 2), ==, 0x4433);
+    vcpu_config_write(rig, 255, 0xa5, 1);
+    g_assert_cmphex(pci_get_long(rig->remote.config + 252), ==, 0xa5332211);
+    vcpu_config_write(rig, 253, 0xbbcc, 2); /* 253 is read-only */
+    g_assert_cmphex(pci_get_long(rig->remote.config + 252), ==, 0xa5bb2211);
+    vcpu_config_write(rig, 254, 0xddee, 2);
+    g_assert_cmphex(vcpu_config_read(rig, 252, 4), ==, 0xddee2211);
+    /* When the remote will not read, nothing is written. */
+    rig_set_manner(rig, FAKE_FAILED, 1u << MPQEMU_CMD_PCI_CFGREAD);
+    before = rig->remote.messages;
+    vcpu_config_write(rig, 255, 0, 1);
+    g_assert_cmpuint(rig->remote.messages, ==, before + 1);
+    g_assert_cmphex(vcpu_config_read(rig, 255, 1) & 0xff, ==, 0xff);
+    rig_set_manner(rig, FAKE_HONEST, ~0u);
+    g_assert_cmphex(vcpu_config_read(rig, 255, 1), ==, 0xdd);
+}
+
 static void test_failed_accesses(Rig *rig, gconstpointer data)
 {
     rig_map_bar(rig);
@@ -765,6 +795,7 @@ int main(int argc, char **argv)
     ADD("bar-access", test_bar_access);
     ADD("io-bar-access", test_io_bar_access);
     ADD("config-writes-reach-both", test_config_writes_reach_both);
+    ADD("last-config-bytes-do-not-end-the-remote", test_config_tail);
     ADD("failed-accesses", test_failed_accesses);
     ADD("machine-lock-holder-never-waits", test_machine_lock_holder_never_waits);
     for (unsigned i = 0; i < G_N_ELEMENTS(commands); i++) {
