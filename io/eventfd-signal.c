@@ -47,10 +47,9 @@ int eventfd_signal_raise(EventfdSignal *signal)
     struct io_uring_cqe *cqe;
     int ret;
 
-    if (!sqe) {
-        return -EBUSY; /* an earlier submission failed and left its entry: it goes with the next one */
-    }
-    io_uring_prep_nop(sqe);
+    if (sqe) {
+        io_uring_prep_nop(sqe);
+    } /* else an earlier submission failed and left its entry in the queue of one: that goes now */
     ret = io_uring_submit(&signal->ring);
     /* A no-operation completes inside the submission. */
     while (io_uring_peek_cqe(&signal->ring, &cqe) == 0) {

@@ -472,7 +472,8 @@ def test_message_that_breaks_the_protocol_ends_its_link_only(link, name):
         before = open_descriptors(link)
         link.send(command, payload, fds, size)
         assert link.reply() is None
-        # All it sent and had is closed.
+        # All it sent and had is closed, by the time the neighbour is served.
+        assert link.neighbour.ids() == LSI_IDS
         assert open_descriptors(link) == before - 1
         for fd in fds:
             if os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd"):
