@@ -3,7 +3,6 @@
  * PCI root buses: slots, address spaces, INTx lines.
  * Runs in: both programs.
  */
-#include <stdio.h>
 #include "hw/pci/pci.h"
 #include "util/error.h"
 
@@ -20,17 +19,34 @@ static int find_free_slot(PciBus *bus)
     return -1;
 }
 
+/* One or two hex digits, "0x" before them allowed, up to MAX.  Moves *text behind them. */
+static bool parse_hex(const char **text, unsigned max, unsigned *ret)
+{
+    const char *p = *text + (g_str_has_prefix(*text, "0x") ? 2 : 0);
+    unsigned digits = 0;
+
+    for (*ret = 0; digits < 2 && g_ascii_isxdigit(*p); p++, digits++) {
+        *ret = *ret * 16 + (unsigned)g_ascii_xdigit_value(*p);
+    }
+    *text = p;
+    return digits > 0 && *ret <= max;
+}
+
 /* Parses "SLOT" or "SLOT.FUNCTION" in hex (as QEMU writes it).  Returns the devfn or -1. */
 static int parse_addr(const char *text)
 {
     unsigned slot, fn = 0;
-    char extra;
-    int fields = sscanf(text, "%x.%x%c", &slot, &fn, &extra);
 
-    if (fields == 1 && sscanf(text, "%x%c", &slot, &extra) != 1) {
+    if (!parse_hex(&text, 31, &slot)) {
         return -1;
     }
-    return fields >= 1 && fields <= 2 && slot < 32 && fn < 8 ? PCI_DEVFN_OF(slot, fn) : -1;
+    if (*text == '.') {
+        text++;
+        if (!parse_hex(&text, 7, &fn)) {
+            return -1;
+        }
+    }
+    return *text ? -1 : PCI_DEVFN_OF(slot, fn);
 }
 
 static bool pci_bus_plug(Bus *base, Device *device, GError **errp)

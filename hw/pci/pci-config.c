@@ -13,6 +13,20 @@ static bool access_fits(const PciDevice *dev, unsigned addr, unsigned size)
     return (size == 1 || size == 2 || size == 4) && addr < dev->config_size && size <= dev->config_size - addr;
 }
 
+/*
+ * Whoever looked the function up holds a reference, but it may have been unplugged since: then its config space is
+ * gone.  With the machine lock held; a class with `unlocked_config` sees to that by itself.
+ */
+static bool is_unplugged(const PciDevice *dev, const PciDeviceClass *klass)
+{
+    return !klass->unlocked_config && !dev->config;
+}
+
+static uint32_t all_ones(unsigned size)
+{
+    return size == 1 ? 0xff : size == 2 ? 0xffff : UINT32_MAX;
+}
+
 static bool lock_for(const PciDeviceClass *klass)
 {
     if (klass->unlocked_config || machine_locked()) {
@@ -25,36 +39,42 @@ static bool lock_for(const PciDeviceClass *klass)
 bool pci_config_read(PciDevice *dev, unsigned addr, uint32_t *ret_value, unsigned size)
 {
     PciDeviceClass *klass = PCI_DEVICE_GET_CLASS(dev);
-    bool locked;
+    bool locked, there;
 
+    *ret_value = all_ones(size);
     if (!access_fits(dev, addr, size)) {
-        *ret_value = size == 1 ? 0xff : size == 2 ? 0xffff : UINT32_MAX;
         return false;
     }
     locked = lock_for(klass);
-    *ret_value = klass->config_read(dev, addr, size);
+    there = !is_unplugged(dev, klass);
+    if (there) {
+        *ret_value = klass->config_read(dev, addr, size);
+    }
     if (locked) {
         machine_unlock();
     }
     trace_pci_config_read(dev->dev.id ? dev->dev.id : "", addr, *ret_value, size);
-    return true;
+    return there;
 }
 
 bool pci_config_write(PciDevice *dev, unsigned addr, uint32_t value, unsigned size)
 {
     PciDeviceClass *klass = PCI_DEVICE_GET_CLASS(dev);
-    bool locked;
+    bool locked, there;
 
     if (!access_fits(dev, addr, size)) {
         return false;
     }
     trace_pci_config_write(dev->dev.id ? dev->dev.id : "", addr, value, size);
     locked = lock_for(klass);
-    klass->config_write(dev, addr, value, size);
+    there = !is_unplugged(dev, klass);
+    if (there) {
+        klass->config_write(dev, addr, value, size);
+    }
     if (locked) {
         machine_unlock();
     }
-    return true;
+    return there;
 }
 
 uint32_t pci_default_config_read(PciDevice *dev, unsigned addr, unsigned size)

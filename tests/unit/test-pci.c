@@ -185,6 +185,19 @@ static void test_config_access_is_bounded(void)
     device_unrealize(&dev->dev);
 }
 
+/* A host bridge looks a function up, takes a reference, and asks it: it may be unplugged in between. */
+static void test_unplugged_function_reads_all_ones(void)
+{
+    PciDevice *dev = g_object_ref(add_card("test-card"));
+    uint32_t value = 0;
+
+    device_unrealize(&dev->dev);
+    g_assert_false(pci_config_read(dev, PCI_VENDOR_ID, &value, 2));
+    g_assert_cmphex(value, ==, 0xffff);
+    g_assert_false(pci_config_write(dev, PCI_COMMAND, 0, 2));
+    g_object_unref(dev);
+}
+
 static void test_bar_sizing(void)
 {
     static const struct {
@@ -392,6 +405,22 @@ static void test_device_add_errors_leave_nothing(void)
     g_assert_cmpuint(bus->bus.devices->len, ==, 0);
 }
 
+static void test_addr_is_parsed_strictly(void)
+{
+    static const char *const wrong[] = {
+        "20", "3.8", "3.", ".1", "3.1.1", "x", " 3", "3 ", "-1", "100000003", "3.100000001", "0x",
+    };
+    PciDevice *dev = add_card("test-card,addr=0x1F");
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        g_autofree char *text = g_strdup_printf("test-card,addr=%s", wrong[i]);
+
+        expect_add_error(text, "SLOT");
+    }
+    g_assert_cmpuint(dev->devfn, ==, 0x1f << 3);
+    device_unrealize(&dev->dev);
+}
+
 static void test_bus_full(void)
 {
     PciDevice *devs[32];
@@ -449,6 +478,7 @@ int main(int argc, char **argv)
     bus->send_msi = send_msi;
     g_test_add_func("/pci/header", test_header);
     g_test_add_func("/pci/config-access-is-bounded", test_config_access_is_bounded);
+    g_test_add_func("/pci/unplugged-function-reads-all-ones", test_unplugged_function_reads_all_ones);
     g_test_add_func("/pci/bar-sizing", test_bar_sizing);
     g_test_add_func("/pci/bars-decode-where-they-are-put", test_bars_decode_where_they_are_put);
     g_test_add_func("/pci/intx", test_intx);
@@ -456,6 +486,7 @@ int main(int argc, char **argv)
     g_test_add_func("/pci/msi", test_msi);
     g_test_add_func("/pci/msix", test_msix);
     g_test_add_func("/pci/device-add-errors-leave-nothing", test_device_add_errors_leave_nothing);
+    g_test_add_func("/pci/addr-is-parsed-strictly", test_addr_is_parsed_strictly);
     g_test_add_func("/pci/bus-full", test_bus_full);
     g_test_add_func("/pci/per-function-spaces-never-meet", test_per_function_spaces_never_meet);
     return g_test_run();

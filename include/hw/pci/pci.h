@@ -49,8 +49,8 @@ typedef struct PciBar {
 
 struct PciDevice {
     Device dev;
-    int32_t addr;        /* property "addr": slot.function encoded as devfn; -1: the bus chooses */
-    char *addr_text;
+    char *addr_text;     /* property "addr": SLOT or SLOT.FUNCTION in hex; NULL or "": see `addr` */
+    int32_t addr;        /* a board's own functions: devfn; -1: the bus chooses */
     uint8_t devfn;       /* valid once plugged */
     bool irq_level;      /* the function asserts its INTx pin */
     bool irq_delivered;  /* the level its bus line sees: irq_level unless the command register disables INTx */
@@ -137,7 +137,8 @@ PciBus *pci_device_bus(PciDevice *dev);
 /*
  * A config access by the bus (host bridges, link server).  Any thread, machine lock not needed: it is taken unless
  * the class is `unlocked_config`.  An access that is no 1, 2 or 4 bytes or leaves the space is refused: reads give
- * all ones of SIZE and the result is false.
+ * all ones of SIZE and the result is false.  The same for a function that has been unrealized (the caller holds a
+ * reference).
  */
 bool pci_config_read(PciDevice *dev, unsigned addr, uint32_t *ret_value, unsigned size);
 bool pci_config_write(PciDevice *dev, unsigned addr, uint32_t value, unsigned size);
