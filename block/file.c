@@ -86,6 +86,9 @@ static const char *open_remedy(const char *path, bool read_only)
     if (access(path, F_OK) < 0) {
         return "correct the path, or make the image (qemu-img create -f raw FILE SIZE)";
     }
+    if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
+        return "give the path of an image in it";
+    }
     if (!read_only && !access(path, R_OK)) {
         return "make it writable, or give readonly=on";
     }

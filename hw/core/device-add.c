@@ -118,7 +118,7 @@ Device *device_add(Options *opts, GError **errp)
     dev = DEVICE(gobject);
     dev->id = g_strdup(id);
     if (!qom_set_options(dev, opts, skip, errp) || !device_realize(dev, bus, errp)) {
-        g_prefix_error(errp, "%s %s: ", options_name(opts), driver);
+        g_prefix_error(errp, "%s %s%s%s: ", options_name(opts), driver, id ? ",id=" : "", id ? id : "");
         return NULL;
     }
     return dev; /* the tree's reference keeps it */

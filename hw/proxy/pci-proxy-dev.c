@@ -47,7 +47,7 @@ static bool proxy_open_link(PciProxyDev *proxy, GError **errp)
 }
 
 /* All exchanges of the start-up. */
-static bool proxy_start_link(PciProxyDev *proxy, ProxyShape *ret_shape, GError **errp)
+static bool proxy_exchange_first(PciProxyDev *proxy, ProxyShape *ret_shape, GError **errp)
 {
     proxy_do_pending(proxy); /* sends the memory table */
     if (pci_proxy_state(proxy) == PCI_PROXY_DEAD) {
@@ -55,6 +55,26 @@ static bool proxy_start_link(PciProxyDev *proxy, ProxyShape *ret_shape, GError *
         return false;
     }
     return proxy_irq_create(proxy, errp) && proxy_probe(proxy, ret_shape, errp);
+}
+
+/* As above; the message about a remote that is gone or silent gets a remedy. */
+static bool proxy_start_link(PciProxyDev *proxy, ProxyShape *ret_shape, GError **errp)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (proxy_exchange_first(proxy, ret_shape, &err)) {
+        return true;
+    }
+    if (pci_proxy_state(proxy) != PCI_PROXY_DEAD) {
+        g_propagate_error(errp, g_steal_pointer(&err));
+    } else if (proxy->sent.count == MPQEMU_FDS_MAX) {
+        error_setg(errp, "%s; if the remote is QEMU: it takes %u parts of guest memory and "
+                   "there are %u, use fewer memory backends", err->message, MPQEMU_FDS_MAX - 1, MPQEMU_FDS_MAX);
+    } else {
+        error_setg(errp, "%s; look whether the remote process runs, and what it printed",
+                   err->message);
+    }
+    return false;
 }
 
 /* Undoes what realize has done so far, in any state of it; all but the locks. */
