@@ -69,7 +69,8 @@ static bool proxy_start_link(PciProxyDev *proxy, ProxyShape *ret_shape, GError *
         g_propagate_error(errp, g_steal_pointer(&err));
     } else if (proxy->sent.count == MPQEMU_FDS_MAX) {
         error_setg(errp, "%s; if the remote is QEMU: it takes %u parts of guest memory and "
-                   "there are %u, use fewer memory backends", err->message, MPQEMU_FDS_MAX - 1, MPQEMU_FDS_MAX);
+                   "there are %u, use fewer memory backends", err->message, MPQEMU_FDS_MAX - 1,
+                   MPQEMU_FDS_MAX);
     } else {
         error_setg(errp, "%s; look whether the remote process runs, and what it printed",
                    err->message);
