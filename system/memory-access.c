@@ -99,8 +99,8 @@ static MemResult io_access(MemoryRegion *mr, hwaddr addr, uint64_t *value, unsig
     return result;
 }
 
-/* Calls an I/O region with the lock it wants; `entered` was raised by the caller for unlocked regions. */
-static MemResult io_access_locked(MemoryRegion *mr, hwaddr addr, uint64_t *value, unsigned size, bool write)
+/* Calls an I/O region that cannot go meanwhile: the caller holds its lock, or answers for its life. */
+static MemResult io_access_counted(MemoryRegion *mr, hwaddr addr, uint64_t *value, unsigned size, bool write)
 {
     MemResult result;
 
@@ -139,7 +139,7 @@ static MemResult region_access(MemoryRegion *mr, hwaddr addr, uint64_t *value, u
     if (take_lock) {
         machine_lock();
     }
-    result = io_access_locked(mr, addr, value, size, write);
+    result = io_access_counted(mr, addr, value, size, write);
     if (take_lock) {
         machine_unlock();
     }
@@ -230,7 +230,7 @@ static MemResult access_once(AddressSpace *as, hwaddr addr, uint64_t *value, uns
         machine_unlock();
         return result;
     }
-    return io_access_locked(mr, offset, value, (unsigned)len, write);
+    return io_access_counted(mr, offset, value, (unsigned)len, write);
 }
 
 static MemResult access_all(AddressSpace *as, hwaddr addr, uint64_t *value, unsigned size, bool write)

@@ -59,11 +59,34 @@ void memory_region_init_alias(MemoryRegion *mr, QomObject *owner, const char *na
     mr->alias_offset = offset;
 }
 
-void memory_region_destroy(MemoryRegion *mr)
+/* Marks the topology changed; renders at once outside a transaction. */
+static void topology_changed(void)
 {
+    memory_transaction_begin();
+    topology_dirty = true;
+    memory_transaction_commit();
+}
+
+/* Takes MR out of the tree: out of its container, and its parts out of MR. */
+static void region_detach(MemoryRegion *mr)
+{
+    memory_transaction_begin();
     if (mr->container) {
         memory_region_remove(mr->container, mr);
     }
+    if (mr->subregions) {
+        for (guint i = 0; i < mr->subregions->len; i++) {
+            ((MemoryRegion *)mr->subregions->pdata[i])->container = NULL;
+        }
+        g_clear_pointer(&mr->subregions, g_ptr_array_unref);
+        topology_changed();
+    }
+    memory_transaction_commit();
+}
+
+void memory_region_destroy(MemoryRegion *mr)
+{
+    region_detach(mr);
     /* Readers that found MR before it left the views are gone after the grace period, or counted in `entered`. */
     rcu_synchronize();
     while (mr->ops && mr->ops->unlocked && __atomic_load_n(&mr->entered, __ATOMIC_ACQUIRE)) {
@@ -78,18 +101,9 @@ void memory_region_destroy(MemoryRegion *mr)
             machine_lock();
         }
     }
-    g_clear_pointer(&mr->subregions, g_ptr_array_unref);
     ram_block_unref(mr->ram);
     mr->ram = NULL;
     mr->enabled = false;
-}
-
-/* Marks the topology changed; renders at once outside a transaction. */
-static void topology_changed(void)
-{
-    memory_transaction_begin();
-    topology_dirty = true;
-    memory_transaction_commit();
 }
 
 void memory_region_add(MemoryRegion *container, hwaddr addr, MemoryRegion *mr, int priority)
@@ -132,11 +146,6 @@ void memory_region_set_address(MemoryRegion *mr, hwaddr addr)
         mr->addr = addr;
         topology_changed();
     }
-}
-
-bool memory_region_is_entered(const MemoryRegion *mr)
-{
-    return __atomic_load_n(&mr->entered, __ATOMIC_RELAXED) != 0;
 }
 
 /* ---- address spaces ---------------------------------------------------------------------------------------------- */
@@ -185,11 +194,6 @@ void address_space_free(AddressSpace *as)
     g_ptr_array_unref(as->listeners);
     g_free(as->name);
     g_free(as);
-}
-
-const char *address_space_name(const AddressSpace *as)
-{
-    return as->name;
 }
 
 MemoryRegion *address_space_root(AddressSpace *as)

@@ -5,7 +5,8 @@
  *
  * The guard.  Live blocks are published in a fixed table of address ranges that the SIGBUS handler can read without
  * a lock.  A slot is claimed by storing `start` last and given up by clearing `start` first; a fault in a block can
- * only happen while somebody holds a reference on it, so its slot is stable then.
+ * only happen while somebody holds a reference on it, so its slot is stable then.  Other slots may change hands while
+ * the handler looks: it takes what it read only when `start` is the same before and after.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,8 +37,8 @@ static bool guard_add(RamBlock *block)
 
         if (__atomic_compare_exchange_n(&guard_slots[i].start, &expected, 1, false, __ATOMIC_ACQUIRE,
                                         __ATOMIC_RELAXED)) {
-            guard_slots[i].end = (uintptr_t)block->map_base + block->map_size;
-            guard_slots[i].block = block;
+            __atomic_store_n(&guard_slots[i].end, (uintptr_t)block->map_base + block->map_size, __ATOMIC_RELEASE);
+            __atomic_store_n(&guard_slots[i].block, block, __ATOMIC_RELEASE);
             __atomic_store_n(&guard_slots[i].start, (uintptr_t)block->map_base, __ATOMIC_RELEASE);
             return true;
         }
@@ -55,22 +56,34 @@ static void guard_remove(RamBlock *block)
     }
 }
 
+/* The block that ADDR lies in, or NULL.  Signal handler: loads only. */
+static RamBlock *guard_find(uintptr_t addr)
+{
+    for (unsigned i = 0; i < GUARD_SLOTS; i++) {
+        uintptr_t start = __atomic_load_n(&guard_slots[i].start, __ATOMIC_ACQUIRE);
+        uintptr_t end = __atomic_load_n(&guard_slots[i].end, __ATOMIC_ACQUIRE);
+        RamBlock *block = __atomic_load_n(&guard_slots[i].block, __ATOMIC_ACQUIRE);
+
+        if (start > 1 && addr >= start && addr < end &&
+            start == __atomic_load_n(&guard_slots[i].start, __ATOMIC_RELAXED)) {
+            return block;
+        }
+    }
+    return NULL;
+}
+
 /* Signal handler: only system calls and loads.  Puts a zero page where the file ended. */
 static void guard_sigbus(int sig, siginfo_t *info, void *context)
 {
-    uintptr_t addr = (uintptr_t)info->si_addr;
+    const int flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    const int prot = PROT_READ | PROT_WRITE;
     int saved_errno = errno;
+    /* Only "no such page": zeroes for a page that the hardware lost would hide the loss of data. */
+    RamBlock *block = info->si_code == BUS_ADRERR ? guard_find((uintptr_t)info->si_addr) : NULL;
 
-    for (unsigned i = 0; i < GUARD_SLOTS; i++) {
-        uintptr_t start = __atomic_load_n(&guard_slots[i].start, __ATOMIC_ACQUIRE);
-        RamBlock *block = guard_slots[i].block;
-        const int flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS;
-        const int prot = PROT_READ | PROT_WRITE;
-        uintptr_t page = addr & ~(uintptr_t)4095;
+    if (block) {
+        uintptr_t page = (uintptr_t)info->si_addr & ~(uintptr_t)4095;
 
-        if (start <= 1 || addr < start || addr >= guard_slots[i].end) {
-            continue;
-        }
         __atomic_store_n(&block->lost, true, __ATOMIC_RELAXED);
         /* A huge page cannot be replaced in part: then the whole block becomes anonymous. */
         if (mmap((void *)page, 4096, prot, flags, -1, 0) != MAP_FAILED ||

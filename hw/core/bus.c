@@ -113,10 +113,3 @@ void bus_reset(Bus *bus)
         klass->reset(bus);
     }
 }
-
-void bus_foreach(void (*fn)(Bus *bus, void *opaque), void *opaque)
-{
-    for (guint i = 0; all_buses && i < all_buses->len; i++) {
-        fn(all_buses->pdata[i], opaque);
-    }
-}

@@ -10,7 +10,7 @@
  * on-chip memory, as the 53C895A does, resolves that before it comes here.)
  *
  * In-flight DMA (dma_map) holds references on the RAM blocks: memory that a peer has taken back stays mapped until the
- * last transfer ends; dma_context_drain() waits for that.
+ * last transfer ends; `idle` tells when that is.
  */
 #ifndef SYSTEM_DMA_H
 #define SYSTEM_DMA_H

@@ -11,9 +11,10 @@
  * naming its final region.  A change marks the topology dirty; the outermost memory_transaction_commit() (every
  * change outside a transaction is its own) renders new views, publishes them by RCU, and tells listeners.
  *
- * Dispatch.  A reader finds the range by binary search in an RCU section, takes a reference on the region's owner
- * (or RAM block), leaves the section and only then calls the region.  Regions marked `unlocked` are called without,
- * all others with the machine lock held.  An access is cut at range borders and by the region's access sizes.
+ * Dispatch.  A reader finds the range by binary search in an RCU section.  RAM is copied inside the section.  A
+ * region marked `unlocked` is counted as entered, which memory_region_destroy() waits for, and called behind the
+ * section without a lock.  All others are looked up again and called with the machine lock held.  An access is cut
+ * at range borders and by the region's access sizes.
  *
  * Addresses and sizes are uint64_t in bytes; MEMORY_SIZE_WHOLE is a region over the whole 64-bit space (its last
  * byte stays unassigned).  Values are little-endian numbers: byte 0 is the least significant.
@@ -65,7 +66,7 @@ typedef enum MemoryRegionKind {
 /* Embedded in its owner's struct; fields are private to memory.c except where noted. */
 struct MemoryRegion {
     const char *name;          /* readable by anybody; static or interned */
-    QomObject *owner;          /* reference-counted for dispatch; may be NULL for regions that live for ever */
+    QomObject *owner;          /* whose memory this is; no reference; NULL: the board's */
     MemoryRegionKind kind;
     bool readonly;
     bool enabled;
@@ -80,7 +81,7 @@ struct MemoryRegion {
     hwaddr addr;               /* offset in the container */
     int priority;
     GPtrArray *subregions;     /* sorted by priority, highest first */
-    unsigned entered;          /* I/O: calls in progress, for memory_region_is_entered(); machine lock */
+    unsigned entered;          /* I/O: calls in progress; atomic */
 };
 
 /* Initialise an embedded region.  OWNER's life bounds the region's; NAME must stay valid. */
@@ -95,16 +96,18 @@ void memory_region_init_rom(MemoryRegion *mr, QomObject *owner, const char *name
 void memory_region_init_alias(MemoryRegion *mr, QomObject *owner, const char *name, MemoryRegion *target,
                               hwaddr offset, uint64_t size);
 
-/* Takes MR out of its container, waits until no thread dispatches through it any more, drops what it holds. */
+/*
+ * Takes MR out of its container and its parts out of MR, waits until no thread dispatches through it any more, drops
+ * what it holds.  For an `unlocked` region the machine lock is released while a call is in progress, which lasts as
+ * long as the callback does: the owner first makes its callbacks return (a proxy ends its link).  Not inside a
+ * callback of MR.
+ */
 void memory_region_destroy(MemoryRegion *mr);
 
 void memory_region_add(MemoryRegion *container, hwaddr addr, MemoryRegion *mr, int priority);
 void memory_region_remove(MemoryRegion *container, MemoryRegion *mr);
 void memory_region_set_enabled(MemoryRegion *mr, bool enabled);
 void memory_region_set_address(MemoryRegion *mr, hwaddr addr);
-
-/* True while a callback of MR is on the stack of the (only) thread with the machine lock: re-entrancy guards. */
-bool memory_region_is_entered(const MemoryRegion *mr);
 
 /* Calls MR's own callback or RAM directly with an offset in it, as dispatch would: size rules included. */
 MemResult memory_region_read(MemoryRegion *mr, hwaddr addr, uint64_t *ret_value, unsigned size);
@@ -134,7 +137,6 @@ struct FlatView {
 /* Makes AS over ROOT. */
 AddressSpace *address_space_new(MemoryRegion *root, const char *name);
 void address_space_free(AddressSpace *as);
-const char *address_space_name(const AddressSpace *as);
 MemoryRegion *address_space_root(AddressSpace *as);
 
 /* The current view with a reference for the caller; drop with flat_view_unref().  Any thread. */

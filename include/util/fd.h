@@ -70,7 +70,10 @@ int fd_parse(const char *option, const char *value, GError **errp);
  * Thread: main loop only.
  */
 
-/* Adds FD to set SET_ID (made when new).  On success the set owns FD.  Fails on a bad descriptor. */
+/*
+ * Adds FD, which is taken (on failure too), to set SET_ID (made when new).  The set keeps it until the program ends.
+ * Fails on a descriptor that is not open and on a negative SET_ID.
+ */
 bool fdset_add_take_fd(int64_t set_id, int fd, const char *opaque, GError **errp);
 
 /*

@@ -4,8 +4,8 @@
  *
  * Thread: any.  Runs in: both programs (in qemu-remote only one thread takes it).
  *
- * Order: the machine lock comes first; a proxy's link lock is never taken with the machine lock held across a wait
- * for the peer (include/hw/proxy/pci-proxy-dev.h).
+ * Order: a proxy's link lock comes before the machine lock, and is never taken with it held, since its holder may wait
+ * for a peer (include/hw/proxy/pci-proxy-dev.h).  All other locks come after the machine lock.
  */
 #ifndef UTIL_MACHINE_LOCK_H
 #define UTIL_MACHINE_LOCK_H

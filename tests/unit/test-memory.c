@@ -387,6 +387,27 @@ static void test_shrunk_file_reads_zero_and_is_told(void)
     close(fd);
 }
 
+/* The order in which an owner destroys its regions is its own affair. */
+static void test_container_may_go_before_its_parts(void)
+{
+    MemoryRegion outer, part;
+    RamBlock *block = ram_block_new_memfd("part", 4096, true, NULL);
+    AddressSpace *as;
+    uint64_t value;
+
+    memory_region_init(&outer, NULL, "outer", 0x10000);
+    as = address_space_new(&outer, "outer");
+    memory_region_init_ram(&part, NULL, "part", block, 0, 4096);
+    memory_region_add(&outer, 0x1000, &part, 0);
+    g_assert_cmpint(address_space_read(as, 0x1000, &value, 4), ==, MEM_OK);
+    memory_region_destroy(&outer);
+    g_assert_cmpint(address_space_read(as, 0x1000, &value, 4), ==, MEM_DECODE_ERROR);
+    memory_region_destroy(&part);
+    address_space_free(as);
+    g_assert_cmpint(block->refs, ==, 1);
+    ram_block_unref(block);
+}
+
 static int listener_calls;
 static unsigned listener_ranges;
 
@@ -573,6 +594,7 @@ int main(int argc, char **argv)
     g_test_add_func("/memory/ram-block-refuses-what-is-no-memory", test_ram_block_refuses_what_is_no_memory);
     g_test_add_func("/memory/unaligned-offset-of-a-peer-is-mapped", test_unaligned_offset_of_a_peer_is_mapped);
     g_test_add_func("/memory/shrunk-file-reads-zero-and-is-told", test_shrunk_file_reads_zero_and_is_told);
+    g_test_add_func("/memory/container-may-go-before-its-parts", test_container_may_go_before_its_parts);
     g_test_add_func("/memory/listener-hears-changes-only", test_listener_hears_changes_only);
     g_test_add_func("/memory/readers-run-while-regions-come-and-go", test_readers_run_while_regions_come_and_go);
     g_test_add_func("/memory/backends", test_memory_backends);

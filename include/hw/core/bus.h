@@ -50,7 +50,4 @@ Bus *bus_find_by_type(GType type, bool *ret_any);
 /* Resets every device below and the bus. */
 void bus_reset(Bus *bus);
 
-/* Calls FN for every known bus, roots first. */
-void bus_foreach(void (*fn)(Bus *bus, void *opaque), void *opaque);
-
 #endif
