@@ -10,6 +10,7 @@
  * room, else they are queued, and whoever is writing sends them.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stddef.h>
 #include <string.h>
@@ -50,11 +51,33 @@ static void qtest_log_line(Qtest *q, char direction, const char *line)
     }
 }
 
-static bool write_all(int fd, const char *text, size_t len)
+/*
+ * Waits until a write of up to PIPE_BUF bytes to standard output cannot block: a pipe whose reader
+ * sleeps must not hold up the end of the program.  (A socket's write is ended by shutdown(2).)
+ * False: the thread shall end.
+ */
+static bool wait_writable(Qtest *q, int fd)
+{
+    struct pollfd fds[2] = {
+        { .fd = fd, .events = POLLOUT },
+        { .fd = q->stop_fd, .events = POLLIN },
+    };
+
+    while (poll(fds, 2, -1) < 0) {
+    }
+    return fds[1].revents == 0;
+}
+
+static bool write_all(Qtest *q, int fd, const char *text, size_t len)
 {
     while (len > 0) {
-        ssize_t n = write(fd, text, len);
+        size_t piece = q->own_fds ? len : MIN(len, PIPE_BUF);
+        ssize_t n;
 
+        if (!q->own_fds && !wait_writable(q, fd)) {
+            return false;
+        }
+        n = write(fd, text, piece);
         if (n < 0 && errno != EINTR) {
             return false; /* the client is gone; the reader finds out */
         }
@@ -81,7 +104,7 @@ static void qtest_send_reply(Qtest *q)
     q->writing = true;
     while (q->reply->len) {
         pthread_mutex_unlock(&q->lock);
-        write_all(fd, q->reply->str, q->reply->len);
+        write_all(q, fd, q->reply->str, q->reply->len);
         g_string_truncate(q->reply, 0);
         pthread_mutex_lock(&q->lock);
         if (q->queue->len) {
@@ -256,7 +279,7 @@ static bool qtest_accept(Qtest *q)
         }
         fd = accept4(q->listen_fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0) {
-            g_usleep(10000); /* out of descriptors: the client still waits */
+            g_usleep(10000); /* out of descriptors: the client still waits; or it has gone */
         }
     }
     pthread_mutex_lock(&q->lock);
@@ -345,6 +368,7 @@ static bool open_unix(Qtest *q, const char *text, GError **errp)
         return true;
     }
     remove_stale_socket(path);
+    fd_set_nonblock(fd, true); /* a client may go before accept(2), which shall not wait then */
     if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 1) < 0) {
         error_setg_errno(errp, errno, "-qtest unix:%s: cannot listen; choose another path", path);
         return false;
@@ -461,9 +485,6 @@ void qtest_stop(void)
     if (!told) {
         return; /* not reached with an eventfd of ours; the thread ends with the program */
     }
-    for (unsigned i = 0; i < q->pin_count; i++) {
-        irq_intercept(q->pins[i], NULL, NULL, 0, true);
-    }
     /* The command at hand may need the lock to end. */
     locked = machine_locked();
     if (locked) {
@@ -472,6 +493,10 @@ void qtest_stop(void)
     g_thread_join(q->thread);
     if (locked) {
         machine_lock();
+    }
+    /* Behind the last command, which may have been to intercept. */
+    for (unsigned i = 0; i < q->pin_count; i++) {
+        irq_intercept(q->pins[i], NULL, NULL, 0, true);
     }
     qtest_free(q);
 }
