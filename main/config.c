@@ -130,12 +130,23 @@ static bool opt_accel(const char *arg, void *opaque, GError **errp)
     return set_accel(opaque, "-accel", arg, errp);
 }
 
+/* Keeps KEY of OPTS, when it is there: a later -machine replaces only what it says. */
+static void machine_keep(MainConfig *config, Options *opts, const char *key, const char **ret)
+{
+    const char *value = options_get(opts, key);
+
+    if (value) {
+        options_set(config->machine_opts, key, value);
+        *ret = options_get(config->machine_opts, key);
+    }
+}
+
 static bool opt_machine(const char *arg, void *opaque, GError **errp)
 {
     static const char *const known[] = { "type", "memory-backend", "accel", NULL };
     MainConfig *config = opaque;
-    Options *opts;
-    const char *type, *accel;
+    g_autoptr(Options) opts = NULL;
+    const char *accel;
 
     if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
         machine_print_types();
@@ -146,11 +157,8 @@ static bool opt_machine(const char *arg, void *opaque, GError **errp)
     if (!opts) {
         return false;
     }
-    g_clear_pointer(&config->machine_opts, options_free);
-    config->machine_opts = opts;
-    type = options_get(opts, "type");
-    config->machine = type ? type : "pc";
-    config->memory_backend = options_get(opts, "memory-backend");
+    machine_keep(config, opts, "type", &config->machine);
+    machine_keep(config, opts, "memory-backend", &config->memory_backend);
     accel = options_get(opts, "accel");
     if (!machine_type_exists(config->machine)) {
         error_setg(errp, "-machine %s: unsupported machine type '%s'; -machine help lists them",
@@ -193,26 +201,34 @@ static bool opt_memory(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
-/* -numa node,memdev=ID[,nodeid=N]: all a machine without CPUs has to do with nodes is their RAM. */
+/*
+ * -numa node,memdev=ID[,nodeid=N]: all a machine without CPUs has to do with nodes is their RAM,
+ * which lies in memory in the order of the nodes.
+ */
 static bool opt_numa(const char *arg, void *opaque, GError **errp)
 {
     static const char *const known[] = { "type", "memdev", "nodeid", NULL };
     MainConfig *config = opaque;
     g_autoptr(Options) opts = options_parse("-numa", arg, "type", errp);
     const char *type, *memdev;
+    uint64_t node = config->numa_memdevs->len;
 
-    if (!opts) {
+    if (!opts || !options_get_uint(opts, "nodeid", UINT64_MAX, &node, errp)) {
         return false;
     }
     type = options_get(opts, "type");
     memdev = options_get(opts, "memdev");
-    options_get(opts, "nodeid");
     if (g_strcmp0(type, "node") != 0 || !memdev) {
         error_setg(errp, "-numa %s: not supported; give -numa node,memdev=ID with the id of a "
                    "memory backend", arg);
         return false;
     }
     if (!options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    if (node != config->numa_memdevs->len) {
+        error_setg(errp, "-numa %s: this is the node with nodeid=%u; give the nodes in order", arg,
+                   config->numa_memdevs->len);
         return false;
     }
     g_ptr_array_add(config->numa_memdevs, g_strdup(memdev));
@@ -373,6 +389,7 @@ MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
     g_autoptr(MainConfig) config = g_new0(MainConfig, 1);
 
     config->machine = "pc";
+    config->machine_opts = options_new("-machine");
     config->numa_memdevs = g_ptr_array_new_with_free_func(g_free);
     for (MainStep step = 0; step < MAIN_STEP_MAX; step++) {
         config->actions[step] = g_ptr_array_new_with_free_func(main_action_free);

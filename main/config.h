@@ -35,7 +35,7 @@ typedef enum MainStep {
 typedef struct MainConfig {
     GPtrArray *actions[MAIN_STEP_MAX]; /* MainAction *, owned */
     const char *machine;               /* type's name; of `machine_opts`, or static */
-    Options *machine_opts;             /* of the last -machine; NULL: none */
+    Options *machine_opts;             /* what the -machine options say together */
     const char *memory_backend;        /* -machine memory-backend=; NULL: none */
     uint64_t ram_size;                 /* -m, bytes; 0: not given */
     GPtrArray *numa_memdevs;           /* char *, owned: the nodes' memory backends, in order */
