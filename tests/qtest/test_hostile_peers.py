@@ -270,6 +270,14 @@ def descriptors(process):
     return len(os.listdir(f"/proc/{process.pid}/fd"))
 
 
+def wait_for_descriptors(process, most):
+    """Waits until PROCESS has at most MOST: a link's are closed after its socket."""
+    deadline = time.monotonic() + WAIT
+    while descriptors(process) > most:
+        assert time.monotonic() < deadline, f"{descriptors(process)} descriptors, {most} were expected"
+        time.sleep(0.01)
+
+
 def device_options(count):
     """COUNT controllers in as many functions as slots have."""
     words = []
@@ -303,7 +311,7 @@ def test_hostile_links(kind, wave, stock, monkeypatch):
             sent += attack(link, KINDS[kind][0](random.Random(f"{kind} {wave} {i}"), stock))
         neighbour.stop()
         assert remote.process.poll() is None
-        assert descriptors(remote.process) <= before - LINKS
+        wait_for_descriptors(remote.process, before - LINKS)
         assert rss(remote.process) - half < RSS_GROWTH_KIB
         assert neighbour.rounds > 0 and sent >= LINKS
         remote.process.terminate()
