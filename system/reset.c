@@ -21,19 +21,6 @@ void reset_register(ResetHandler *handler, void *opaque)
     reset_entries = g_list_append(reset_entries, entry);
 }
 
-void reset_unregister(ResetHandler *handler, void *opaque)
-{
-    for (GList *link = reset_entries; link; link = link->next) {
-        ResetEntry *entry = link->data;
-
-        if (entry->handler == handler && entry->opaque == opaque) {
-            reset_entries = g_list_delete_link(reset_entries, link);
-            g_free(entry);
-            return;
-        }
-    }
-}
-
 void system_reset(void)
 {
     for (GList *link = reset_entries; link; link = link->next) {

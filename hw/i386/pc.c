@@ -8,6 +8,7 @@
 #include "hw/i386/pci-host.h"
 #include "hw/intc/ioapic.h"
 #include "hw/pci/pci.h"
+#include "system/reset.h"
 
 /* Everything lives as long as the program. */
 typedef struct PcBoard {
@@ -15,6 +16,7 @@ typedef struct PcBoard {
     MemoryRegion high_ram;
     MemoryRegion pci_memory;
     MemoryRegion pci_io;
+    PciBus *bus;
     Ioapic *ioapic;
 } PcBoard;
 
@@ -59,11 +61,17 @@ static bool pc_add_ioapic(GError **errp)
     return true;
 }
 
+/* Sources before the interrupt controller: they lower their lines. */
+static void pc_reset(void *opaque)
+{
+    bus_reset(BUS(board.bus));
+    device_reset(DEVICE(board.ioapic));
+}
+
 bool pc_init(MemoryRegion *ram, uint64_t ram_size, GError **errp)
 {
     MemoryRegion *memory = address_space_root(system_memory());
     MemoryRegion *io = address_space_root(system_io());
-    PciBus *bus;
 
     pc_map_ram(ram, ram_size);
     /* Behind RAM and board devices: a BAR that is put over them does not hide them. */
@@ -74,8 +82,12 @@ bool pc_init(MemoryRegion *ram, uint64_t ram_size, GError **errp)
     if (!pc_add_ioapic(errp)) {
         return false;
     }
-    bus = pci_root_bus_new("pci.0", &board.pci_memory, &board.pci_io, system_memory(),
-                           PCI_DEVFN_OF(1, 0));
-    pci_bus_set_irqs(bus, pc_map_irq, pc_set_gsi, board.ioapic, IOAPIC_PINS);
-    return pci_host_init(bus, io, errp);
+    board.bus = pci_root_bus_new("pci.0", &board.pci_memory, &board.pci_io, system_memory(),
+                                 PCI_DEVFN_OF(1, 0));
+    pci_bus_set_irqs(board.bus, pc_map_irq, pc_set_gsi, board.ioapic, IOAPIC_PINS);
+    if (!pci_host_init(board.bus, io, errp)) {
+        return false;
+    }
+    reset_register(pc_reset, NULL);
+    return true;
 }

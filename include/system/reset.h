@@ -9,8 +9,8 @@
 
 typedef void ResetHandler(void *opaque);
 
+/* For boards, which live as long as the program: HANDLER is called at each reset from now on. */
 void reset_register(ResetHandler *handler, void *opaque);
-void reset_unregister(ResetHandler *handler, void *opaque);
 
 /* Resets the whole machine now. */
 void system_reset(void);
