@@ -4,11 +4,12 @@
  *
  * Runs in: both.
  *
- * The chip may be told to use its own BARs as memory: drivers run SCRIPTS from its RAM, move data into it, and (older
- * ones) move memory to its registers.  These accesses are resolved here, without the bus, so they can neither re-enter the
- * device nor deadlock; a register write made this way never starts a nested SCRIPTS run (LsiState.in_slice).  Block moves
- * to and from registers are refused by their caller: a reset written in the middle would end the command being moved.
- * All other addresses go to the DMA choke point, which reaches RAM only.
+ * The chip may be told to use its own BARs as memory: drivers run SCRIPTS from its RAM, move data
+ * into it, and (older ones) move memory to its registers.  These accesses are resolved here,
+ * without the bus, so they can neither re-enter the device nor deadlock; a register write made this
+ * way never starts a nested SCRIPTS run (LsiState.in_slice).  Block moves to and from registers are
+ * refused by their caller: a reset written in the middle would end the command being moved. All
+ * other addresses go to the DMA choke point, which reaches RAM only.
  */
 #include "hw/scsi/lsi53c895a-int.h"
 

@@ -4,21 +4,26 @@
  *
  * Thread: main loop with the machine lock held.  Runs in: both.
  *
- * Facts are from the "LSI53C895A PCI to Ultra2 SCSI Controller Technical Manual" (here: the data sheet); chapter 2 is
- * the functional description, 4 the registers, 5 the SCRIPTS instructions.  Register and bit names are the data sheet's.
+ * Facts are from the "LSI53C895A PCI to Ultra2 SCSI Controller Technical Manual" (here: the data
+ * sheet); chapter 2 is the functional description, 4 the registers, 5 the SCRIPTS instructions.
+ * Register and bit names are the data sheet's.
  *
- * Theory of operation.  Five files, each one layer:
+ * Theory of operation.  Six files, each one layer:
  *   lsi53c895a.c          the PCI function: BARs, reset, timers, the event loop's calls
- *   lsi53c895a-regs.c     the register file as a table, with hooks where an access has a side effect; interrupts
+ *   lsi53c895a-regs.c     the register file as a table, with hooks where an access has a side
+ *                         effect; interrupts
  *   lsi53c895a-scripts.c  the SCRIPTS processor: fetch, decode, all instructions but block moves
  *   lsi53c895a-move.c     block moves: the chip's end of the information transfer phases
- *   lsi53c895a-target.c   the other end of the SCSI bus: what a target does (messages, disconnection, requests)
- * and lsi53c895a-dma.c, through which every address that SCRIPTS give goes, plus lsi53c895a-lookahead.c, which lends
- * guest memory to requests so that data need not be copied.
+ *   lsi53c895a-target.c   the other end of the SCSI bus: what a target does (phases, disconnection,
+ *                         requests)
+ *   lsi53c895a-message.c  the messages a target gets
+ * and lsi53c895a-dma.c, through which every address that SCRIPTS give goes, plus
+ * lsi53c895a-lookahead.c, which lends guest memory to requests so that data need not be copied.
  *
- * A bus phase is never an action that is waited for: the target sets `con.phase` and `con.req` (REQ/ asserted), the
- * processor looks at them.  An instruction that needs what is not there yet leaves the processor `suspended`; it is
- * executed again when lsi_kick() is called because something changed.
+ * A bus phase is never an action that is waited for: the target sets `con.phase` and `con.req`
+ * (REQ/ asserted), the processor looks at them.  An instruction that needs what is not there yet
+ * leaves the processor `suspended`; it is executed again when lsi_kick() is called because
+ * something changed.
  */
 #ifndef HW_SCSI_LSI53C895A_INT_H
 #define HW_SCSI_LSI53C895A_INT_H
@@ -34,7 +39,10 @@
 #define LSI_TARGETS 16u
 #define LSI_LUNS 8u
 #define LSI_OWN_ID 7u
-/* Instructions in one slice.  A busy driver's burst fits; an endless loop costs some 100 us before others get a turn. */
+/*
+ * Instructions in one slice.  A busy driver's burst fits; an endless loop costs some 100 us before
+ * others get a turn.
+ */
 #define LSI_SLICE 4000
 /* Longest message sequence an initiator sends in one go: IDENTIFY, tag, PPR need 11 bytes. */
 #define LSI_MSG_MAX 32
@@ -56,7 +64,8 @@ enum {
     LSI_STEST0 = 0x4c, LSI_STEST1 = 0x4d, LSI_STEST2 = 0x4e, LSI_STEST3 = 0x4f,
     LSI_SIDL = 0x50, LSI_STEST4 = 0x52, LSI_SODL = 0x54, LSI_CCNTL0 = 0x56, LSI_CCNTL1 = 0x57,
     LSI_SBDL = 0x58, LSI_SCRATCHB = 0x5c, LSI_SCRATCHC = 0x60,
-    LSI_MMRS = 0xa0, LSI_MMWS = 0xa4, LSI_SFS = 0xa8, LSI_DRS = 0xac, LSI_SBMS = 0xb0, LSI_DBMS = 0xb4,
+    LSI_MMRS = 0xa0, LSI_MMWS = 0xa4, LSI_SFS = 0xa8, LSI_DRS = 0xac, LSI_SBMS = 0xb0,
+    LSI_DBMS = 0xb4,
     LSI_DNAD64 = 0xb8, LSI_PMJAD1 = 0xc0, LSI_PMJAD2 = 0xc4, LSI_RBC = 0xc8, LSI_UA = 0xcc,
     LSI_ESA = 0xd0, LSI_IA = 0xd4, LSI_SBC = 0xd8, LSI_CSBC = 0xdc,
 };
@@ -70,15 +79,19 @@ enum {
     SOCL_ACK = 0x40, SOCL_ATN = 0x08,
     SBCL_REQ = 0x80, SBCL_ACK = 0x40, SBCL_BSY = 0x20, SBCL_SEL = 0x10, SBCL_ATN = 0x08,
     SSID_VAL = 0x80,
-    DSTAT_DFE = 0x80, DSTAT_BF = 0x20, DSTAT_ABRT = 0x10, DSTAT_SSI = 0x08, DSTAT_SIR = 0x04, DSTAT_IID = 0x01,
+    DSTAT_DFE = 0x80, DSTAT_BF = 0x20, DSTAT_ABRT = 0x10,
+    DSTAT_SSI = 0x08, DSTAT_SIR = 0x04, DSTAT_IID = 0x01,
     SSTAT0_RST = 0x02, SSTAT2_LDSC = 0x02,
-    ISTAT0_ABRT = 0x80, ISTAT0_SRST = 0x40, ISTAT0_SIGP = 0x20, ISTAT0_SEM = 0x10, ISTAT0_CON = 0x08,
+    ISTAT0_ABRT = 0x80, ISTAT0_SRST = 0x40, ISTAT0_SIGP = 0x20,
+    ISTAT0_SEM = 0x10, ISTAT0_CON = 0x08,
     ISTAT0_INTF = 0x04, ISTAT0_SIP = 0x02, ISTAT0_DIP = 0x01,
     ISTAT1_SRUN = 0x02, ISTAT1_SI = 0x01,
-    CTEST2_SIGP = 0x40, CTEST2_CIO = 0x20, CTEST2_CM = 0x10, CTEST2_PCICIE = 0x08, CTEST2_DACK = 0x01,
+    CTEST2_SIGP = 0x40, CTEST2_CIO = 0x20, CTEST2_CM = 0x10,
+    CTEST2_PCICIE = 0x08, CTEST2_DACK = 0x01,
     DMODE_SIOM = 0x20, DMODE_DIOM = 0x10, DMODE_MAN = 0x01,
     DCNTL_SSM = 0x10, DCNTL_STD = 0x04, DCNTL_IRQD = 0x02, DCNTL_COM = 0x01,
-    SIST0_MA = 0x80, SIST0_CMP = 0x40, SIST0_SEL = 0x20, SIST0_RSL = 0x10, SIST0_SGE = 0x08, SIST0_UDC = 0x04,
+    SIST0_MA = 0x80, SIST0_CMP = 0x40, SIST0_SEL = 0x20,
+    SIST0_RSL = 0x10, SIST0_SGE = 0x08, SIST0_UDC = 0x04,
     SIST0_RST = 0x02, SIST0_PAR = 0x01,
     SIST1_SBMC = 0x10, SIST1_STO = 0x04, SIST1_GEN = 0x02, SIST1_HTH = 0x01,
     STEST1_QEN = 0x08, STEST1_QSEL = 0x04,
@@ -96,6 +109,17 @@ typedef enum LsiPhase {
     LSI_MSG_OUT = 6,
     LSI_MSG_IN = 7,
 } LsiPhase;
+
+/* Messages (SPI-3 chapter 16). */
+enum {
+    MSG_COMMAND_COMPLETE = 0x00, MSG_EXTENDED = 0x01, MSG_SAVE_POINTERS = 0x02,
+    MSG_DISCONNECT = 0x04,
+    MSG_INITIATOR_ERROR = 0x05, MSG_ABORT = 0x06,
+    MSG_REJECT = 0x07, MSG_NOP = 0x08, MSG_PARITY_ERROR = 0x09,
+    MSG_DEVICE_RESET = 0x0c, MSG_ABORT_TAG = 0x0d, MSG_CLEAR_QUEUE = 0x0e,
+    MSG_SIMPLE_TAG = 0x20, MSG_ORDERED_TAG = 0x22, MSG_IGNORE_RESIDUE = 0x23, MSG_IDENTIFY = 0x80,
+    EXT_SDTR = 0x01, EXT_WDTR = 0x03, EXT_PPR = 0x04,
+};
 
 typedef struct LsiState LsiState;
 typedef struct LsiTask LsiTask;
@@ -132,7 +156,7 @@ struct LsiTask {
 
 /* Where a connected target stands, when no message is due. */
 typedef enum LsiStage {
-    LSI_STAGE_IDENTIFY, /* selected; entered by selection; left by the first message or command byte */
+    LSI_STAGE_IDENTIFY, /* entered by selection; left by the first message or command byte */
     LSI_STAGE_COMMAND,  /* wants the CDB; left when it is complete */
     LSI_STAGE_TASK,     /* con.task says what happens; left by its end */
     LSI_STAGE_STATUS,   /* con.status is to be sent (also without a task: BUSY, TASK SET FULL) */
@@ -196,7 +220,7 @@ struct LsiState {
     uint8_t irq_level;
 
     bool running;         /* SCRIPTS are being executed: ISTAT1.SRUN */
-    bool suspended;       /* the instruction in DCMD/DBC/DSPS waits for the bus and is executed again */
+    bool suspended;       /* the instruction in DCMD/DBC/DSPS is executed again */
     bool in_slice;        /* lsi_scripts_run() is on the stack */
     bool carry;
     bool decoded;         /* a suspended block move has its address and count in DNAD and DBC */
@@ -250,9 +274,14 @@ void lsi_hth_timer_update(LsiState *s);
 
 /* Power-on values; connections and tasks are the caller's business. */
 void lsi_regs_reset(LsiState *s);
-/* Software reset by ISTAT0.SRST: registers, SCRIPTS and the connection; disconnected tasks live on in their targets. */
+/*
+ * Software reset by ISTAT0.SRST: registers, SCRIPTS and the connection; disconnected tasks live on
+ * in their targets.
+ */
 void lsi_soft_reset(LsiState *s);
-/* One byte with all side effects but the settling of interrupts: follow up with lsi_irq_settle(). */
+/*
+ * One byte with all side effects but the settling of interrupts: follow up with lsi_irq_settle().
+ */
 uint8_t lsi_reg_read(LsiState *s, unsigned reg);
 void lsi_reg_write(LsiState *s, unsigned reg, uint8_t value);
 /* Moves stacked interrupts up when the visible ones are gone, and drives INTA/. */
@@ -264,12 +293,16 @@ void lsi_raise_scsi(LsiState *s, uint8_t sist0, uint8_t sist1);
 /* ---- lsi53c895a-dma.c ---- */
 
 /*
- * Memory as the chip sees it: its own RAM and registers by their BAR addresses, everything else through the DMA choke
- * point.  False: bus fault; a failed read leaves 0xff in what could not be read.
+ * Memory as the chip sees it: its own RAM and registers by their BAR addresses, everything else
+ * through the DMA choke point.  False: bus fault; a failed read leaves 0xff in what could not be
+ * read.
  */
 bool lsi_mem_read(LsiState *s, hwaddr addr, void *buf, uint32_t len);
 bool lsi_mem_write(LsiState *s, hwaddr addr, const void *buf, uint32_t len);
-/* The same for memory moves, which may also address I/O space (DMODE.SIOM, DIOM): only the chip's own BAR 0 is there. */
+/*
+ * The same for memory moves, which may also address I/O space (DMODE.SIOM, DIOM): only the chip's
+ * own BAR 0 is there.
+ */
 bool lsi_io_read(LsiState *s, hwaddr addr, void *buf, uint32_t len);
 bool lsi_io_write(LsiState *s, hwaddr addr, const void *buf, uint32_t len);
 /* True when [addr, addr + len) touches the chip's operating registers. */
@@ -290,9 +323,12 @@ void lsi_scripts_stop(LsiState *s);
 
 /* The block move in DCMD/DBC/DSPS.  Returns false when it has to wait. */
 bool lsi_block_move(LsiState *s);
-/* Address and count of a block move with first dword INSN and second DSPS; false: bus fault while reading a table. */
-bool lsi_move_operand(LsiState *s, uint32_t insn, uint32_t dsps, uint32_t insn_addr, hwaddr *ret_addr,
-                      uint32_t *ret_count);
+/*
+ * Address and count of a block move with first dword INSN and second DSPS; false: bus fault while
+ * reading a table.
+ */
+bool lsi_move_operand(LsiState *s, uint32_t insn, uint32_t dsps, uint32_t insn_addr,
+                      hwaddr *ret_addr, uint32_t *ret_count);
 
 /* ---- lsi53c895a-target.c ---- */
 
@@ -300,7 +336,10 @@ bool lsi_move_operand(LsiState *s, uint32_t insn, uint32_t dsps, uint32_t insn_a
 bool lsi_target_select(LsiState *s, unsigned id, bool atn);
 /* Lets the oldest target that waits for the bus reselect; false when none does. */
 bool lsi_target_reselect(LsiState *s);
-/* The target decides on the next phase: after a move, an acknowledge, a change of ATN/ or of its request. */
+/*
+ * The target decides on the next phase: after a move, an acknowledge, a change of ATN/ or of its
+ * request.
+ */
 void lsi_target_step(LsiState *s);
 /* As lsi_target_step() inside a data move: only the request's state is looked at. */
 void lsi_target_data_step(LsiState *s);
@@ -308,8 +347,8 @@ void lsi_target_data_step(LsiState *s);
 void lsi_target_yield(LsiState *s);
 /* MESSAGE OUT or COMMAND bytes; returns how many the target took. */
 unsigned lsi_target_take(LsiState *s, const uint8_t *buf, unsigned len);
-/* A MESSAGE OUT move ended: ATN/ is off and the target acts on what it got. */
-void lsi_target_messages(LsiState *s);
+/* Appends a message to what the target will send in MESSAGE IN. */
+void lsi_target_queue_message(LsiState *s, const uint8_t *msg, unsigned len);
 /* The next byte of MESSAGE IN or STATUS. */
 uint8_t lsi_target_give(LsiState *s);
 /* Negates ACK/. */
@@ -318,29 +357,41 @@ void lsi_target_acknowledge(LsiState *s);
 void lsi_target_free(LsiState *s, bool expected);
 /* Is the data phase 16 bits wide on both ends? */
 bool lsi_target_wide(LsiState *s);
-/* Drops tasks: of target ID (LSI_TARGETS: all) and LUN (LSI_LUNS: all).  CANCEL: their requests are still alive. */
+/*
+ * Drops tasks: of target ID (LSI_TARGETS: all) and LUN (LSI_LUNS: all).  CANCEL: their requests are
+ * still alive.
+ */
 void lsi_tasks_drop(LsiState *s, unsigned id, unsigned lun, bool cancel);
 void lsi_task_free(LsiTask *task, bool cancel);
+/* The task of this nexus, or NULL. */
+LsiTask *lsi_task_find(LsiState *s, unsigned id, unsigned lun, bool tagged, uint8_t tag);
 /* SCSI bus reset by this initiator. */
 void lsi_target_bus_reset(LsiState *s);
 
 extern const ScsiHbaOps lsi_scsi_ops;
 
+/* ---- lsi53c895a-message.c ---- */
+
+/* A MESSAGE OUT move ended: the target acts on what it got. */
+void lsi_target_messages(LsiState *s);
+
 /* ---- lsi53c895a-lookahead.c ---- */
 
 /*
- * DATA IN, at a move whose operand is decoded and while the request is in OFFER_IN: looks ahead over the moves that follow,
- * lends their memory and starts the request's reading.  False: nothing was lent, nothing changed.
+ * DATA IN, at a move whose operand is decoded and while the request is in OFFER_IN: looks ahead
+ * over the moves that follow, lends their memory and starts the request's reading.  False: nothing
+ * was lent, nothing changed.
  */
 bool lsi_lend_in(LsiState *s, LsiTask *task);
 /*
- * DATA IN: the move at ADDR, LEN takes bytes that were read into lent memory: returns how many; 0: bus fault (they were
- * lent from another address, and could not be copied).
+ * DATA IN: the move at ADDR, LEN takes bytes that were read into lent memory: returns how many; 0:
+ * bus fault (they were lent from another address, and could not be copied).
  */
 uint32_t lsi_retire_in(LsiState *s, LsiTask *task, hwaddr addr, uint32_t len);
 /*
- * DATA OUT: adds up to LEN bytes at ADDR to what will be lent, and lends it when the request has all it asked for.  Returns
- * the bytes taken; 0: this move is to be copied, and what was collected was copied (*ret_fault: could not be).
+ * DATA OUT: adds up to LEN bytes at ADDR to what will be lent, and lends it when the request has
+ * all it asked for.  Returns the bytes taken; 0: this move is to be copied, and what was collected
+ * was copied (*ret_fault: could not be).
  */
 uint32_t lsi_collect_out(LsiState *s, LsiTask *task, hwaddr addr, uint32_t len, bool *ret_fault);
 void lsi_lookahead_drop(LsiTask *task);

@@ -4,15 +4,17 @@
  *
  * Runs in: both.
  *
- * DATA OUT.  Each data move adds its memory to a list instead of copying it; when the request has all bytes it asked for, the
- * list is lent to it.  The device reads that memory a little later than the move ended, but before the command does, which
- * no driver can tell from a target with a large buffer that disconnects.  A move that cannot be lent (the chip's own RAM,
- * memory that is no RAM, odd pieces on a wide bus) turns the request back to copying, what was collected included.
+ * DATA OUT.  Each data move adds its memory to a list instead of copying it; when the request has
+ * all bytes it asked for, the list is lent to it.  The device reads that memory a little later than
+ * the move ended, but before the command does, which no driver can tell from a target with a large
+ * buffer that disconnects.  A move that cannot be lent (the chip's own RAM, memory that is no RAM,
+ * odd pieces on a wide bus) turns the request back to copying, what was collected included.
  *
- * DATA IN.  The device must know the memory before the data exist.  So at the first data move the program is read ahead, without
- * executing it, as long as block moves of the same phase follow; their memory is lent, and the bus is kept (or given up)
- * until the device is done.  Then each move as it is executed is compared with the list: the same address, as always in
- * practice, costs nothing; another one (the program was changed, or went elsewhere) has its bytes copied there.
+ * DATA IN.  The device must know the memory before the data exist.  So at the first data move the
+ * program is read ahead, without executing it, as long as block moves of the same phase follow;
+ * their memory is lent, and the bus is kept (or given up) until the device is done.  Then each move
+ * as it is executed is compared with the list: the same address, as always in practice, costs
+ * nothing; another one (the program was changed, or went elsewhere) has its bytes copied there.
  */
 #include "hw/scsi/lsi53c895a-int.h"
 
@@ -54,7 +56,7 @@ static DmaMap *new_map(LsiState *s, DmaDirection direction)
     return map;
 }
 
-/* ---- DATA OUT ------------------------------------------------------------------------------------------------------- */
+/* ---- DATA OUT -------------------------------------------------------------------------------- */
 
 /* Copies what was collected into the request's buffer; false: bus fault. */
 static bool copy_collected(LsiState *s, LsiTask *task)
@@ -109,7 +111,7 @@ uint32_t lsi_collect_out(LsiState *s, LsiTask *task, hwaddr addr, uint32_t len, 
     return n;
 }
 
-/* ---- DATA IN -------------------------------------------------------------------------------------------------------- */
+/* ---- DATA IN --------------------------------------------------------------------------------- */
 
 /* Cuts MAP and the list down to SIZE bytes, by building them anew. */
 static bool cut(LsiState *s, LsiTask *task, DmaMap *map, uint64_t size)
@@ -160,6 +162,7 @@ bool lsi_lend_in(LsiState *s, LsiTask *task)
     ScsiRequest *req = task->req;
     unsigned granule = scsi_req_direct_granule(req);
     hwaddr addr = (hwaddr)lsi_get32(s, LSI_DNAD64) << 32 | lsi_get32(s, LSI_DNAD);
+    uint32_t first = (uint32_t)MIN((size_t)lsi_get24(s, LSI_DBC), req->data_len);
     uint64_t whole;
     DmaMap *map;
 
@@ -167,7 +170,7 @@ bool lsi_lend_in(LsiState *s, LsiTask *task)
         return false;
     }
     map = new_map(s, DMA_FROM_DEVICE);
-    if (add_segment(s, task, map, addr, (uint32_t)MIN((size_t)lsi_get24(s, LSI_DBC), req->data_len))) {
+    if (add_segment(s, task, map, addr, first)) {
         read_ahead(s, task, map, req->data_len);
     }
     whole = map->size - map->size % granule;
@@ -191,7 +194,8 @@ static bool relocate(LsiState *s, hwaddr from, hwaddr to, uint32_t len)
     while (len > 0) {
         uint32_t n = MIN(len, (uint32_t)sizeof(buf));
 
-        if (lsi_addr_is_registers(s, to, n) || !lsi_mem_read(s, from, buf, n) || !lsi_mem_write(s, to, buf, n)) {
+        if (lsi_addr_is_registers(s, to, n) || !lsi_mem_read(s, from, buf, n) ||
+            !lsi_mem_write(s, to, buf, n)) {
             return false;
         }
         from += n;

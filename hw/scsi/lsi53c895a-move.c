@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lsi53c895a: block moves, the chip's end of the information transfer phases (data sheet chapter 5, "Block Move").
+ * lsi53c895a: block moves, the chip's end of the information transfer phases (data sheet chapter 5,
+ * "Block Move").
  *
  * Runs in: both.
  *
- * Theory of operation.  A block move is decoded once: DNAD and DNAD64 get the address, DBC the count; both are counted along,
- * so a suspended move continues where it stood and an interrupted one shows drivers what is left.  Then it moves bytes while
- * the target asserts its phase.  Another phase ends it with a phase mismatch: an interrupt, or a jump to PMJAD1 or PMJAD2
- * when CCNTL0.ENPMJ is set (chapter 2, "Phase Mismatch Jump"), with RBC, UA, IA, ESA telling where it stood.
+ * Theory of operation.  A block move is decoded once: DNAD and DNAD64 get the address, DBC the
+ * count; both are counted along, so a suspended move continues where it stood and an interrupted
+ * one shows drivers what is left.  Then it moves bytes while the target asserts its phase.  Another
+ * phase ends it with a phase mismatch: an interrupt, or a jump to PMJAD1 or PMJAD2 when
+ * CCNTL0.ENPMJ is set (chapter 2, "Phase Mismatch Jump"), with RBC, UA, IA, ESA telling where it
+ * stood.
  *
- * Wide transfers.  Two bytes cross the bus at a time.  A receive that ends after the first of two keeps the second in SWIDE
- * and sets WSR; the next receive stores it first.  A chained send (CHMOV) that ends there keeps its last byte in SODL and
- * sets WSS.  At the end of an odd transfer one byte is padding, which the target tells with IGNORE WIDE RESIDUE.
+ * Wide transfers.  Two bytes cross the bus at a time.  A receive that ends after the first of two
+ * keeps the second in SWIDE and sets WSR; the next receive stores it first.  A chained send (CHMOV)
+ * that ends there keeps its last byte in SODL and sets WSS.  At the end of an odd transfer one byte
+ * is padding, which the target tells with IGNORE WIDE RESIDUE.
  *
- * Count 0 is an illegal instruction by the data sheet; SeaBIOS moves no data with it, so it does nothing here.
+ * Count 0 is an illegal instruction by the data sheet; SeaBIOS moves no data with it, so it does
+ * nothing here.
  */
 #include "hw/scsi/lsi53c895a-int.h"
 
@@ -71,7 +76,7 @@ static void latch_received(LsiState *s, const uint8_t *buf, uint32_t len)
     s->reg[LSI_SIDL] = buf[len - 1];
 }
 
-/* ---- data phases -------------------------------------------------------------------------------------------------- */
+/* ---- data phases ----------------------------------------------------------------------------- */
 
 /* A wide receive that ended on an odd byte takes the other one of the pair along. */
 static void receive_residue(LsiState *s, LsiTask *task)
@@ -94,7 +99,10 @@ static void receive_residue(LsiState *s, LsiTask *task)
     scsi_req_consume(req, 1);
 }
 
-/* The request ended after an odd number of bytes on a wide bus: the padding goes to memory if there is room, or to SWIDE. */
+/*
+ * The request ended after an odd number of bytes on a wide bus: the padding goes to memory if there
+ * is room, or to SWIDE.
+ */
 static bool receive_padding(LsiState *s, LsiTask *task)
 {
     uint8_t pad = 0;
@@ -137,7 +145,8 @@ static Piece receive_data(LsiState *s)
         task->moved = true;
         task->odd ^= n & 1;
         scsi_req_consume(req, n);
-        if (req->state == SCSI_REQ_DONE && task->odd && lsi_target_wide(s) && !receive_padding(s, task)) {
+        if (req->state == SCSI_REQ_DONE && task->odd && lsi_target_wide(s) &&
+            !receive_padding(s, task)) {
             return PIECE_FAULT;
         }
     }
@@ -206,7 +215,8 @@ static Piece send_data(LsiState *s)
     scsi_req_consume(req, n);
     if (req->state != SCSI_REQ_DATA_OUT) {
         /* The target takes the padding of an odd transfer and throws it away. */
-        if (wide && task->odd && !task->padded && req->moved >= req->xfer_len && lsi_get24(s, LSI_DBC) > 0) {
+        if (wide && task->odd && !task->padded && req->moved >= req->xfer_len &&
+            lsi_get24(s, LSI_DBC) > 0) {
             task->padded = true;
             advance(s, 1);
             count_bus_bytes(s, 1);
@@ -255,7 +265,7 @@ static Piece collect_or_send(LsiState *s)
     return PIECE_MOVED;
 }
 
-/* ---- the other phases ----------------------------------------------------------------------------------------------- */
+/* ---- the other phases ------------------------------------------------------------------------ */
 
 static Piece send_bytes(LsiState *s)
 {
@@ -271,7 +281,10 @@ static Piece send_bytes(LsiState *s)
     advance(s, taken);
     count_bus_bytes(s, taken);
     if (s->con.phase == LSI_MSG_OUT && (taken == count || taken < n)) {
-        /* The chip drops ATN/ with the last byte; a target whose buffer is full stops there as well. */
+        /*
+         * The chip drops ATN/ with the last byte; a target whose buffer is full stops there as
+         * well.
+         */
         if (taken == count) {
             s->con.atn = false;
         }
@@ -295,7 +308,10 @@ static Piece receive_byte(LsiState *s)
     count_bus_bytes(s, 1);
     advance(s, 1);
     if (phase == LSI_MSG_IN) {
-        /* The chip leaves ACK/ asserted after the last byte of a move, so that the program can raise ATN/ first. */
+        /*
+         * The chip leaves ACK/ asserted after the last byte of a move, so that the program can
+         * raise ATN/ first.
+         */
         s->con.ack = true;
         s->con.req = false;
         if (lsi_get24(s, LSI_DBC) > 0) {
@@ -307,10 +323,16 @@ static Piece receive_byte(LsiState *s)
     return PIECE_MOVED;
 }
 
-/* ---- the instruction -------------------------------------------------------------------------------------------------- */
+/* ---- the instruction ------------------------------------------------------------------------- */
 
-bool lsi_move_operand(LsiState *s, uint32_t insn, uint32_t dsps, uint32_t insn_addr, hwaddr *ret_addr,
-                      uint32_t *ret_count)
+/* Address in memory of a table entry: DSA plus a signed 24-bit offset. */
+static uint32_t table_entry(LsiState *s, uint32_t offset)
+{
+    return lsi_get32(s, LSI_DSA) + (uint32_t)((int32_t)(offset << 8) >> 8);
+}
+
+bool lsi_move_operand(LsiState *s, uint32_t insn, uint32_t dsps, uint32_t insn_addr,
+                      hwaddr *ret_addr, uint32_t *ret_count)
 {
     uint8_t entry[8];
     uint32_t upper = lsi_get32(s, LSI_SBMS);
@@ -318,16 +340,17 @@ bool lsi_move_operand(LsiState *s, uint32_t insn, uint32_t dsps, uint32_t insn_a
 
     *ret_count = insn & 0xffffff;
     if (insn & 0x10000000) {
-        /* Table indirect: count and address stand at DSA plus a signed offset. */
-        int32_t offset = (int32_t)(dsps << 8) >> 8;
-
-        where = (hwaddr)lsi_get32(s, LSI_DRS) << 32 | (uint32_t)(lsi_get32(s, LSI_DSA) + (uint32_t)offset);
+        /* Table indirect: the entry has count and address. */
+        where = (hwaddr)lsi_get32(s, LSI_DRS) << 32 | table_entry(s, dsps);
         if (!lsi_mem_read(s, where, entry, 8)) {
             return false;
         }
         *ret_count = pci_get_long(entry) & 0xffffff;
         if (s->reg[LSI_CCNTL1] & CCNTL1_EN64TIBMV) {
-            /* The highest byte of the count is the address's fifth byte, or names a register that holds the upper half. */
+            /*
+             * The highest byte of the count is the address's fifth byte, or names a register that
+             * holds the upper half.
+             */
             unsigned index = entry[3] & 0x1f;
 
             if (s->reg[LSI_CCNTL1] & CCNTL1_64TIMOD) {
@@ -378,8 +401,11 @@ static bool decode(LsiState *s, uint32_t insn)
     lsi_set24(s, LSI_SBC, 0);
     /* For phase mismatches: where the move and its table entry stand. */
     lsi_set32(s, LSI_IA, s->insn_addr);
-    lsi_set32(s, LSI_ESA, insn & 0x10000000 ? lsi_get32(s, LSI_DSA) + (uint32_t)((int32_t)(dsps << 8) >> 8) : s->insn_addr);
-    s->reg[LSI_SCNTL2] = (uint8_t)((s->reg[LSI_SCNTL2] & ~SCNTL2_CHM) | (insn & 0x08000000 ? 0 : SCNTL2_CHM));
+    lsi_set32(s, LSI_ESA, insn & 0x10000000 ? table_entry(s, dsps) : s->insn_addr);
+    s->reg[LSI_SCNTL2] &= (uint8_t)~SCNTL2_CHM;
+    if (!(insn & 0x08000000)) {
+        s->reg[LSI_SCNTL2] |= SCNTL2_CHM;
+    }
     s->move_first = true;
     s->decoded = true;
     return true;
@@ -422,13 +448,15 @@ static void phase_mismatch(LsiState *s, uint32_t insn)
 }
 
 /*
- * SeaBIOS selects without ATN/ and sends IDENTIFY nevertheless; a target that was just selected turns to MESSAGE OUT for it.
+ * SeaBIOS selects without ATN/ and sends IDENTIFY nevertheless; a target that was just selected
+ * turns to MESSAGE OUT for it.
  */
 static void adapt_to_seabios(LsiState *s, unsigned phase)
 {
     LsiConnection *con = &s->con;
 
-    if (phase == LSI_MSG_OUT && con->stage == LSI_STAGE_IDENTIFY && !con->with_atn && con->phase == LSI_COMMAND) {
+    if (phase == LSI_MSG_OUT && con->stage == LSI_STAGE_IDENTIFY && !con->with_atn &&
+        con->phase == LSI_COMMAND) {
         con->phase = LSI_MSG_OUT;
     }
 }
@@ -487,7 +515,8 @@ bool lsi_block_move(LsiState *s)
             return true;
         }
     }
-    if (s->running && con->state == LSI_BUS_CONNECTED && con->stage == LSI_STAGE_TASK && phase <= LSI_DATA_IN && con->task) {
+    if (s->running && con->state == LSI_BUS_CONNECTED && con->stage == LSI_STAGE_TASK &&
+        phase <= LSI_DATA_IN) {
         if (phase == LSI_DATA_IN && lsi_get24(s, LSI_SBC) > 0) {
             receive_residue(s, con->task);
         }

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lsi53c895a: the operating registers (data sheet chapter 4) as a table, their side effects, and the interrupts.
+ * lsi53c895a: the operating registers (data sheet chapter 4) as a table, their side effects, and
+ * the interrupts.
  *
  * Runs in: both.
  *
- * Theory of operation.  The register file is 256 bytes.  A table entry tells width, value after reset, which bits a write
- * changes, and hooks for registers where an access does more than that.  Accesses of any size are sequences of bytes from
- * low to high addresses, as on the chip's internal bus; that is why writing DSP starts SCRIPTS at its highest byte.
+ * Theory of operation.  The register file is 256 bytes.  A table entry tells width, value after
+ * reset, which bits a write changes, and hooks for registers where an access does more than that.
+ * Accesses of any size are sequences of bytes from low to high addresses, as on the chip's internal
+ * bus; that is why writing DSP starts SCRIPTS at its highest byte.
  *
- * Interrupts (chapter 2, "Interrupt Handling").  A condition sets its bit in DSTAT or SIST0/1.  While one is visible (SIP
- * or DIP), further ones are stacked behind and come up when reading has cleared the visible ones.  A fatal condition stops
- * SCRIPTS whether it is enabled or not; enabling decides only on the pin and, for the few non-fatal ones, on SIP.
+ * Interrupts (chapter 2, "Interrupt Handling").  A condition sets its bit in DSTAT or SIST0/1.
+ * While one is visible (SIP or DIP), further ones are stacked behind and come up when reading has
+ * cleared the visible ones.  A fatal condition stops SCRIPTS whether it is enabled or not; enabling
+ * decides only on the pin and, for the few non-fatal ones, on SIP.
  */
 #include "hw/scsi/lsi53c895a-int.h"
 
@@ -29,11 +32,13 @@ typedef struct LsiRegister {
     uint32_t wmask;     /* bits a write changes */
     /* The byte that a read of REG gives; its stored value is s->reg[REG]. */
     uint8_t (*read)(LsiState *s, unsigned reg);
-    /* After the maskable bits were stored: VALUE is what was written, OLD what was stored before. */
+    /*
+     * After the maskable bits were stored: VALUE is what was written, OLD what was stored before.
+     */
     void (*write)(LsiState *s, unsigned reg, uint8_t value, uint8_t old);
 } LsiRegister;
 
-/* ---- interrupts ------------------------------------------------------------------------------------------------ */
+/* ---- interrupts ------------------------------------------------------------------------------ */
 
 static bool dma_pending(const LsiState *s)
 {
@@ -57,14 +62,16 @@ void lsi_irq_settle(LsiState *s)
         s->reg[LSI_SIST1] |= s->sist1_2;
         s->dstat2 = s->sist0_2 = s->sist1_2 = 0;
     }
-    level = (s->reg[LSI_ISTAT0] & ISTAT0_INTF) || (s->reg[LSI_DSTAT] & s->reg[LSI_DIEN] & DSTAT_CONDITIONS) ||
+    level = (s->reg[LSI_ISTAT0] & ISTAT0_INTF) ||
+            (s->reg[LSI_DSTAT] & s->reg[LSI_DIEN] & DSTAT_CONDITIONS) ||
             (s->reg[LSI_SIST0] & s->reg[LSI_SIEN0]) || (s->reg[LSI_SIST1] & s->reg[LSI_SIEN1]);
     if ((s->reg[LSI_DCNTL] & DCNTL_IRQD) || (s->reg[LSI_ISTAT1] & ISTAT1_SI)) {
         level = 0;
     }
     if (level != s->irq_level) {
         s->irq_level = level;
-        trace_lsi_irq(s, level, s->reg[LSI_ISTAT0], s->reg[LSI_DSTAT], s->reg[LSI_SIST0], s->reg[LSI_SIST1]);
+        trace_lsi_irq(s, level, s->reg[LSI_ISTAT0], s->reg[LSI_DSTAT], s->reg[LSI_SIST0],
+                      s->reg[LSI_SIST1]);
         pci_set_irq(&s->pci, level);
     }
 }
@@ -125,8 +132,8 @@ static void write_istat0(LsiState *s, unsigned reg, uint8_t value, uint8_t old)
 {
     if (value & ISTAT0_SRST) {
         /*
-         * The data sheet wants the bit cleared by a second write; here it clears itself, since SeaBIOS's driver relies
-         * on that and no driver can tell otherwise.
+         * The data sheet wants the bit cleared by a second write; here it clears itself, since
+         * SeaBIOS's driver relies on that and no driver can tell otherwise.
          */
         lsi_soft_reset(s);
         return;
@@ -165,7 +172,7 @@ static uint8_t read_ctest2(LsiState *s, unsigned reg)
     return value;
 }
 
-/* ---- SCSI bus -------------------------------------------------------------------------------------------------- */
+/* ---- SCSI bus -------------------------------------------------------------------------------- */
 
 static uint8_t read_scntl1(LsiState *s, unsigned reg)
 {
@@ -188,7 +195,8 @@ static void write_scntl2(LsiState *s, unsigned reg, uint8_t value, uint8_t old)
 
 static uint8_t read_socl(LsiState *s, unsigned reg)
 {
-    return (uint8_t)((s->reg[reg] & ~(SOCL_ACK | SOCL_ATN)) | (s->con.ack ? SOCL_ACK : 0) | (s->con.atn ? SOCL_ATN : 0));
+    return (uint8_t)((s->reg[reg] & ~(SOCL_ACK | SOCL_ATN)) | (s->con.ack ? SOCL_ACK : 0) |
+                     (s->con.atn ? SOCL_ATN : 0));
 }
 
 static void write_socl(LsiState *s, unsigned reg, uint8_t value, uint8_t old)
@@ -209,8 +217,8 @@ static uint8_t read_sbcl(LsiState *s, unsigned reg)
 
     switch (con->state) {
     case LSI_BUS_CONNECTED:
-        return (uint8_t)(SBCL_BSY | con->phase | (con->req ? SBCL_REQ : 0) | (con->ack ? SBCL_ACK : 0) |
-                         (con->atn ? SBCL_ATN : 0));
+        return (uint8_t)(SBCL_BSY | con->phase | (con->req ? SBCL_REQ : 0) |
+                         (con->ack ? SBCL_ACK : 0) | (con->atn ? SBCL_ATN : 0));
     case LSI_BUS_SELECTING:
         return (uint8_t)(SBCL_SEL | (con->atn ? SBCL_ATN : 0));
     default:
@@ -234,7 +242,7 @@ static uint8_t read_stest4(LsiState *s, unsigned reg)
     return s->reg[reg] | (s->reg[LSI_STEST1] & STEST1_QEN ? STEST4_LOCK : 0);
 }
 
-/* ---- DMA ------------------------------------------------------------------------------------------------------- */
+/* ---- DMA ------------------------------------------------------------------------------------- */
 
 /* Drivers find the bytes in the DMA FIFO as the difference of these ten bits and DBC: none. */
 static uint8_t read_dfifo(LsiState *s, unsigned reg)
@@ -273,7 +281,7 @@ static uint8_t read_scratch_bar(LsiState *s, unsigned reg)
     return s->reg[reg];
 }
 
-/* ---- the rest --------------------------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 /* Pins switched to input are pulled up: no serial EEPROM answers there. */
 static uint8_t read_gpreg(LsiState *s, unsigned reg)
@@ -298,7 +306,10 @@ static const LsiRegister registers[] = {
     { "SCNTL1", 0x01, 1, 0, 0xef, read_scntl1, write_scntl1 },
     { "SCNTL2", 0x02, 1, 0, 0xf6, NULL, write_scntl2 },
     { "SCNTL3", 0x03, 1, 0, 0xff },
-    /* The data sheet's reset value is 0; boards come up with 7 from firmware or EEPROM, which are absent here. */
+    /*
+     * The data sheet's reset value is 0; boards come up with 7 from firmware or EEPROM, which are
+     * absent here.
+     */
     { "SCID", 0x04, 1, LSI_OWN_ID, 0x6f },
     { "SXFER", 0x05, 1, 0, 0xff },
     { "SDID", 0x06, 1, 0, 0x0f },
@@ -359,11 +370,21 @@ static const LsiRegister registers[] = {
     { "CCNTL1", 0x57, 1, 0, 0x9f },
     { "SBDL", 0x58, 2, 0, 0 },
     { "SCRATCHB", 0x5c, 4, 0, RW32, read_scratch_bar },
-    { "SCRATCHC", 0x60, 4, 0, RW32 }, { "SCRATCHD", 0x64, 4, 0, RW32 }, { "SCRATCHE", 0x68, 4, 0, RW32 },
-    { "SCRATCHF", 0x6c, 4, 0, RW32 }, { "SCRATCHG", 0x70, 4, 0, RW32 }, { "SCRATCHH", 0x74, 4, 0, RW32 },
-    { "SCRATCHI", 0x78, 4, 0, RW32 }, { "SCRATCHJ", 0x7c, 4, 0, RW32 }, { "SCRATCHK", 0x80, 4, 0, RW32 },
-    { "SCRATCHL", 0x84, 4, 0, RW32 }, { "SCRATCHM", 0x88, 4, 0, RW32 }, { "SCRATCHN", 0x8c, 4, 0, RW32 },
-    { "SCRATCHO", 0x90, 4, 0, RW32 }, { "SCRATCHP", 0x94, 4, 0, RW32 }, { "SCRATCHQ", 0x98, 4, 0, RW32 },
+    { "SCRATCHC", 0x60, 4, 0, RW32 },
+    { "SCRATCHD", 0x64, 4, 0, RW32 },
+    { "SCRATCHE", 0x68, 4, 0, RW32 },
+    { "SCRATCHF", 0x6c, 4, 0, RW32 },
+    { "SCRATCHG", 0x70, 4, 0, RW32 },
+    { "SCRATCHH", 0x74, 4, 0, RW32 },
+    { "SCRATCHI", 0x78, 4, 0, RW32 },
+    { "SCRATCHJ", 0x7c, 4, 0, RW32 },
+    { "SCRATCHK", 0x80, 4, 0, RW32 },
+    { "SCRATCHL", 0x84, 4, 0, RW32 },
+    { "SCRATCHM", 0x88, 4, 0, RW32 },
+    { "SCRATCHN", 0x8c, 4, 0, RW32 },
+    { "SCRATCHO", 0x90, 4, 0, RW32 },
+    { "SCRATCHP", 0x94, 4, 0, RW32 },
+    { "SCRATCHQ", 0x98, 4, 0, RW32 },
     { "SCRATCHR", 0x9c, 4, 0, RW32 },
     { "MMRS", 0xa0, 4, 0, RW32 },
     { "MMWS", 0xa4, 4, 0, RW32 },

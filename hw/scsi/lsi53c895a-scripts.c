@@ -4,15 +4,17 @@
  *
  * Runs in: both.
  *
- * Theory of operation.  lsi_scripts_run() executes instructions from DSP on until one of these ends the slice:
+ * Theory of operation.  lsi_scripts_run() executes instructions from DSP on until one of these ends
+ * the slice:
  *   - `running` goes false: an interrupt condition stopped the processor;
- *   - `suspended` goes true: the instruction waits for the bus; a later lsi_kick() executes it again from DCMD, DBC and
- *     DSPS, without a new fetch (DSP points behind it all the time, as drivers expect when they look);
- *   - LSI_SLICE instructions were executed: the rest follows in the event loop's next turn, so neither an endless loop nor
- *     a long program keeps the link or other devices waiting.
+ *   - `suspended` goes true: the instruction waits for the bus; a later lsi_kick() executes it
+ *   again from DCMD, DBC and DSPS, without a new fetch (DSP points behind it all the time, as
+ *   drivers expect when they look);
+ *   - LSI_SLICE instructions were executed: the rest follows in the event loop's next turn, so
+ *   neither an endless loop nor a long program keeps the link or other devices waiting.
  *
- * An instruction function returns false when it has to wait.  Interrupts are raised by lsi_raise_dma(), which clears
- * `running`.
+ * An instruction function returns false when it has to wait.  Interrupts are raised by
+ * lsi_raise_dma(), which clears `running`.
  */
 #include "hw/scsi/lsi53c895a-int.h"
 
@@ -32,20 +34,24 @@ static hwaddr segment(LsiState *s, unsigned selector, uint32_t low)
     return (hwaddr)lsi_get32(s, selector) << 32 | low;
 }
 
-static bool fetch(LsiState *s, uint32_t *ret_value)
+/* Reads the next COUNT (1 or 2) dwords of the program and moves DSP behind them. */
+static bool fetch(LsiState *s, uint32_t *ret_words, unsigned count)
 {
-    uint8_t buf[4];
+    uint32_t dsp = lsi_get32(s, LSI_DSP);
+    uint8_t buf[8];
 
-    if (!lsi_mem_read(s, segment(s, LSI_SFS, lsi_get32(s, LSI_DSP)), buf, 4)) {
+    if (!lsi_mem_read(s, segment(s, LSI_SFS, dsp), buf, 4 * count)) {
         lsi_raise_dma(s, DSTAT_BF);
         return false;
     }
-    lsi_set32(s, LSI_DSP, lsi_get32(s, LSI_DSP) + 4);
-    *ret_value = pci_get_long(buf);
+    lsi_set32(s, LSI_DSP, dsp + 4 * count);
+    for (unsigned i = 0; i < count; i++) {
+        ret_words[i] = pci_get_long(buf + 4 * i);
+    }
     return true;
 }
 
-/* ---- I/O instructions -------------------------------------------------------------------------------------------- */
+/* ---- I/O instructions ------------------------------------------------------------------------ */
 
 /* Jump address of SELECT and WAIT RESELECT: absolute or relative to the next instruction. */
 static uint32_t alternate(LsiState *s, uint32_t insn)
@@ -60,14 +66,17 @@ static bool do_select(LsiState *s, uint32_t insn)
     unsigned id = (insn >> 16) & 0xf;
 
     /*
-     * A program may start its next command before it acknowledged the last one's COMMAND COMPLETE (SeaBIOS does): arbitration
-     * implies that the chip let go of ACK/.
+     * A program may start its next command before it acknowledged the last one's COMMAND COMPLETE
+     * (SeaBIOS does): arbitration implies that the chip let go of ACK/.
      */
     if (s->con.state == LSI_BUS_CONNECTED && s->con.ack && s->con.stage == LSI_STAGE_COMPLETE) {
         s->reg[LSI_SCNTL2] &= (uint8_t)~SCNTL2_SDU;
         lsi_target_acknowledge(s);
     }
-    /* Reselected before or instead of winning arbitration: the program goes to its alternate address. */
+    /*
+     * Reselected before or instead of winning arbitration: the program goes to its alternate
+     * address.
+     */
     if (s->con.state == LSI_BUS_CONNECTED || lsi_target_reselect(s)) {
         lsi_set32(s, LSI_DSP, alternate(s, insn));
         return true;
@@ -86,8 +95,8 @@ static bool do_select(LsiState *s, uint32_t insn)
     }
     s->reg[LSI_SDID] = (uint8_t)id;
     /*
-     * The program goes on while selection is in progress, and waits at its next look at the bus.  For an absent target that
-     * is where it stands when the time-out comes.
+     * The program goes on while selection is in progress, and waits at its next look at the bus.
+     * For an absent target that is where it stands when the time-out comes.
      */
     if (!lsi_target_select(s, id, insn & 0x01000000)) {
         trace_lsi_select_absent(s, id);
@@ -154,7 +163,7 @@ static bool io_insn(LsiState *s, uint32_t insn)
     return table[insn >> 27 & 7](s, insn);
 }
 
-/* ---- read-modify-write ------------------------------------------------------------------------------------------- */
+/* ---- read-modify-write ----------------------------------------------------------------------- */
 
 static uint8_t operate(LsiState *s, unsigned op, uint8_t value, uint8_t data)
 {
@@ -187,7 +196,8 @@ static uint8_t operate(LsiState *s, unsigned op, uint8_t value, uint8_t data)
 static bool rmw_insn(LsiState *s, uint32_t insn)
 {
     unsigned reg = (insn >> 16 & 0x7f) | (insn & 0x80);
-    unsigned kind = insn >> 27 & 7; /* 5: SFBR to register, 6: register to SFBR, 7: register to itself */
+    /* 5: SFBR to register, 6: register to SFBR, 7: register to itself. */
+    unsigned kind = insn >> 27 & 7;
     unsigned op = insn >> 24 & 7;
     uint8_t data = insn & 0x00800000 ? s->reg[LSI_SFBR] : (uint8_t)(insn >> 8);
     uint8_t value = 0;
@@ -207,7 +217,7 @@ static bool rmw_insn(LsiState *s, uint32_t insn)
     return true;
 }
 
-/* ---- transfer control -------------------------------------------------------------------------------------------- */
+/* ---- transfer control ------------------------------------------------------------------------ */
 
 static bool transfer_control(LsiState *s, uint32_t insn)
 {
@@ -268,7 +278,7 @@ static bool transfer_control_64(LsiState *s, uint32_t insn)
 
     /* A suspended WHEN has fetched it already; it stands in DNAD64 meanwhile. */
     if (!s->decoded) {
-        if (!fetch(s, &upper)) {
+        if (!fetch(s, &upper, 1)) {
             return true;
         }
         lsi_set32(s, LSI_DNAD64, upper);
@@ -284,7 +294,7 @@ static bool transfer_control_64(LsiState *s, uint32_t insn)
     return true;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static bool memory_move(LsiState *s, uint32_t insn)
 {
@@ -293,22 +303,26 @@ static bool memory_move(LsiState *s, uint32_t insn)
     uint32_t dst;
     uint8_t buf[MEMORY_MOVE_STEP];
 
-    if (!fetch(s, &dst)) {
+    if (!fetch(s, &dst, 1)) {
         return true;
     }
     if (count == 0) {
         lsi_raise_dma(s, DSTAT_IID);
         return true;
     }
-    /* A write into the chip's own registers may stop SCRIPTS or reset the chip: that ends the move. */
+    /*
+     * A write into the chip's own registers may stop SCRIPTS or reset the chip: that ends the move.
+     */
     while (count > 0 && s->running) {
         uint32_t n = MIN(count, (uint32_t)sizeof(buf));
+        uint8_t dmode = s->reg[LSI_DMODE];
         hwaddr from = segment(s, LSI_MMRS, src);
         hwaddr to = segment(s, LSI_MMWS, dst);
         bool ok;
 
-        ok = s->reg[LSI_DMODE] & DMODE_SIOM ? lsi_io_read(s, src, buf, n) : lsi_mem_read(s, from, buf, n);
-        ok = ok && (s->reg[LSI_DMODE] & DMODE_DIOM ? lsi_io_write(s, dst, buf, n) : lsi_mem_write(s, to, buf, n));
+        ok = dmode & DMODE_SIOM ? lsi_io_read(s, src, buf, n) : lsi_mem_read(s, from, buf, n);
+        ok = ok &&
+             (dmode & DMODE_DIOM ? lsi_io_write(s, dst, buf, n) : lsi_mem_write(s, to, buf, n));
         if (!ok) {
             lsi_raise_dma(s, DSTAT_BF);
             break;
@@ -332,13 +346,18 @@ static bool load_store(LsiState *s, uint32_t insn)
     bool relative = insn & 0x10000000;
     unsigned reg = insn >> 16 & 0xff;
     unsigned count = insn & 7;
-    uint32_t low = relative ? lsi_get32(s, LSI_DSA) + sign_extend24(lsi_get32(s, LSI_DSPS)) : lsi_get32(s, LSI_DSPS);
+    uint32_t dsps = lsi_get32(s, LSI_DSPS);
+    uint32_t low = relative ? lsi_get32(s, LSI_DSA) + sign_extend24(dsps) : dsps;
     hwaddr addr = segment(s, relative ? LSI_DRS : load ? LSI_MMRS : LSI_MMWS, low);
     uint8_t buf[4];
     bool ok;
 
-    /* One to four bytes inside one dword, equally aligned on both sides; never memory that is the chip's registers. */
-    if (count == 0 || (reg & 3) + count > 4 || (reg & 3) != (low & 3) || lsi_addr_is_registers(s, addr, count)) {
+    /*
+     * One to four bytes inside one dword, equally aligned on both sides; never memory that is the
+     * chip's registers.
+     */
+    if (count == 0 || (reg & 3) + count > 4 || (reg & 3) != (low & 3) ||
+        lsi_addr_is_registers(s, addr, count)) {
         lsi_raise_dma(s, DSTAT_IID);
         return true;
     }
@@ -360,7 +379,7 @@ static bool load_store(LsiState *s, uint32_t insn)
     return true;
 }
 
-/* ---- the processor ----------------------------------------------------------------------------------------------- */
+/* ---- the processor --------------------------------------------------------------------------- */
 
 static bool execute(LsiState *s)
 {
@@ -386,16 +405,16 @@ static bool execute(LsiState *s)
 /* Fetches the next instruction into DCMD, DBC and DSPS. */
 static bool fetch_insn(LsiState *s)
 {
-    uint32_t first, second;
+    uint32_t words[2];
 
     s->insn_addr = lsi_get32(s, LSI_DSP);
-    if (!fetch(s, &first) || !fetch(s, &second)) {
+    if (!fetch(s, words, 2)) {
         return false;
     }
-    lsi_set32(s, LSI_DBC, first);
-    lsi_set32(s, LSI_DSPS, second);
+    lsi_set32(s, LSI_DBC, words[0]);
+    lsi_set32(s, LSI_DSPS, words[1]);
     s->decoded = false;
-    trace_lsi_insn(s, s->insn_addr, first, second);
+    trace_lsi_insn(s, s->insn_addr, words[0], words[1]);
     return true;
 }
 
@@ -412,8 +431,8 @@ void lsi_scripts_run(LsiState *s)
             break;
         }
         /*
-         * Cleared before, so that an instruction that changes DSP or stops the processor through a register is not
-         * executed a second time.
+         * Cleared before, so that an instruction that changes DSP or stops the processor through a
+         * register is not executed a second time.
          */
         s->suspended = false;
         if (!execute(s)) {
@@ -428,7 +447,10 @@ void lsi_scripts_run(LsiState *s)
     if (s->running && !s->suspended) {
         lsi_kick(s);
     }
-    /* A target that does not answer is found missing once the program waits for it, or after a full slice. */
+    /*
+     * A target that does not answer is found missing once the program waits for it, or after a full
+     * slice.
+     */
     if (s->con.state == LSI_BUS_SELECTING) {
         event_bh_schedule(s->select_bh);
     }

@@ -4,40 +4,29 @@
  *
  * Runs in: both.
  *
- * Theory of operation.  A target that was selected, or has reselected, owns the bus and decides on each phase.  Its decision
- * is taken in lsi_target_step(), whenever the initiator has completed something: messages to send go first, then ATN/ is
- * answered with MESSAGE OUT, then the stage (LsiStage) tells.  In LSI_STAGE_TASK the state of the request tells:
+ * Theory of operation.  A target that was selected, or has reselected, owns the bus and decides on
+ * each phase.  Its decision is taken in lsi_target_step(), whenever the initiator has completed
+ * something: messages to send go first, then ATN/ is answered with MESSAGE OUT, then the stage
+ * (LsiStage) tells.  In LSI_STAGE_TASK the state of the request tells:
  *
- *   BUSY      -> the bus is kept without REQ/; when somebody else wants it and IDENTIFY allowed it, SAVE DATA POINTER and
- *                DISCONNECT.  So a single command costs no reselection, and many of them overlap.
- *   OFFER_IN  -> DATA IN: the first move has the device read, into the guest's memory if that can be lent; when the bus is
- *                wanted, the device reads into its own buffer meanwhile
+ *   BUSY      -> the bus is kept without REQ/; when somebody else wants it and IDENTIFY allowed it,
+ *                SAVE DATA POINTER and DISCONNECT.  So a single command costs no reselection, and
+ *                many of them overlap.
+ *   OFFER_IN  -> DATA IN: the first move has the device read, into the guest's memory if that can
+ *                be lent; when the bus is wanted, the device reads into its own buffer meanwhile
  *   DATA_IN   -> DATA IN;  DATA_OUT -> DATA OUT;  DONE -> STATUS, then COMMAND COMPLETE
  *
- * A disconnected task whose request left BUSY waits in `reselect`; SELECT and WAIT RESELECT let it in.
+ * A disconnected task whose request left BUSY waits in `reselect`; SELECT and WAIT RESELECT let it
+ * in.
  *
- * SeaBIOS's driver selects without ATN/ and sends IDENTIFY all the same, and gives each command as 16 bytes; its program is
- * the boot path of every guest, so the target takes both.
+ * SeaBIOS's driver selects without ATN/ and sends IDENTIFY all the same, and gives each command as
+ * 16 bytes; its program is the boot path of every guest, so the target takes both.
  */
 #include "hw/scsi/lsi53c895a-int.h"
 
 #include "trace/hw-scsi.h"
 
-/* Messages (SPI-3 chapter 16). */
-enum {
-    MSG_COMMAND_COMPLETE = 0x00, MSG_EXTENDED = 0x01, MSG_SAVE_POINTERS = 0x02, MSG_DISCONNECT = 0x04,
-    MSG_INITIATOR_ERROR = 0x05, MSG_ABORT = 0x06, MSG_REJECT = 0x07, MSG_NOP = 0x08, MSG_PARITY_ERROR = 0x09,
-    MSG_DEVICE_RESET = 0x0c, MSG_ABORT_TAG = 0x0d, MSG_CLEAR_QUEUE = 0x0e,
-    MSG_SIMPLE_TAG = 0x20, MSG_ORDERED_TAG = 0x22, MSG_IGNORE_RESIDUE = 0x23, MSG_IDENTIFY = 0x80,
-    EXT_SDTR = 0x01, EXT_WDTR = 0x03, EXT_PPR = 0x04,
-};
-
-/* The best this target agrees to: Ultra2 (25 ns period factor 0Ah), the chip's REQ/ACK offset, 16 bits. */
-#define MIN_PERIOD 0x0a
-#define MAX_OFFSET 31
-#define MAX_WIDTH 1
-
-/* ---- tasks ----------------------------------------------------------------------------------------------------- */
+/* ---- tasks ----------------------------------------------------------------------------------- */
 
 void lsi_task_free(LsiTask *task, bool cancel)
 {
@@ -72,12 +61,13 @@ void lsi_tasks_drop(LsiState *s, unsigned id, unsigned lun, bool cancel)
     }
 }
 
-static LsiTask *find_task(LsiState *s, unsigned id, unsigned lun, bool tagged, uint8_t tag)
+LsiTask *lsi_task_find(LsiState *s, unsigned id, unsigned lun, bool tagged, uint8_t tag)
 {
     for (GList *l = s->tasks.head; l; l = l->next) {
         LsiTask *task = l->data;
 
-        if (task->id == id && task->lun == lun && task->tagged == tagged && (!tagged || task->tag == tag)) {
+        if (task->id == id && task->lun == lun && task->tagged == tagged &&
+            (!tagged || task->tag == tag)) {
             return task;
         }
     }
@@ -92,7 +82,10 @@ static void want_bus(LsiTask *task)
     }
 }
 
-/* Makes the command a task and starts it; on refusal the connection goes to status phase without one. */
+/*
+ * Makes the command a task and starts it; on refusal the connection goes to status phase without
+ * one.
+ */
 static void start_command(LsiState *s, unsigned len)
 {
     LsiConnection *con = &s->con;
@@ -102,7 +95,7 @@ static void start_command(LsiState *s, unsigned len)
     ScsiRequest *req;
 
     con->stage = LSI_STAGE_STATUS;
-    if (find_task(s, con->id, lun, con->tagged, con->tag)) {
+    if (lsi_task_find(s, con->id, lun, con->tagged, con->tag)) {
         /* Overlapped commands (SAM-2 5.9.2): the initiator's fault; the older one is left alone. */
         con->status = SCSI_STATUS_BUSY;
         return;
@@ -130,7 +123,7 @@ static void start_command(LsiState *s, unsigned len)
     scsi_req_start(req);
 }
 
-/* ---- the target's decisions ---------------------------------------------------------------------------------------- */
+/* ---- the target's decisions ------------------------------------------------------------------ */
 
 static void set_phase(LsiState *s, LsiPhase phase)
 {
@@ -141,7 +134,7 @@ static void set_phase(LsiState *s, LsiPhase phase)
     s->con.req = true;
 }
 
-static void queue_message(LsiState *s, const uint8_t *msg, unsigned len)
+void lsi_target_queue_message(LsiState *s, const uint8_t *msg, unsigned len)
 {
     LsiConnection *con = &s->con;
 
@@ -154,23 +147,21 @@ static void queue_message(LsiState *s, const uint8_t *msg, unsigned len)
     }
 }
 
-static void queue_message_byte(LsiState *s, uint8_t msg)
-{
-    queue_message(s, &msg, 1);
-}
-
 static void disconnect(LsiState *s, LsiTask *task)
 {
     if (task->moved) {
-        queue_message_byte(s, MSG_SAVE_POINTERS);
+        lsi_target_queue_message(s, &(uint8_t){ MSG_SAVE_POINTERS }, 1);
         task->moved = false;
     }
-    queue_message_byte(s, MSG_DISCONNECT);
+    lsi_target_queue_message(s, &(uint8_t){ MSG_DISCONNECT }, 1);
     s->con.stage = LSI_STAGE_LEAVE;
     set_phase(s, LSI_MSG_IN);
 }
 
-/* Somebody else has a use for the bus: the host has signalled new work, or another task wants to reselect. */
+/*
+ * Somebody else has a use for the bus: the host has signalled new work, or another task wants to
+ * reselect.
+ */
 static bool bus_wanted(LsiState *s)
 {
     return (s->reg[LSI_ISTAT0] & ISTAT0_SIGP) || s->reselect.length > 0;
@@ -195,7 +186,8 @@ static void task_step(LsiState *s)
         if (leave) {
             disconnect(s, task);
         }
-    } else if (req->state == SCSI_REQ_DATA_IN || req->state == SCSI_REQ_OFFER_IN || task->lent_left > 0) {
+    } else if (req->state == SCSI_REQ_DATA_IN || req->state == SCSI_REQ_OFFER_IN ||
+               task->lent_left > 0) {
         set_phase(s, LSI_DATA_IN);
     } else if (req->state == SCSI_REQ_DATA_OUT) {
         set_phase(s, LSI_DATA_OUT);
@@ -205,7 +197,7 @@ static void task_step(LsiState *s)
         if (task->padded && !req->to_device) {
             static const uint8_t residue[] = { MSG_IGNORE_RESIDUE, 1 };
 
-            queue_message(s, residue, sizeof(residue));
+            lsi_target_queue_message(s, residue, sizeof(residue));
             set_phase(s, LSI_MSG_IN);
         } else {
             set_phase(s, LSI_STATUS);
@@ -275,7 +267,7 @@ bool lsi_target_wide(LsiState *s)
     return s->agreement[s->con.id].wide && (s->reg[LSI_SCNTL3] & SCNTL3_EWS);
 }
 
-/* ---- connections ------------------------------------------------------------------------------------------------- */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 bool lsi_target_select(LsiState *s, unsigned id, bool atn)
 {
@@ -329,7 +321,7 @@ bool lsi_target_reselect(LsiState *s)
     msg[0] = (uint8_t)(MSG_IDENTIFY | task->lun);
     msg[1] = MSG_SIMPLE_TAG;
     msg[2] = task->tag;
-    queue_message(s, msg, task->tagged ? 3 : 1);
+    lsi_target_queue_message(s, msg, task->tagged ? 3 : 1);
     trace_lsi_reselect(s, task->id, task->lun, task->tagged ? task->tag : SCSI_NO_TAG);
     set_phase(s, LSI_MSG_IN);
     return true;
@@ -363,7 +355,7 @@ void lsi_target_bus_reset(LsiState *s)
     s->reg[LSI_SCNTL2] &= (uint8_t)~(SCNTL2_SDU | SCNTL2_WSS | SCNTL2_WSR);
 }
 
-/* ---- bytes from and to the initiator ------------------------------------------------------------------------------- */
+/* ---- bytes from and to the initiator --------------------------------------------------------- */
 
 static unsigned take_command(LsiState *s, const uint8_t *buf, unsigned len)
 {
@@ -405,7 +397,7 @@ uint8_t lsi_target_give(LsiState *s)
 
     if (con->phase == LSI_STATUS) {
         con->stage = LSI_STAGE_COMPLETE;
-        queue_message_byte(s, MSG_COMMAND_COMPLETE);
+        lsi_target_queue_message(s, &(uint8_t){ MSG_COMMAND_COMPLETE }, 1);
         return con->status;
     }
     return con->msg_in_pos < con->msg_in_len ? con->msg_in[con->msg_in_pos++] : MSG_NOP;
@@ -419,173 +411,7 @@ void lsi_target_acknowledge(LsiState *s)
     }
 }
 
-/* ---- messages from the initiator ------------------------------------------------------------------------------------ */
-
-/* Answers a transfer negotiation; false: no message this target knows. */
-static bool negotiate(LsiState *s, const uint8_t *msg, unsigned len)
-{
-    LsiAgreement *agreement = &s->agreement[s->con.id];
-    uint8_t answer[8];
-
-    memcpy(answer, msg, MIN(len, sizeof(answer)));
-    switch (msg[2]) {
-    case EXT_SDTR:
-        if (len != 5) {
-            return false;
-        }
-        answer[3] = MAX(msg[3], MIN_PERIOD);
-        answer[4] = MIN(msg[4], MAX_OFFSET);
-        agreement->period = answer[3];
-        agreement->offset = answer[4];
-        break;
-    case EXT_WDTR:
-        if (len != 4) {
-            return false;
-        }
-        answer[3] = MIN(msg[3], MAX_WIDTH);
-        /* An agreement on width ends the one on synchronous transfers. */
-        *agreement = (LsiAgreement) { .wide = answer[3] };
-        break;
-    case EXT_PPR:
-        if (len != 8) {
-            return false;
-        }
-        /* No double transitions, information units or quick arbitration. */
-        answer[3] = MAX(msg[3], MIN_PERIOD);
-        answer[4] = 0;
-        answer[5] = MIN(msg[5], MAX_OFFSET);
-        answer[6] = MIN(msg[6], MAX_WIDTH);
-        answer[7] = 0;
-        *agreement = (LsiAgreement) { .wide = answer[6], .period = answer[3], .offset = answer[5] };
-        break;
-    default:
-        return false;
-    }
-    queue_message(s, answer, len);
-    return true;
-}
-
-/* ABORT, ABORT TAG, CLEAR QUEUE, BUS DEVICE RESET: the target goes to BUS FREE at once. */
-static void end_tasks(LsiState *s, uint8_t msg)
-{
-    LsiConnection *con = &s->con;
-    LsiTask *task;
-
-    switch (msg) {
-    case MSG_DEVICE_RESET:
-        scsi_target_reset(s->bus, con->id, SCSI_RESET_TARGET);
-        lsi_tasks_drop(s, con->id, LSI_LUNS, true);
-        s->agreement[con->id] = (LsiAgreement) { 0 };
-        break;
-    case MSG_ABORT_TAG:
-        task = con->task ? con->task : find_task(s, con->id, con->lun, con->tagged, con->tag);
-        if (task) {
-            lsi_task_free(task, true);
-        }
-        break;
-    default:
-        /* Without IDENTIFY there is no unit whose tasks could be meant. */
-        if (con->identified) {
-            lsi_tasks_drop(s, con->id, con->lun, true);
-        }
-        break;
-    }
-    lsi_target_free(s, false);
-}
-
-/* One message of LEN bytes. */
-static void handle_message(LsiState *s, const uint8_t *msg, unsigned len)
-{
-    LsiConnection *con = &s->con;
-
-    trace_lsi_message(s, con->id, msg[0], len);
-    if (msg[0] & MSG_IDENTIFY) {
-        if (!con->task) {
-            con->identified = true;
-            con->lun = msg[0] & 0x3f;
-            con->disconnect_ok = msg[0] & 0x40;
-        }
-        return;
-    }
-    if (msg[0] >= MSG_SIMPLE_TAG && msg[0] <= MSG_ORDERED_TAG && !con->task) {
-        con->tagged = true;
-        con->tag = msg[1];
-        return;
-    }
-    switch (msg[0]) {
-    case MSG_ABORT:
-    case MSG_ABORT_TAG:
-    case MSG_CLEAR_QUEUE:
-    case MSG_DEVICE_RESET:
-        end_tasks(s, msg[0]);
-        return;
-    case MSG_REJECT:
-        if (con->stage == LSI_STAGE_LEAVE && con->task) {
-            /* The initiator does not want the disconnection. */
-            con->stage = LSI_STAGE_TASK;
-            con->task->disconnect_ok = false;
-        } else if (con->stage < LSI_STAGE_TASK) {
-            /* It was an answer to a negotiation: back to asynchronous, narrow transfers (SPI-3 16.3.7). */
-            s->agreement[con->id] = (LsiAgreement) { 0 };
-        }
-        return;
-    case MSG_NOP:
-    case MSG_INITIATOR_ERROR:
-    case MSG_PARITY_ERROR:
-        /* This bus corrupts nothing: what the initiator got is what was sent, and stands. */
-        return;
-    case MSG_EXTENDED:
-        if (negotiate(s, msg, len)) {
-            return;
-        }
-        break;
-    default:
-        break;
-    }
-    queue_message_byte(s, MSG_REJECT);
-}
-
-/* Length of the message that begins at MSG, of which LEN bytes are there; 0: not known yet. */
-static unsigned message_length(const uint8_t *msg, unsigned len)
-{
-    if (msg[0] == MSG_EXTENDED) {
-        return len < 2 ? 0 : msg[1] == 0 ? 258 : 2u + msg[1];
-    }
-    return (msg[0] & 0xf0) == 0x20 ? 2 : 1;
-}
-
-void lsi_target_messages(LsiState *s)
-{
-    LsiConnection *con = &s->con;
-    unsigned pos = 0;
-
-    while (con->state == LSI_BUS_CONNECTED && pos < con->msg_out_len) {
-        unsigned have = con->msg_out_len - pos;
-        unsigned len = message_length(con->msg_out + pos, have);
-
-        if (len > LSI_MSG_MAX) {
-            /* No message is that long; the rest of it is no use. */
-            queue_message_byte(s, MSG_REJECT);
-            pos = con->msg_out_len;
-            break;
-        }
-        if (len == 0 || len > have) {
-            break;
-        }
-        handle_message(s, con->msg_out + pos, len);
-        pos += len;
-    }
-    if (con->state != LSI_BUS_CONNECTED) {
-        return;
-    }
-    memmove(con->msg_out, con->msg_out + pos, con->msg_out_len - pos);
-    con->msg_out_len -= pos;
-    if (con->stage == LSI_STAGE_IDENTIFY && con->msg_out_len == 0) {
-        con->stage = LSI_STAGE_COMMAND;
-    }
-}
-
-/* ---- the SCSI core's calls ------------------------------------------------------------------------------------------ */
+/* ---- the SCSI core's calls ------------------------------------------------------------------- */
 
 /* From the event loop: a request left BUSY. */
 static void request_ready(ScsiRequest *req)

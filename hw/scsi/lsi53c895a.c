@@ -8,21 +8,30 @@
 
 #include "trace/hw-scsi.h"
 
-/* PCI identity as stock QEMU shows it; the subsystem vendor is not the chip's, so driver tables match the same. */
+/*
+ * PCI identity as stock QEMU shows it; the subsystem vendor is not the chip's, so driver tables
+ * match the same.
+ */
 #define LSI_PCI_VENDOR 0x1000
 #define LSI_PCI_DEVICE 0x0012
 #define LSI_PCI_SUBSYSTEM 0x1000
 #define LSI_PCI_CLASS 0x010000
 
-/* Period of the SCSI clock, and of the clock quadrupler's output when it is selected, in picoseconds. */
+/*
+ * Period of the SCSI clock, and of the clock quadrupler's output when it is selected, in
+ * picoseconds.
+ */
 #define SCLK_PS 25000
 #define SCLK_QUAD_PS 6250
-/* Clock cycles, behind the prescaler, of the shortest time that STIME0 and STIME1 encode (measured by drivers). */
+/*
+ * Clock cycles, behind the prescaler, of the shortest time that STIME0 and STIME1 encode (measured
+ * by drivers).
+ */
 #define TIMER_CYCLES 1447
 
 QOM_DEFINE_TYPE(LsiState, lsi53c895a, TYPE_LSI53C895A_NAME, TYPE_PCI_DEVICE, 0)
 
-/* ---- BARs ------------------------------------------------------------------------------------------------------- */
+/* ---- BARs ------------------------------------------------------------------------------------ */
 
 static MemResult lsi_regs_bar_read(void *opaque, hwaddr addr, uint64_t *ret_value, unsigned size)
 {
@@ -83,7 +92,7 @@ static const MemoryRegionOps lsi_ram_ops = {
     .unaligned = true,
 };
 
-/* ---- timers and deferred work -------------------------------------------------------------------------------------- */
+/* ---- timers and deferred work ---------------------------------------------------------------- */
 
 void lsi_kick(LsiState *s)
 {
@@ -98,9 +107,10 @@ static void lsi_run(void *opaque)
 }
 
 /*
- * Selection time-out.  The chip waits as long as STIME0 says, without end when that is 0; here a target that is not there is
- * reported as soon as the program waits for it, which saves guests a quarter second per absent id, and SeaBIOS, whose driver
- * leaves STIME0 at 0, from waiting for ever.
+ * Selection time-out.  The chip waits as long as STIME0 says, without end when that is 0; here a
+ * target that is not there is reported as soon as the program waits for it, which saves guests a
+ * quarter second per absent id, and SeaBIOS, whose driver leaves STIME0 at 0, from waiting for
+ * ever.
  */
 static void lsi_selection_timeout(void *opaque)
 {
@@ -118,8 +128,9 @@ static int64_t timer_ns(const LsiState *s, unsigned n, bool scaled)
     /* Clock prescaler SCNTL3.CCF, in halves; code 0 divides as 5 does on this family. */
     static const uint8_t divisor2[8] = { 6, 2, 3, 4, 6, 8, 12, 16 };
     int64_t ps = s->reg[LSI_STEST1] & STEST1_QSEL ? SCLK_QUAD_PS : SCLK_PS;
+    int64_t unit = ps * TIMER_CYCLES * divisor2[s->reg[LSI_SCNTL3] & SCNTL3_CCF] / 2;
 
-    return ((ps * TIMER_CYCLES * divisor2[s->reg[LSI_SCNTL3] & SCNTL3_CCF] / 2 << n) << (scaled ? 4 : 0)) / 1000;
+    return (unit << n << (scaled ? 4 : 0)) / 1000;
 }
 
 void lsi_gen_timer_update(LsiState *s)
@@ -129,7 +140,8 @@ void lsi_gen_timer_update(LsiState *s)
     if (n == 0) {
         event_timer_disarm(s->gen_timer);
     } else {
-        event_timer_arm(s->gen_timer, event_clock_ns(EVENT_CLOCK_VIRTUAL) + timer_ns(s, n, s->reg[LSI_STIME1] & 0x20));
+        event_timer_arm(s->gen_timer, event_clock_ns(EVENT_CLOCK_VIRTUAL) +
+                                          timer_ns(s, n, s->reg[LSI_STIME1] & 0x20));
     }
 }
 
@@ -147,7 +159,8 @@ void lsi_hth_timer_update(LsiState *s)
     if (n == 0 || !waiting) {
         event_timer_disarm(s->hth_timer);
     } else {
-        event_timer_arm(s->hth_timer, event_clock_ns(EVENT_CLOCK_VIRTUAL) + timer_ns(s, n, s->reg[LSI_STIME1] & 0x10));
+        event_timer_arm(s->hth_timer, event_clock_ns(EVENT_CLOCK_VIRTUAL) +
+                                          timer_ns(s, n, s->reg[LSI_STIME1] & 0x10));
     }
 }
 
@@ -156,7 +169,7 @@ static void lsi_hth_expired(void *opaque)
     lsi_raise_scsi(opaque, 0, SIST1_HTH);
 }
 
-/* ---- life cycle ----------------------------------------------------------------------------------------------------- */
+/* ---- life cycle ------------------------------------------------------------------------------ */
 
 static bool lsi_realize(PciDevice *pci, GError **errp)
 {
@@ -175,12 +188,16 @@ static bool lsi_realize(PciDevice *pci, GError **errp)
     s->hth_timer = event_timer_new(loop, EVENT_CLOCK_VIRTUAL, lsi_hth_expired, s);
     g_queue_init(&s->tasks);
     g_queue_init(&s->reselect);
-    s->bus = g_object_ref(scsi_bus_new(&pci->dev, &lsi_scsi_ops, s, LSI_TARGETS, LSI_LUNS, LSI_OWN_ID));
+    s->bus = g_object_ref(scsi_bus_new(&pci->dev, &lsi_scsi_ops, s, LSI_TARGETS, LSI_LUNS,
+                                       LSI_OWN_ID));
     lsi_regs_reset(s);
     return true;
 }
 
-/* Memory lent to I/O that could not be stopped names our DmaContext: the object lives until that I/O ends. */
+/*
+ * Memory lent to I/O that could not be stopped names our DmaContext: the object lives until that
+ * I/O ends.
+ */
 static void lsi_dma_idle(void *opaque)
 {
     g_object_unref(opaque);

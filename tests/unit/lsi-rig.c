@@ -7,7 +7,7 @@
 #include "util/iov.h"
 #include "util/machine-lock.h"
 
-/* ---- the SCSI unit ---------------------------------------------------------------------------------------------- */
+/* ---- the SCSI unit --------------------------------------------------------------------------- */
 
 typedef struct FakeDiskClass {
     ScsiDeviceClass scsi_class;
@@ -193,7 +193,7 @@ void fake_release(FakeDisk *unit)
     finish(unit, req);
 }
 
-/* ---- the rig ---------------------------------------------------------------------------------------------------- */
+/* ---- the rig --------------------------------------------------------------------------------- */
 
 static MemoryRegion root_mem, root_io, ram_region;
 static AddressSpace *dma_as, *io_as;

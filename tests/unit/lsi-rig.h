@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A test rig around one lsi53c895a: guest RAM, a PCI bus, register access, SCRIPTS assembly, a SCSI unit whose answers the
- * test controls.
+ * A test rig around one lsi53c895a: guest RAM, a PCI bus, register access, SCRIPTS assembly, a SCSI
+ * unit whose answers the test controls.
  */
 #ifndef TESTS_UNIT_LSI_RIG_H
 #define TESTS_UNIT_LSI_RIG_H
@@ -21,7 +21,10 @@
 
 #define FAKE_BLOCKS 1024u
 
-/* A unit with 512-byte blocks; opcodes 00, 12 (CDB[4] bytes), 28, 2a, and 35, which takes as long as the test says. */
+/*
+ * A unit with 512-byte blocks; opcodes 00, 12 (CDB[4] bytes), 28, 2a, and 35, which takes as long
+ * as the test says.
+ */
 typedef struct FakeDisk {
     ScsiDevice scsi;
     bool hold;          /* I/O ends by fake_release() only */
@@ -95,9 +98,11 @@ void rig_expect_scsi(Rig *rig, uint16_t sist);
 #define SET_ATN 0x58000008u
 #define CLEAR_ACK 0x60000040u
 #define REG_OF(reg) ((((uint32_t)(reg) & 0x7f) << 16) | ((reg) & 0x80))
-#define REG_OP(op, reg, data) (0x78000000u | (uint32_t)(op) << 24 | REG_OF(reg) | (uint32_t)(data) << 8)
-#define FROM_REG(op, reg, data) (0x70000000u | (uint32_t)(op) << 24 | REG_OF(reg) | (uint32_t)(data) << 8)
-#define TO_REG(op, reg, data) (0x68000000u | (uint32_t)(op) << 24 | REG_OF(reg) | (uint32_t)(data) << 8)
+#define RMW(kind, op, reg, data) \
+    ((kind) | (uint32_t)(op) << 24 | REG_OF(reg) | (uint32_t)(data) << 8)
+#define REG_OP(op, reg, data) RMW(0x78000000u, op, reg, data)
+#define FROM_REG(op, reg, data) RMW(0x70000000u, op, reg, data)
+#define TO_REG(op, reg, data) RMW(0x68000000u, op, reg, data)
 #define LOAD(reg, n) (0xe1000000u | (uint32_t)(reg) << 16 | (n))
 #define STORE(reg, n) (0xe0000000u | (uint32_t)(reg) << 16 | (n))
 #define DSA_RELATIVE 0x10000000u

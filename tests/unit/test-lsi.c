@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Unit tests of the lsi53c895a without a SCSI bus: config space, registers, interrupts, SCRIPTS instructions.
+ * Unit tests of the lsi53c895a without a SCSI bus: config space, registers, interrupts, SCRIPTS
+ * instructions.
  */
 #include "lsi-rig.h"
 
@@ -26,8 +27,9 @@ static void test_reset_values(void)
     static const struct {
         uint8_t reg, value;
     } expect[] = {
-        { LSI_SCNTL0, 0xc0 }, { LSI_DSTAT, 0x80 }, { LSI_SSTAT2, 0x02 }, { LSI_ISTAT0, 0 }, { LSI_STEST4, 0xc0 },
-        { LSI_CTEST2, 0x31 }, { LSI_GPCNTL, 0x0f }, { LSI_GPREG, 0x0f }, { LSI_SCID, 7 }, { 0xe0, 0 }, { 0xff, 0 },
+        { LSI_SCNTL0, 0xc0 }, { LSI_DSTAT, 0x80 }, { LSI_SSTAT2, 0x02 }, { LSI_ISTAT0, 0 },
+        { LSI_STEST4, 0xc0 }, { LSI_CTEST2, 0x31 }, { LSI_GPCNTL, 0x0f }, { LSI_GPREG, 0x0f },
+        { LSI_SCID, 7 }, { 0xe0, 0 }, { 0xff, 0 },
     };
     Rig *rig = rig_new();
 
@@ -50,8 +52,9 @@ static void test_masks(void)
     static const struct {
         uint8_t reg, readback;
     } expect[] = {
-        { LSI_SCNTL0, 0xfb }, { LSI_SDID, 0x0f }, { LSI_SCID, 0x6f }, { LSI_SSID, 0 }, { LSI_SBCL, 0 }, { LSI_DIEN, 0x7d },
-        { LSI_SIEN1, 0x17 }, { LSI_SCNTL2, 0xf6 }, { LSI_MACNTL, 0x0f }, { LSI_SIDL, 0 }, { LSI_SWIDE, 0 },
+        { LSI_SCNTL0, 0xfb }, { LSI_SDID, 0x0f }, { LSI_SCID, 0x6f }, { LSI_SSID, 0 },
+        { LSI_SBCL, 0 }, { LSI_DIEN, 0x7d }, { LSI_SIEN1, 0x17 }, { LSI_SCNTL2, 0xf6 },
+        { LSI_MACNTL, 0x0f }, { LSI_SIDL, 0 }, { LSI_SWIDE, 0 },
         { LSI_STEST0, 3 }, { LSI_MBOX1, 0xff }, { LSI_CCNTL0, 0xf3 },
     };
     Rig *rig = rig_new();
@@ -108,7 +111,7 @@ static void test_gen_timer(void)
     rig_free(rig);
 }
 
-/* ---- interrupts ---------------------------------------------------------------------------------------------------- */
+/* ---- interrupts ------------------------------------------------------------------------------ */
 
 static void test_stacking(void)
 {
@@ -223,7 +226,7 @@ static void test_abort(void)
     rig_free(rig);
 }
 
-/* ---- SCRIPTS -------------------------------------------------------------------------------------------------------- */
+/* ---- SCRIPTS --------------------------------------------------------------------------------- */
 
 static void test_register_operations(void)
 {
@@ -233,10 +236,12 @@ static void test_register_operations(void)
         uint8_t result;
         bool carry_after;
     } cases[] = {
-        { 0, 0x12, 0x34, false, 0x34, false }, { 1, 0x81, 0, false, 0x02, true },     { 1, 0x01, 0, true, 0x03, false },
-        { 2, 0x0f, 0xf0, true, 0xff, true },   { 3, 0xff, 0x0f, false, 0xf0, false }, { 4, 0x3c, 0x0f, false, 0x0c, false },
-        { 5, 0x01, 0, false, 0x00, true },     { 5, 0x02, 0, true, 0x81, false },     { 6, 0xff, 0x01, true, 0x00, true },
-        { 6, 0x10, 0x01, true, 0x11, false },  { 7, 0xff, 0x00, true, 0x00, true },   { 7, 0x10, 0x01, false, 0x11, false },
+        { 0, 0x12, 0x34, false, 0x34, false }, { 1, 0x81, 0, false, 0x02, true },
+        { 1, 0x01, 0, true, 0x03, false },     { 2, 0x0f, 0xf0, true, 0xff, true },
+        { 3, 0xff, 0x0f, false, 0xf0, false }, { 4, 0x3c, 0x0f, false, 0x0c, false },
+        { 5, 0x01, 0, false, 0x00, true },     { 5, 0x02, 0, true, 0x81, false },
+        { 6, 0xff, 0x01, true, 0x00, true },   { 6, 0x10, 0x01, true, 0x11, false },
+        { 7, 0xff, 0x00, true, 0x00, true },   { 7, 0x10, 0x01, false, 0x11, false },
     };
     Rig *rig = rig_new();
 
@@ -280,12 +285,12 @@ static void test_transfer_control(void)
 {
     Rig *rig = rig_new();
 
-    rig_emit(rig, 0x80000000, 0xdead);                     /* no condition, must be false: no operation */
+    rig_emit(rig, 0x80000000, 0xdead);                     /* no condition, to be false */
     rig_emit(rig, FROM_REG(0, 0, 0x5a), 0);                /* SFBR = 5a */
     rig_emit(rig, IF_DATA(INT, 0x5b), 1);
     rig_emit(rig, UNLESS(IF_DATA(INT, 0x5a)), 2);
     rig_emit(rig, UNLESS(IF_DATA(INT, 0x5f | 0x0f00)), 3); /* low nibble masked */
-    rig_emit(rig, CALL | 0x00800000, 0x10);                /* relative call over the two that follow */
+    rig_emit(rig, CALL | 0x00800000, 0x10);                /* relative: over the next two */
     rig_emit(rig, IF_DATA(INT, 0x66), 0x900d);
     rig_emit(rig, INT, 4);
     rig_emit(rig, FROM_REG(0, 0, 0x66), 0);
@@ -398,7 +403,10 @@ static void test_own_registers(void)
 {
     Rig *rig = rig_new();
 
-    /* A program that restarts, resets and stops the chip through its own BAR: no recursion, no crash. */
+    /*
+     * A program that restarts, resets and stops the chip through its own BAR: no recursion, no
+     * crash.
+     */
     rig_put32(rig, 0x5000, RIG_CODE);
     rig_emit(rig, MEMORY_MOVE(4), 0x5000);
     rig_emit1(rig, RIG_MMIO + LSI_DSP);
