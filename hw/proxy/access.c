@@ -104,6 +104,22 @@ static bool proxy_widen_tail_write(PciProxyDev *proxy, MpqemuMsg *msg)
     return true;
 }
 
+/*
+ * The bit that other functions share the slot is this bus's affair: the remote does not know where
+ * its function was put.  VALUE was read from ADDR.
+ */
+static uint32_t proxy_multifunction_bit(const PciDevice *dev, unsigned addr, unsigned size,
+                                        uint32_t value)
+{
+    uint32_t bit;
+
+    if (addr > PCI_HEADER_TYPE || PCI_HEADER_TYPE >= addr + size) {
+        return value;
+    }
+    bit = 0x80u << (8 * (PCI_HEADER_TYPE - addr));
+    return dev->multifunction ? value | bit : value & ~bit;
+}
+
 uint32_t proxy_config_read(PciDevice *dev, unsigned addr, unsigned size)
 {
     PciProxyDev *proxy = PCI_PROXY_DEV(dev);
@@ -124,7 +140,10 @@ uint32_t proxy_config_read(PciDevice *dev, unsigned addr, unsigned size)
         return UINT32_MAX;
     }
     proxy_link_end(proxy);
-    return tail ? value >> (8 * (addr & 3)) & ((1u << (8 * size)) - 1) : value;
+    if (tail) {
+        return value >> (8 * (addr & 3)) & (UINT32_MAX >> (32 - 8 * size));
+    }
+    return proxy_multifunction_bit(dev, addr, size, value);
 }
 
 void proxy_config_write(PciDevice *dev, unsigned addr, uint32_t value, unsigned size)

@@ -156,6 +156,23 @@ static void test_config_tail(Rig *rig, gconstpointer data)
     g_assert_cmphex(vcpu_config_read(rig, 255, 1), ==, 0xdd);
 }
 
+/* A remote that calls itself multifunction is not, here; a slot that is shared is. */
+static void test_multifunction_bit_is_ours(Rig *rig, gconstpointer data)
+{
+    PciDevice *dev = PCI_DEVICE(rig->proxy);
+
+    rig->remote.config[PCI_HEADER_TYPE] = 0x80;
+    g_assert_cmphex(vcpu_config_read(rig, PCI_HEADER_TYPE, 1), ==, 0);
+    g_assert_cmphex(vcpu_config_read(rig, PCI_CACHE_LINE_SIZE, 4), ==, 0);
+    rig->remote.config[PCI_HEADER_TYPE] = 0;
+    rig->remote.config[PCI_BIST] = 0x11;
+    dev->multifunction = true;
+    g_assert_cmphex(vcpu_config_read(rig, PCI_HEADER_TYPE, 1), ==, 0x80);
+    g_assert_cmphex(vcpu_config_read(rig, PCI_HEADER_TYPE, 2), ==, 0x1180);
+    g_assert_cmphex(vcpu_config_read(rig, PCI_CACHE_LINE_SIZE, 4), ==, 0x11800000);
+    g_assert_cmphex(vcpu_config_read(rig, PCI_BIST, 1), ==, 0x11);
+}
+
 static void test_failed_accesses(Rig *rig, gconstpointer data)
 {
     rig_map_bar(rig);
@@ -796,6 +813,7 @@ int main(int argc, char **argv)
     ADD("io-bar-access", test_io_bar_access);
     ADD("config-writes-reach-both", test_config_writes_reach_both);
     ADD("last-config-bytes-do-not-end-the-remote", test_config_tail);
+    ADD("multifunction-bit-is-ours", test_multifunction_bit_is_ours);
     ADD("failed-accesses", test_failed_accesses);
     ADD("machine-lock-holder-never-waits", test_machine_lock_holder_never_waits);
     for (unsigned i = 0; i < G_N_ELEMENTS(commands); i++) {
