@@ -24,28 +24,11 @@
 /* A guest with 40 address bits has no room for more. */
 #define RAM_SIZE_MAX (1ull << 39)
 
-static void main_action_free(gpointer data)
-{
-    MainAction *action = data;
-
-    options_free(action->opts);
-    g_free(action);
-}
-
 /* Parses ARG of OPTION and keeps it for STEP. */
 static bool config_add(MainConfig *config, MainStep step, const char *option, const char *arg,
                        const char *implied_key, GError **errp)
 {
-    Options *opts = options_parse(option, arg, implied_key, errp);
-    MainAction *action;
-
-    if (!opts) {
-        return false;
-    }
-    action = g_new0(MainAction, 1);
-    *action = (MainAction) { .opts = opts, .option = option, .arg = arg };
-    g_ptr_array_add(config->actions[step], action);
-    return true;
+    return cmdline_action_add(config->actions[step], option, arg, implied_key, errp);
 }
 
 /* ---- devices, disks, objects ----------------------------------------------------------------- */
@@ -76,36 +59,11 @@ static bool opt_add_fd(const char *arg, void *opaque, GError **errp)
     return config_add(opaque, MAIN_STEP_FDS, "-add-fd", arg, NULL, errp);
 }
 
-/* "help" lists the types, "TYPE,help" the properties of one.  False when ARG asks for neither. */
-static bool print_object_help(const char *arg)
-{
-    g_auto(GStrv) words = g_strsplit(arg, ",", -1);
-    g_autofree GType *types = NULL;
-    unsigned count;
-    GType type;
-
-    if (words[0] && (g_str_equal(words[0], "help") || g_str_equal(words[0], "?"))) {
-        types = qom_types_of(QOM_TYPE_OBJECT, &count);
-        printf("List of user creatable objects:\n");
-        for (unsigned i = 0; i < count; i++) {
-            if (g_type_is_a(types[i], QOM_TYPE_USER_CREATABLE)) {
-                printf("  %s\n", g_type_name(types[i]));
-            }
-        }
-        return true;
-    }
-    type = words[0] && words[1] && g_str_equal(words[1], "help") ? qom_type_by_name(words[0]) : 0;
-    if (type) {
-        qom_print_properties(type);
-    }
-    return type != 0;
-}
-
 static bool opt_object(const char *arg, void *opaque, GError **errp)
 {
     MainConfig *config = opaque;
 
-    if (print_object_help(arg)) {
+    if (user_creatable_print_help(arg)) {
         config->only_help = true;
         return true;
     }
@@ -392,7 +350,7 @@ MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
     config->machine_opts = options_new("-machine");
     config->numa_memdevs = g_ptr_array_new_with_free_func(g_free);
     for (MainStep step = 0; step < MAIN_STEP_MAX; step++) {
-        config->actions[step] = g_ptr_array_new_with_free_func(main_action_free);
+        config->actions[step] = cmdline_actions_new();
     }
     if (!cmdline_parse(options, argc, argv, config, errp)) {
         return NULL;

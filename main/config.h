@@ -12,13 +12,6 @@
 #include <glib.h>
 #include "util/options.h"
 
-/* An option to be carried out later. */
-typedef struct MainAction {
-    Options *opts;
-    const char *option; /* "-device"; static */
-    const char *arg;    /* as the user wrote it; of argv */
-} MainAction;
-
 /*
  * The steps of the start, in this order whatever the order of the options was; inside a step the
  * command line's order holds.  The machine is made between DRIVE and DEVICE.
@@ -33,7 +26,7 @@ typedef enum MainStep {
 } MainStep;
 
 typedef struct MainConfig {
-    GPtrArray *actions[MAIN_STEP_MAX]; /* MainAction *, owned */
+    GPtrArray *actions[MAIN_STEP_MAX]; /* cmdline_actions_new() */
     const char *machine;               /* type's name; of `machine_opts`, or static */
     Options *machine_opts;             /* what the -machine options say together */
     const char *memory_backend;        /* -machine memory-backend=; NULL: none */

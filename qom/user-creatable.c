@@ -3,6 +3,7 @@
  * Object model: objects made by the user with -object.
  * Runs in: both programs.
  */
+#include <stdio.h>
 #include "qom/object.h"
 #include "util/error.h"
 
@@ -54,6 +55,31 @@ QomObject *user_creatable_add(Options *opts, GError **errp)
         return NULL;
     }
     return obj;
+}
+
+bool user_creatable_print_help(const char *arg)
+{
+    g_auto(GStrv) words = g_strsplit(arg, ",", -1);
+    g_autofree GType *types = NULL;
+    unsigned count;
+    GType type;
+
+    if (words[0] && (g_str_equal(words[0], "help") || g_str_equal(words[0], "?"))) {
+        types = qom_types_of(QOM_TYPE_OBJECT, &count);
+        printf("List of user creatable objects:\n");
+        for (unsigned i = 0; i < count; i++) {
+            if (g_type_is_a(types[i], QOM_TYPE_USER_CREATABLE)) {
+                printf("  %s\n", g_type_name(types[i]));
+            }
+        }
+        return true;
+    }
+    type = words[0] && words[1] && g_str_equal(words[1], "help") ? qom_type_by_name(words[0]) : 0;
+    if (!type || !g_type_is_a(type, QOM_TYPE_USER_CREATABLE)) {
+        return false; /* user_creatable_add() tells what is wrong */
+    }
+    qom_print_properties(type);
+    return true;
 }
 
 bool user_creatable_del(const char *id, GError **errp)

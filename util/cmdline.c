@@ -54,6 +54,56 @@ bool cmdline_parse(const CmdlineOption *table, int argc, char *const *argv, void
     return true;
 }
 
+/* ---- actions --------------------------------------------------------------------------------- */
+
+static void action_free(gpointer data)
+{
+    CmdlineAction *action = data;
+
+    options_free(action->opts);
+    g_free(action);
+}
+
+GPtrArray *cmdline_actions_new(void)
+{
+    return g_ptr_array_new_with_free_func(action_free);
+}
+
+bool cmdline_action_add(GPtrArray *actions, const char *option, const char *arg,
+                        const char *implied_key, GError **errp)
+{
+    Options *opts = options_parse(option, arg, implied_key, errp);
+    CmdlineAction *action;
+
+    if (!opts) {
+        return false;
+    }
+    action = g_new(CmdlineAction, 1);
+    *action = (CmdlineAction) { .opts = opts, .option = option, .arg = arg };
+    g_ptr_array_add(actions, action);
+    return true;
+}
+
+bool cmdline_actions_run(const GPtrArray *actions, bool (*run)(Options *opts, GError **errp),
+                         GError **errp)
+{
+    for (guint i = 0; i < actions->len; i++) {
+        CmdlineAction *action = actions->pdata[i];
+        GError *err = NULL;
+
+        if (!run(action->opts, &err)) {
+            if (!g_str_has_prefix(err->message, action->option)) {
+                g_prefix_error(&err, "%s %s: ", action->option, action->arg);
+            }
+            g_propagate_error(errp, err);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- help ------------------------------------------------------------------------------------ */
+
 /* Appends the lines of HELP at the help column; the cursor is at COLUMN. */
 static void append_help(GString *text, size_t column, const char *help)
 {

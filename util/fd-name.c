@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Named descriptors.
+ * Descriptors from the user: names, and the option -add-fd.
  *
- * Runs in: mpqemu.  The manual is include/util/fd-name.h.
+ * Runs in: both.  The manual is include/util/fd-name.h.
  */
 #include <fcntl.h>
 
@@ -54,5 +54,47 @@ int fd_name_or_number_take(const char *option, const char *value, GError **errp)
                    "each device", option, value, fd);
         return -1;
     }
+    if (fd >= 0) {
+        fd_set_cloexec(fd); /* from now on it is ours */
+    }
     return fd;
+}
+
+/* Names a duplicate of FD after OPAQUE. */
+static bool name_duplicate(const char *opaque, int fd, GError **errp)
+{
+    int copy = fd_dup(fd);
+
+    if (copy < 0) {
+        error_setg_errno(errp, -copy, "-add-fd: descriptor %d cannot be duplicated; raise the "
+                         "limit (ulimit -n)", fd);
+        return false;
+    }
+    return fd_name_add_take_fd(opaque, copy, errp);
+}
+
+bool fd_add_option(Options *opts, bool named, GError **errp)
+{
+    static const char *const known[] = { "fd", "set", "opaque", NULL };
+    const char *fd_text = options_get(opts, "fd");
+    const char *opaque = options_get(opts, "opaque");
+    uint64_t set = 0;
+    int fd;
+
+    if (!fd_text || !options_has(opts, "set")) {
+        error_setg(errp, "-add-fd: %s is missing; give fd=N,set=ID", fd_text ? "set" : "fd");
+        return false;
+    }
+    if (!options_get_uint(opts, "set", INT64_MAX, &set, errp) ||
+        !options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    fd = fd_parse("fd", fd_text, errp);
+    if (fd < 0) {
+        return false;
+    }
+    if (named && opaque && id_wellformed(opaque) && !name_duplicate(opaque, fd, errp)) {
+        return false;
+    }
+    return fdset_add_take_fd((int64_t)set, fd, opaque, errp);
 }

@@ -209,6 +209,12 @@ GType user_creatable_get_type(void);
  * Nothing is left behind on failure.  "help" forms are handled by the caller.
  */
 QomObject *user_creatable_add(Options *opts, GError **errp);
+
+/*
+ * "-object help" lists the types, "-object TYPE,help" the properties of one: prints to stdout and
+ * returns true; false when ARG asks for no help, or for that of no such type.
+ */
+bool user_creatable_print_help(const char *arg);
 bool user_creatable_del(const char *id, GError **errp);
 
 /* Prints "-object help" / "-object TYPE,help" / "-device ..." style lists of TYPE's properties to stdout. */

@@ -8,6 +8,7 @@
 #define SYSTEM_RUNSTATE_H
 
 #include <stdbool.h>
+#include <glib.h>
 
 typedef enum RunState {
     RUN_STATE_PRELAUNCH, /* start-up; left by vm_start() */
@@ -31,5 +32,13 @@ void vm_stop(RunState reason); /* nothing when not running */
 /* Ends the main loop with EXIT_STATUS; the first call counts.  Any thread. */
 void shutdown_request(int exit_status);
 bool shutdown_requested(int *ret_exit_status);
+
+/*
+ * Makes SIGTERM, SIGINT and SIGHUP requests for shutdown with status 0, handled by the main loop, and ignores what
+ * would end the program for an error it hears of anyway: SIGPIPE (a peer has gone) and SIGXFSZ (an image past
+ * RLIMIT_FSIZE).  Main thread, before other threads exist.  The signals stay blocked when it is undone.
+ */
+bool shutdown_signals_start(GError **errp);
+void shutdown_signals_stop(void);
 
 #endif

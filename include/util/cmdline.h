@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <glib.h>
+#include "util/options.h"
 
 /*
  * Called for each option in order.  ARG is the option's argument, valid as long as argv; NULL for
@@ -36,6 +37,27 @@ typedef struct CmdlineOption {
  */
 bool cmdline_parse(const CmdlineOption *table, int argc, char *const *argv, void *opaque,
                    GError **errp);
+
+/* An option to be carried out when the whole line has been accepted. */
+typedef struct CmdlineAction {
+    Options *opts;
+    const char *option; /* "-device"; static */
+    const char *arg;    /* as the user wrote it; of argv */
+} CmdlineAction;
+
+/* An empty list of CmdlineAction, which it owns; end it with g_ptr_array_unref(). */
+GPtrArray *cmdline_actions_new(void);
+
+/* Parses ARG of OPTION (as options_parse()) and keeps it in ACTIONS. */
+bool cmdline_action_add(GPtrArray *actions, const char *option, const char *arg,
+                        const char *implied_key, GError **errp);
+
+/*
+ * Calls RUN for each of ACTIONS in order, up to the first that fails.  A message that does not
+ * begin with its option gets the option in front, as the user wrote it.
+ */
+bool cmdline_actions_run(const GPtrArray *actions, bool (*run)(Options *opts, GError **errp),
+                         GError **errp);
 
 /* The help text: USAGE, then a paragraph for each row of TABLE.  Free with g_free(). */
 char *cmdline_help(const CmdlineOption *table, const char *usage);

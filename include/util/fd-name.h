@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Named descriptors: what a user may write for "fd=" instead of a number.
+ * Descriptors from the user: -add-fd, and what may be written for "fd=" instead of a number.
  *
- * Thread: main loop only.  Runs in: mpqemu.
+ * Thread: main loop only.  Runs in: both programs; names are used in mpqemu.
  *
  * Names come from -add-fd fd=N,set=ID,opaque=NAME.  A name serves one use: taking it removes it.
  */
@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <glib.h>
+#include "util/options.h"
 
 /* Names FD, which is taken (on failure too), NAME; an earlier one of that name is closed. */
 bool fd_name_add_take_fd(const char *name, int fd, GError **errp);
@@ -22,5 +23,11 @@ bool fd_name_add_take_fd(const char *name, int fd, GError **errp);
  * Returns -1 with *errp set.
  */
 int fd_name_or_number_take(const char *option, const char *value, GError **errp);
+
+/*
+ * The whole of -add-fd fd=N,set=ID[,opaque=TEXT]: puts N, which is taken, into the set (util/fd.h).
+ * With NAMED, a TEXT that is a valid id also names a duplicate.
+ */
+bool fd_add_option(Options *opts, bool named, GError **errp);
 
 #endif
