@@ -442,11 +442,13 @@ REFUSED = {
     "sync-negative-offset": (SYNC_SYSMEM, sync_payload((0, PAGE, -PAGE)), "m", None),
     "sync-past-the-end": (SYNC_SYSMEM, sync_payload((0, MIB + 1, 0)), "m", None),
     "sync-behind-the-end": (SYNC_SYSMEM, sync_payload((0, PAGE, MIB)), "m", None),
+    "sync-of-an-empty-file": (SYNC_SYSMEM, sync_payload((0, PAGE, 0)), "f", None),
+    "sync-of-a-read-only-file": (SYNC_SYSMEM, sync_payload((0, PAGE, 0)), "r", None),
 }
 
 
 def make_descriptors(kinds, stack):
-    """One descriptor per letter: eventfd, memfd of 1 MiB, pipe, null device."""
+    """One descriptor per letter: eventfd, memfd of 1 MiB, the same read-only, empty file, pipe, null device."""
     fds = []
     for kind in kinds:
         if kind == "e":
@@ -454,6 +456,12 @@ def make_descriptors(kinds, stack):
         elif kind == "m":
             new = [os.memfd_create("test")]
             os.ftruncate(new[0], MIB)
+        elif kind == "r":
+            new = [os.memfd_create("test")]
+            os.ftruncate(new[0], MIB)
+            new.insert(0, os.open(f"/proc/self/fd/{new[0]}", os.O_RDONLY))
+        elif kind == "f":
+            new = [os.open("/tmp", os.O_TMPFILE | os.O_RDWR, 0o600)]
         elif kind == "p":
             new = list(os.pipe())
         else:
@@ -475,10 +483,45 @@ def test_message_that_breaks_the_protocol_ends_its_link_only(link, name):
         # All it sent and had is closed, by the time the neighbour is served.
         assert link.neighbour.ids() == LSI_IDS
         assert open_descriptors(link) == before - 1
-        for fd in fds:
-            if os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd"):
-                assert os.fstat(fd).st_size == MIB
+        for kind, fd in zip(kinds, fds):
+            assert kind not in "mrf" or os.fstat(fd).st_size == (0 if kind == "f" else MIB)   # not grown
     # The fixture checks the neighbour and that the process ends well.
+
+
+def test_half_a_header_and_silence(link):
+    """Only that link waits; its neighbour is served, and the process ends when told to (by the fixture)."""
+    link.raw(pack_conf(PCI_CFGREAD, 0, 0, 4)[:8])
+    for _ in range(100):
+        assert link.neighbour.ids() == LSI_IDS
+    assert not select.select([link.stream.sock], [], [], 0)[0]
+
+
+def test_peers_that_go_before_the_reply():
+    links, healthy = [Link() for _ in range(30)], Link()
+    served = [word for i, link in enumerate(links) for word in serve(link, f"lsi{i}", f"r{i}")]
+    for i, link in enumerate(links):
+        for _ in range(1 + i):
+            link.raw(pack_bar(BAR_READ, REGS, 0, 4, True) if i % 2 else pack_conf(PCI_CFGREAD, 0, 0, 4))
+        link.close()                        # its requests are still in the socket
+    with Remote("-no-shutdown", *lsi_options(31), *served, *serve(healthy, "lsi30", "healthy")) as remote:
+        assert healthy.ids() == LSI_IDS
+        status, _, err = remote.terminate()
+        assert status == 0, err
+
+
+def test_guest_ram_over_the_own_bars_is_ram_for_dma_only(link, memory, eventfds):
+    map_bars(link)
+    link.sync_sysmem([Range(memory, 0, MIB // 2), Range(memory, REGS & -PAGE, PAGE * 4, MIB // 2)])
+    link.set_irqfd(*eventfds)
+    os.pwrite(memory, bytes(1024), MIB // 2)
+    assert link.bar_write(REGS + 0x34, 0x12345678, 4) == 0
+    assert link.bar_read(REGS + 0x34, 4) == 0x12345678
+    assert os.pread(memory, 1024, MIB // 2) == bytes(1024)
+    os.pwrite(memory, b"data", 0x8000)
+    run_script(link, memory, move_script(0x8000, REGS + 0x200, 4) + interrupt_script(3))
+    assert wait_event(eventfds[0]) == 1
+    assert link.bar_read(REGS + DSPS, 4) == 3
+    assert link.bar_read(REGS + 0x34, 4) == 0x12345678
 
 
 def test_peer_that_reads_no_replies_is_not_read_from(link):
