@@ -28,6 +28,7 @@
 #ifndef HW_SCSI_LSI53C895A_INT_H
 #define HW_SCSI_LSI53C895A_INT_H
 
+#include <string.h>
 #include "hw/pci/pci.h"
 #include "hw/scsi/lsi53c895a.h"
 #include "hw/scsi/scsi.h"
@@ -243,12 +244,16 @@ QOM_DECLARE_TYPE(LsiState, lsi53c895a, LSI53C895A)
 /* Little-endian fields of the register file. */
 static inline uint32_t lsi_get32(const LsiState *s, unsigned reg)
 {
-    return pci_get_long(s->reg + reg);
+    uint32_t value;
+
+    memcpy(&value, s->reg + reg, 4);
+    return GUINT32_FROM_LE(value);
 }
 
 static inline void lsi_set32(LsiState *s, unsigned reg, uint32_t value)
 {
-    pci_set_long(s->reg + reg, value);
+    value = GUINT32_TO_LE(value);
+    memcpy(s->reg + reg, &value, 4);
 }
 
 /* DBC is 24 bits wide. */

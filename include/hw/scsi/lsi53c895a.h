@@ -6,8 +6,14 @@
  *
  * The device plugs into a PCI bus and provides one SCSI bus ("ID.0") with 16 targets of 8 units;
  * the chip itself sits at id 7.  It has the three BARs of the data sheet: 256 bytes of I/O ports
- * and 1 KiB of memory with the operating registers, 8 KiB of on-chip RAM for SCRIPTS.  Drivers
- * known to work are named in docs/devel.
+ * and 1 KiB of memory with the operating registers, 8 KiB of on-chip RAM for SCRIPTS.  The drivers
+ * it is tested with are Linux's sym53c8xx and SeaBIOS's.
+ *
+ * Where it departs from the data sheet, because drivers in the field rely on it: ISTAT0.SRST clears
+ * itself; an absent target is reported without waiting for the time-out, even with STIME0 at 0; a
+ * target takes IDENTIFY after a selection without ATN/, and up to 16 command bytes; a block move of
+ * 0 bytes does nothing.  Not offered: target mode, low-level bus control by SOCL and SODL (but ATN/
+ * and ACK/), parity errors, the serial EEPROM (absent).
  *
  * All work of the SCRIPTS processor happens in the event loop, in slices of bounded length, never
  * inside a register access: a guest whose program never ends gets a busy device, not a stuck
