@@ -131,9 +131,11 @@ static void test_config_tail(Rig *rig, gconstpointer data)
 {
     unsigned before;
 
+    pthread_mutex_lock(&rig->remote.lock);
     rig->remote.die_at_tail = true;
     pci_set_long(rig->remote.config + 252, 0x44332211);
     pci_set_long(rig->remote.wmask + 252, 0xffff00ff);
+    pthread_mutex_unlock(&rig->remote.lock);
     g_assert_cmphex(vcpu_config_read(rig, 252, 1), ==, 0x11);
     g_assert_cmphex(vcpu_config_read(rig, 253, 1), ==, 0x22);
     g_assert_cmphex(vcpu_config_read(rig, 254, 1), ==, 0x33);
@@ -523,6 +525,44 @@ static void test_worker_sends_the_table(Rig *rig, gconstpointer data)
     memory_region_destroy(&alias);
 }
 
+/* RAM without a file below all other does not keep the rest from being sent. */
+static void test_private_range_comes_first(Rig *rig, gconstpointer data)
+{
+    g_autoptr(GError) err = NULL;
+    MemoryRegion first;
+    RamBlock *block;
+    int fd = memfd_create("private", MFD_CLOEXEC);
+
+    g_assert_cmpint(ftruncate(fd, PAGE), ==, 0);
+    block = ram_block_new_private_take_fd("private", fd, PAGE, &err);
+    g_assert_no_error(err);
+    memory_region_init_ram(&first, NULL, "first", block, 0, PAGE);
+    memory_region_add(address_space_root(system_memory()), 0, &first, 1);
+    rig_settle(rig);
+    g_assert_cmpint(pci_proxy_state(rig->proxy), ==, PCI_PROXY_READY);
+    g_assert_cmpuint(rig->remote.table_count, ==, 1);
+    g_assert_cmphex(rig->remote.table.gpas[0], ==, PAGE);
+    g_assert_cmphex(rig->remote.table.sizes[0], ==, RIG_RAM - PAGE);
+    memory_region_destroy(&first);
+    ram_block_unref(block);
+}
+
+/* Unplug sends no last table, and what happens to memory afterwards is no business of the proxy. */
+static void test_no_table_after_unplug(Rig *rig, gconstpointer data)
+{
+    MemoryRegion alias;
+    unsigned messages;
+
+    rig_settle(rig);
+    messages = rig->remote.messages;
+    rig_unplug(rig);
+    memory_region_init_alias(&alias, NULL, "alias", &rig->ram, 0, PAGE);
+    memory_region_add(address_space_root(system_memory()), 0x80000000, &alias, 0);
+    rig_wait(rig, has_ended);
+    g_assert_cmpuint(rig->remote.messages, ==, messages);
+    memory_region_destroy(&alias);
+}
+
 static void test_private_guest_ram_is_refused(void)
 {
     static Rig rig;
@@ -833,6 +873,8 @@ int main(int argc, char **argv)
     ADD("memory/removal-has-a-barrier", test_removal_has_a_barrier);
     ADD("memory/too-many-ranges", test_too_many_ranges);
     ADD("memory/worker-sends-the-table", test_worker_sends_the_table);
+    ADD("memory/private-range-comes-first", test_private_range_comes_first);
+    ADD("memory/no-table-after-unplug", test_no_table_after_unplug);
     g_test_add_func("/proxy/memory/private-guest-ram-is-refused",
                     test_private_guest_ram_is_refused);
     ADD("irq/raise-and-resample", test_irq_and_resample);
