@@ -32,7 +32,7 @@ static void qom_object_init(QomObject *self)
     self->children = g_ptr_array_new();
 }
 
-/* ---- containers: plain nodes of the tree ------------------------------------------------------------------ */
+/* ---- containers: plain nodes of the tree ----------------------------------------------------- */
 
 typedef struct Container {
     QomObject qom;
@@ -53,7 +53,7 @@ static void container_init(Container *self)
 {
 }
 
-/* ---- types ------------------------------------------------------------------------------------------------ */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 void qom_register_types(GType (*const *table)(void))
 {
@@ -97,7 +97,7 @@ GType *qom_types_of(GType base, unsigned *ret_count)
     return (GType *)(void *)g_array_free(found, FALSE);
 }
 
-/* ---- composition tree --------------------------------------------------------------------------------------- */
+/* ---- composition tree ------------------------------------------------------------------------ */
 
 QomObject *qom_root(void)
 {

@@ -47,7 +47,10 @@ static void *property_field(void *obj, const QomProperty *prop)
     return (uint8_t *)obj + prop->offset;
 }
 
-/* Stores the low bytes of VALUE in the field (little-endian hosts and others alike: by the field's own type). */
+/*
+ * Stores the low bytes of VALUE in the field (little-endian hosts and others alike: by the field's
+ * own type).
+ */
 static void store_number(void *obj, const QomProperty *prop, uint64_t value)
 {
     void *field = property_field(obj, prop);
@@ -148,10 +151,12 @@ static GParamSpec *make_pspec(const QomProperty *prop)
         flags |= G_PARAM_WRITABLE | G_PARAM_CONSTRUCT;
     }
     if (prop->kind == QOM_PROP_KIND_STRING) {
-        return g_param_spec_string(prop->name, prop->name, prop->description, prop->default_text, flags);
+        return g_param_spec_string(prop->name, prop->name, prop->description, prop->default_text,
+                                   flags);
     }
     if (prop->kind == QOM_PROP_KIND_BOOL) {
-        return g_param_spec_boolean(prop->name, prop->name, prop->description, prop->default_value != 0, flags);
+        return g_param_spec_boolean(prop->name, prop->name, prop->description,
+                                    prop->default_value != 0, flags);
     }
     if (property_is_signed(prop)) {
         int64_t min = prop->min;
@@ -159,8 +164,9 @@ static GParamSpec *make_pspec(const QomProperty *prop)
         if (prop->kind == QOM_PROP_KIND_INT32 && !prop->min && !prop->max) {
             min = INT32_MIN;
         }
-        return g_param_spec_int64(prop->name, prop->name, prop->description, MIN(min, prop->default_value),
-                                  (int64_t)property_max(prop), prop->default_value, flags);
+        return g_param_spec_int64(prop->name, prop->name, prop->description,
+                                  MIN(min, prop->default_value), (int64_t)property_max(prop),
+                                  prop->default_value, flags);
     }
     return g_param_spec_uint64(prop->name, prop->name, prop->description, 0, property_max(prop),
                                (uint64_t)prop->default_value, flags);
@@ -169,7 +175,8 @@ static GParamSpec *make_pspec(const QomProperty *prop)
 void qom_property_free_strings(GObject *obj)
 {
     guint count;
-    g_autofree GParamSpec **pspecs = g_object_class_list_properties(G_OBJECT_GET_CLASS(obj), &count);
+    g_autofree GParamSpec **pspecs =
+        g_object_class_list_properties(G_OBJECT_GET_CLASS(obj), &count);
 
     for (guint i = 0; i < count; i++) {
         const QomProperty *prop = pspec_property(pspecs[i]);
@@ -195,7 +202,7 @@ void qom_class_add_properties(void *klass, const QomProperty *table)
     }
 }
 
-/* ---- text ----------------------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static const QomProperty *find_property(void *obj, const char *name, GError **errp)
 {
@@ -203,13 +210,16 @@ static const QomProperty *find_property(void *obj, const char *name, GError **er
     const QomProperty *prop = pspec ? pspec_property(pspec) : NULL;
 
     if (!prop) {
-        error_setg(errp, "Property '%s.%s' not found; '%s,help' lists the properties", G_OBJECT_TYPE_NAME(obj), name,
-                   G_OBJECT_TYPE_NAME(obj));
+        error_setg(errp, "Property '%s.%s' not found; '%s,help' lists the properties",
+                   G_OBJECT_TYPE_NAME(obj), name, G_OBJECT_TYPE_NAME(obj));
     }
     return prop;
 }
 
-/* Parses VALUE as PROP's kind into *RET (numbers, bools, enums).  False when malformed or out of range. */
+/*
+ * Parses VALUE as PROP's kind into *RET (numbers, bools, enums).  False when malformed or out of
+ * range.
+ */
 static bool parse_number(const QomProperty *prop, const char *value, uint64_t *ret)
 {
     bool flag;
@@ -262,8 +272,8 @@ static char *describe_accepted(const QomProperty *prop)
     if (prop->kind == QOM_PROP_KIND_BOOL || prop->kind == QOM_PROP_KIND_STRING) {
         return g_strdup(kinds[prop->kind].accepted);
     }
-    return g_strdup_printf("%s from %" G_GINT64_FORMAT " to %" G_GUINT64_FORMAT, kinds[prop->kind].accepted,
-                           prop->min, property_max(prop));
+    return g_strdup_printf("%s from %" G_GINT64_FORMAT " to %" G_GUINT64_FORMAT,
+                           kinds[prop->kind].accepted, prop->min, property_max(prop));
 }
 
 bool qom_set_str(void *object, const char *name, const char *value, GError **errp)
@@ -280,8 +290,8 @@ bool qom_set_str(void *object, const char *name, const char *value, GError **err
         return false;
     }
     if (obj->sealed && !(prop->flags & QOM_PROP_RUNTIME)) {
-        error_setg(errp, "Property '%s.%s' cannot be changed after the object was made", G_OBJECT_TYPE_NAME(obj),
-                   prop->name);
+        error_setg(errp, "Property '%s.%s' cannot be changed after the object was made",
+                   G_OBJECT_TYPE_NAME(obj), prop->name);
         return false;
     }
     if (prop->kind == QOM_PROP_KIND_STRING) {
@@ -291,8 +301,8 @@ bool qom_set_str(void *object, const char *name, const char *value, GError **err
     if (!parse_number(prop, value, &number)) {
         g_autofree char *accepted = describe_accepted(prop);
 
-        error_setg(errp, "Property '%s.%s' does not take the value '%s'; it takes %s", G_OBJECT_TYPE_NAME(obj),
-                   prop->name, value, accepted);
+        error_setg(errp, "Property '%s.%s' does not take the value '%s'; it takes %s",
+                   G_OBJECT_TYPE_NAME(obj), prop->name, value, accepted);
         return false;
     }
     store_number(obj, prop, number);
@@ -354,7 +364,8 @@ bool qom_set_options(void *obj, Options *opts, const char *const *skip, GError *
     return options_foreach(opts, set_one_option, &set, errp);
 }
 
-void qom_foreach_property(GType type, void (*fn)(const QomProperty *prop, void *opaque), void *opaque)
+void qom_foreach_property(GType type, void (*fn)(const QomProperty *prop, void *opaque),
+                          void *opaque)
 {
     GObjectClass *klass = g_type_class_ref(type);
     guint count;
@@ -374,14 +385,15 @@ bool qom_seal(void *object, GError **errp)
 {
     QomObject *obj = object;
     guint count;
-    g_autofree GParamSpec **pspecs = g_object_class_list_properties(G_OBJECT_GET_CLASS(obj), &count);
+    g_autofree GParamSpec **pspecs =
+        g_object_class_list_properties(G_OBJECT_GET_CLASS(obj), &count);
 
     for (guint i = 0; i < count; i++) {
         const QomProperty *prop = pspec_property(pspecs[i]);
 
         if (prop && (prop->flags & QOM_PROP_REQUIRED) && !*(char **)property_field(obj, prop)) {
-            error_setg(errp, "%s: property '%s' is missing; give %s=... (%s)", G_OBJECT_TYPE_NAME(obj), prop->name,
-                       prop->name, prop->description);
+            error_setg(errp, "%s: property '%s' is missing; give %s=... (%s)",
+                       G_OBJECT_TYPE_NAME(obj), prop->name, prop->name, prop->description);
             return false;
         }
     }

@@ -12,8 +12,8 @@ GType user_creatable_get_type(void)
     static gsize once;
 
     if (g_once_init_enter(&once)) {
-        GType type = g_type_register_static_simple(G_TYPE_INTERFACE, "user-creatable",
-                                                   sizeof(UserCreatableInterface), NULL, 0, NULL, 0);
+        GType type = g_type_register_static_simple(
+            G_TYPE_INTERFACE, "user-creatable", sizeof(UserCreatableInterface), NULL, 0, NULL, 0);
 
         g_type_interface_add_prerequisite(type, QOM_TYPE_OBJECT);
         g_once_init_leave(&once, type);
@@ -38,8 +38,10 @@ QomObject *user_creatable_add(Options *opts, GError **errp)
         return NULL;
     }
     if (!id || !id_wellformed(id)) {
-        error_setg(errp, "%s %s: id '%s' is missing or malformed; give id=NAME (a letter, then letters, digits, '-', "
-                   "'.', '_')", options_name(opts), type_name, id ? id : "");
+        error_setg(errp,
+                   "%s %s: id '%s' is missing or malformed; give id=NAME (a letter, then letters, "
+                   "digits, '-', '.', '_')",
+                   options_name(opts), type_name, id ? id : "");
         return NULL;
     }
 

@@ -95,9 +95,11 @@ bool dma_map_add(DmaMap *map, hwaddr addr, uint64_t len)
         struct iovec *tail = map->count ? &map->iov[map->count - 1] : NULL;
         RamBlock *block;
         uint64_t piece = len;
-        uint8_t *host = address_space_map_ram(map->dma->as, addr, &piece, map->direction == DMA_FROM_DEVICE, &block);
+        uint8_t *host = address_space_map_ram(map->dma->as, addr, &piece,
+                                              map->direction == DMA_FROM_DEVICE, &block);
 
-        if (host && tail && (uint8_t *)tail->iov_base + tail->iov_len == host && map->blocks[map->count - 1] == block) {
+        if (host && tail && (uint8_t *)tail->iov_base + tail->iov_len == host &&
+            map->blocks[map->count - 1] == block) {
             tail->iov_len += piece;
             ram_block_unref(block);
         } else if (host && map->count < DMA_MAP_MAX) {

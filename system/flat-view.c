@@ -3,13 +3,16 @@
  * Flat views: rendering a tree of memory regions into sorted, non-overlapping ranges.
  * Runs in: both programs.
  *
- * Rendering goes from the highest priority to the lowest: each leaf fills the gaps that are left in its window.
- * Window arithmetic is signed and 128 bits wide, since an alias may place its target's start below zero and a
- * region may end at 2^64.
+ * Rendering goes from the highest priority to the lowest: each leaf fills the gaps that are left in
+ * its window. Window arithmetic is signed and 128 bits wide, since an alias may place its target's
+ * start below zero and a region may end at 2^64.
  */
 #include "system/memory-int.h"
 
-/* Limits of what a tree may render to; more ranges are dropped.  A guest chooses BAR addresses, not their number. */
+/*
+ * Limits of what a tree may render to; more ranges are dropped.  A guest chooses BAR addresses, not
+ * their number.
+ */
 #define FLAT_RANGES_MAX 4096
 #define ALIAS_DEPTH_MAX 16
 
@@ -26,7 +29,8 @@ static Window window_intersect(Window a, Window b)
     return (Window) { MAX(a.start, b.start), MIN(a.end, b.end) };
 }
 
-static void insert_range(GArray *ranges, guint index, MemoryRegion *mr, Wide base, Window window, bool readonly)
+static void insert_range(GArray *ranges, guint index, MemoryRegion *mr, Wide base, Window window,
+                         bool readonly)
 {
     FlatRange range = {
         .start = (hwaddr)window.start,
@@ -71,7 +75,8 @@ static void fill_gaps(GArray *ranges, MemoryRegion *mr, Wide base, Window window
     }
 }
 
-static void render(GArray *ranges, MemoryRegion *mr, Wide base, Window window, bool readonly, unsigned depth)
+static void render(GArray *ranges, MemoryRegion *mr, Wide base, Window window, bool readonly,
+                   unsigned depth)
 {
     Wide size = mr->size == MEMORY_SIZE_WHOLE ? (Wide)1 << 64 : (Wide)mr->size;
 
@@ -130,8 +135,9 @@ bool flat_view_equal(const FlatView *a, const FlatView *b)
         const FlatRange *x = &a->ranges[i];
         const FlatRange *y = &b->ranges[i];
 
-        if (x->start != y->start || x->size != y->size || x->mr != y->mr || x->offset != y->offset ||
-            x->readonly != y->readonly || x->ram != y->ram || x->ram_offset != y->ram_offset) {
+        if (x->start != y->start || x->size != y->size || x->mr != y->mr ||
+            x->offset != y->offset || x->readonly != y->readonly || x->ram != y->ram ||
+            x->ram_offset != y->ram_offset) {
             return false;
         }
     }

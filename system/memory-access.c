@@ -3,9 +3,10 @@
  * Memory access: finding the region of an address, and calling it by its size rules.
  * Runs in: both programs; any thread.
  *
- * Look-up happens in an RCU section.  RAM is copied inside it (a few bytes, or at most COPY_PIECE).  An unlocked
- * region is entered by counting up `entered` inside the section, which memory_region_destroy() waits for.  For a locked
- * region the look-up is repeated with the machine lock held, so that the topology stands still during the call.
+ * Look-up happens in an RCU section.  RAM is copied inside it (a few bytes, or at most COPY_PIECE).
+ * An unlocked region is entered by counting up `entered` inside the section, which
+ * memory_region_destroy() waits for.  For a locked region the look-up is repeated with the machine
+ * lock held, so that the topology stands still during the call.
  */
 #include <string.h>
 #include "system/memory-int.h"
@@ -21,7 +22,7 @@ static uint64_t ones(unsigned size)
     return size >= 8 ? UINT64_MAX : (1ull << (size * 8)) - 1;
 }
 
-/* ---- one region --------------------------------------------------------------------------------------------------- */
+/* ---- one region ------------------------------------------------------------------------------ */
 
 /* Reads SIZE bytes at OFFSET of RAM; little-endian by the interface's definition. */
 static uint64_t load_le(const uint8_t *p, unsigned size)
@@ -43,7 +44,10 @@ static unsigned ops_max_size(const MemoryRegionOps *ops)
     return ops->max_size ? ops->max_size : 8;
 }
 
-/* The largest access that MR takes at ADDR for SIZE remaining bytes: a power of two, aligned unless `unaligned`. */
+/*
+ * The largest access that MR takes at ADDR for SIZE remaining bytes: a power of two, aligned unless
+ * `unaligned`.
+ */
 static unsigned piece_size(const MemoryRegionOps *ops, hwaddr addr, unsigned size)
 {
     unsigned piece = ops_max_size(ops);
@@ -73,7 +77,8 @@ static MemResult io_read_piece(MemoryRegion *mr, hwaddr addr, uint64_t *ret_valu
     return result;
 }
 
-static MemResult io_access(MemoryRegion *mr, hwaddr addr, uint64_t *value, unsigned size, bool write)
+static MemResult io_access(MemoryRegion *mr, hwaddr addr, uint64_t *value, unsigned size,
+                           bool write)
 {
     MemResult result = MEM_OK;
     uint64_t joined = 0;
@@ -84,7 +89,9 @@ static MemResult io_access(MemoryRegion *mr, hwaddr addr, uint64_t *value, unsig
 
         if (write) {
             part = (*value >> (done * 8)) & ones(piece);
-            result |= piece < mr->ops->min_size ? MEM_ERROR : mr->ops->write(mr->opaque, addr + done, part, piece);
+            result |= piece < mr->ops->min_size
+                          ? MEM_ERROR
+                          : mr->ops->write(mr->opaque, addr + done, part, piece);
         } else {
             MemResult r = io_read_piece(mr, addr + done, &part, piece);
 
@@ -99,8 +106,11 @@ static MemResult io_access(MemoryRegion *mr, hwaddr addr, uint64_t *value, unsig
     return result;
 }
 
-/* Calls an I/O region that cannot go meanwhile: the caller holds its lock, or answers for its life. */
-static MemResult io_access_counted(MemoryRegion *mr, hwaddr addr, uint64_t *value, unsigned size, bool write)
+/*
+ * Calls an I/O region that cannot go meanwhile: the caller holds its lock, or answers for its life.
+ */
+static MemResult io_access_counted(MemoryRegion *mr, hwaddr addr, uint64_t *value, unsigned size,
+                                   bool write)
 {
     MemResult result;
 
@@ -110,7 +120,8 @@ static MemResult io_access_counted(MemoryRegion *mr, hwaddr addr, uint64_t *valu
     return result;
 }
 
-static MemResult region_access(MemoryRegion *mr, hwaddr addr, uint64_t *value, unsigned size, bool write)
+static MemResult region_access(MemoryRegion *mr, hwaddr addr, uint64_t *value, unsigned size,
+                               bool write)
 {
     bool take_lock;
     MemResult result;
@@ -156,9 +167,12 @@ MemResult memory_region_write(MemoryRegion *mr, hwaddr addr, uint64_t value, uns
     return region_access(mr, addr, &value, size, true);
 }
 
-/* ---- address spaces --------------------------------------------------------------------------------------------- */
+/* ---- address spaces -------------------------------------------------------------------------- */
 
-/* The range at ADDR and how many of SIZE bytes lie in it (or in the hole, up to SIZE).  In an RCU section. */
+/*
+ * The range at ADDR and how many of SIZE bytes lie in it (or in the hole, up to SIZE).  In an RCU
+ * section.
+ */
 static const FlatRange *find_range(AddressSpace *as, hwaddr addr, uint64_t size, uint64_t *ret_len)
 {
     const FlatView *view = rcu_load(&as->view);
@@ -180,10 +194,11 @@ static const FlatRange *find_range(AddressSpace *as, hwaddr addr, uint64_t size,
 }
 
 /*
- * Accesses at most SIZE (<= 8) bytes at ADDR that lie in one range; *ret_len tells how many were done.
+ * Accesses at most SIZE (<= 8) bytes at ADDR that lie in one range; *ret_len tells how many were
+ * done.
  */
-static MemResult access_once(AddressSpace *as, hwaddr addr, uint64_t *value, unsigned size, bool write,
-                             unsigned *ret_len)
+static MemResult access_once(AddressSpace *as, hwaddr addr, uint64_t *value, unsigned size,
+                             bool write, unsigned *ret_len)
 {
     const FlatRange *range;
     MemoryRegion *mr;
@@ -233,7 +248,8 @@ static MemResult access_once(AddressSpace *as, hwaddr addr, uint64_t *value, uns
     return io_access_counted(mr, offset, value, (unsigned)len, write);
 }
 
-static MemResult access_all(AddressSpace *as, hwaddr addr, uint64_t *value, unsigned size, bool write)
+static MemResult access_all(AddressSpace *as, hwaddr addr, uint64_t *value, unsigned size,
+                            bool write)
 {
     MemResult result = MEM_OK;
     uint64_t joined = 0;
@@ -274,7 +290,8 @@ static unsigned natural_size(hwaddr addr, uint64_t len)
 }
 
 /* Copies the piece of LEN bytes at ADDR that lies in one RAM range; 0: ADDR is no RAM. */
-static uint64_t copy_ram(AddressSpace *as, hwaddr addr, uint8_t *buf, uint64_t len, bool write, MemResult *result)
+static uint64_t copy_ram(AddressSpace *as, hwaddr addr, uint8_t *buf, uint64_t len, bool write,
+                         MemResult *result)
 {
     const FlatRange *range;
     uint64_t piece;
@@ -296,7 +313,8 @@ static uint64_t copy_ram(AddressSpace *as, hwaddr addr, uint8_t *buf, uint64_t l
     return piece;
 }
 
-static MemResult copy(AddressSpace *as, hwaddr addr, uint8_t *buf, uint64_t len, bool write, bool ram_only)
+static MemResult copy(AddressSpace *as, hwaddr addr, uint8_t *buf, uint64_t len, bool write,
+                      bool ram_only)
 {
     MemResult result = MEM_OK;
 
@@ -328,17 +346,20 @@ static MemResult copy(AddressSpace *as, hwaddr addr, uint8_t *buf, uint64_t len,
     return result;
 }
 
-MemResult address_space_copy_from(AddressSpace *as, hwaddr addr, void *buf, uint64_t len, bool ram_only)
+MemResult address_space_copy_from(AddressSpace *as, hwaddr addr, void *buf, uint64_t len,
+                                  bool ram_only)
 {
     return copy(as, addr, buf, len, false, ram_only);
 }
 
-MemResult address_space_copy_to(AddressSpace *as, hwaddr addr, const void *buf, uint64_t len, bool ram_only)
+MemResult address_space_copy_to(AddressSpace *as, hwaddr addr, const void *buf, uint64_t len,
+                                bool ram_only)
 {
     return copy(as, addr, (uint8_t *)buf, len, true, ram_only);
 }
 
-void *address_space_map_ram(AddressSpace *as, hwaddr addr, uint64_t *len, bool write, RamBlock **ret_block)
+void *address_space_map_ram(AddressSpace *as, hwaddr addr, uint64_t *len, bool write,
+                            RamBlock **ret_block)
 {
     const FlatRange *range;
     uint64_t piece;

@@ -11,10 +11,12 @@
 #include "util/error.h"
 #include "util/fd.h"
 
-QOM_DEFINE_TYPE(MemoryBackend, memory_backend, "memory-backend", QOM_TYPE_OBJECT, G_TYPE_FLAG_ABSTRACT)
+QOM_DEFINE_TYPE(MemoryBackend, memory_backend, "memory-backend", QOM_TYPE_OBJECT,
+                G_TYPE_FLAG_ABSTRACT)
 
 #define BACKEND_SIZE_PROP \
-    { "size", QOM_PROP_KIND_SIZE, offsetof(MemoryBackend, size), .description = "bytes of memory (required)" }
+    { "size", QOM_PROP_KIND_SIZE, offsetof(MemoryBackend, size), \
+      .description = "bytes of memory (required)" }
 
 static void memory_backend_finalize(GObject *gobject)
 {
@@ -37,9 +39,11 @@ static bool check_size(MemoryBackend *backend, GError **errp)
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
     if (!backend->size || backend->size % page || backend->size > INT64_MAX) {
-        error_setg(errp, "-object %s,id=%s: size %" G_GUINT64_FORMAT " is not a multiple of the page size %"
-                   G_GUINT64_FORMAT " above 0; give size=256M or the like", G_OBJECT_TYPE_NAME(backend),
-                   backend->qom.name, backend->size, page);
+        error_setg(errp,
+                   "-object %s,id=%s: size %" G_GUINT64_FORMAT
+                   " is not a multiple of the page size %" G_GUINT64_FORMAT
+                   " above 0; give size=256M or the like",
+                   G_OBJECT_TYPE_NAME(backend), backend->qom.name, backend->size, page);
         return false;
     }
     return true;
@@ -54,7 +58,7 @@ static bool backend_can_be_deleted(QomObject *obj, GError **errp)
     return true;
 }
 
-/* ---- memory-backend-memfd ------------------------------------------------------------------------------------- */
+/* ---- memory-backend-memfd -------------------------------------------------------------------- */
 
 static bool memfd_complete(QomObject *obj, GError **errp)
 {
@@ -64,7 +68,9 @@ static bool memfd_complete(QomObject *obj, GError **errp)
         return false;
     }
     if (!backend->share) {
-        error_setg(errp, "-object memory-backend-memfd,id=%s: share=off is not supported; leave it on", obj->name);
+        error_setg(errp,
+                   "-object memory-backend-memfd,id=%s: share=off is not supported; leave it on",
+                   obj->name);
         return false;
     }
     backend->block = ram_block_new_memfd(obj->name, backend->size, backend->seal, errp);
@@ -82,7 +88,8 @@ static void memfd_iface_init(gpointer iface, gpointer data)
 
 static const GInterfaceInfo memfd_iface = { .interface_init = memfd_iface_init };
 
-QOM_DEFINE_TYPE_WITH_CODE(MemfdBackend, memory_backend_memfd, "memory-backend-memfd", memory_backend_get_type(), 0,
+QOM_DEFINE_TYPE_WITH_CODE(MemfdBackend, memory_backend_memfd, "memory-backend-memfd",
+                          memory_backend_get_type(), 0,
                           g_type_add_interface_static(type, QOM_TYPE_USER_CREATABLE, &memfd_iface))
 
 static const QomProperty memfd_properties[] = {
@@ -104,9 +111,12 @@ static void memory_backend_memfd_init(MemfdBackend *self)
 {
 }
 
-/* ---- memory-backend-file ---------------------------------------------------------------------------------------- */
+/* ---- memory-backend-file --------------------------------------------------------------------- */
 
-/* Opens mem-path: a directory gives an unnamed file there, a missing file is made.  Returns an owned fd or -1. */
+/*
+ * Opens mem-path: a directory gives an unnamed file there, a missing file is made.  Returns an
+ * owned fd or -1.
+ */
 static int open_mem_path(MemoryBackend *backend, GError **errp)
 {
     int access = backend->readonly ? O_RDONLY : O_RDWR;
@@ -118,8 +128,8 @@ static int open_mem_path(MemoryBackend *backend, GError **errp)
         fd = open(backend->mem_path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
     }
     if (fd < 0) {
-        error_setg_errno(errp, errno, "-object memory-backend-file,id=%s: cannot open mem-path=%s", backend->qom.name,
-                         backend->mem_path);
+        error_setg_errno(errp, errno, "-object memory-backend-file,id=%s: cannot open mem-path=%s",
+                         backend->qom.name, backend->mem_path);
     }
     return fd;
 }
@@ -137,16 +147,24 @@ static bool file_complete(QomObject *obj, GError **errp)
     if (fd < 0) {
         return false;
     }
-    /* The user's own file, not a peer's: a short one is extended, as users of this backend expect. */
-    if (fstat(fd, &st) < 0 || ((uint64_t)st.st_size < backend->size && ftruncate(fd, (off_t)backend->size) < 0)) {
-        error_setg_errno(errp, errno, "-object memory-backend-file,id=%s: cannot extend mem-path=%s to %"
-                         G_GUINT64_FORMAT " bytes", obj->name, backend->mem_path, backend->size);
+    /*
+     * The user's own file, not a peer's: a short one is extended, as users of this backend expect.
+     */
+    if (fstat(fd, &st) < 0 ||
+        ((uint64_t)st.st_size < backend->size && ftruncate(fd, (off_t)backend->size) < 0)) {
+        error_setg_errno(
+            errp, errno,
+            "-object memory-backend-file,id=%s: cannot extend mem-path=%s to %" G_GUINT64_FORMAT
+            " bytes",
+            obj->name, backend->mem_path, backend->size);
         return false;
     }
     if (backend->share) {
-        backend->block = ram_block_new_take_fd(obj->name, fd_steal(&fd), 0, backend->size, backend->readonly, errp);
+        backend->block = ram_block_new_take_fd(obj->name, fd_steal(&fd), 0, backend->size,
+                                               backend->readonly, errp);
     } else {
-        backend->block = ram_block_new_private_take_fd(obj->name, fd_steal(&fd), backend->size, errp);
+        backend->block =
+            ram_block_new_private_take_fd(obj->name, fd_steal(&fd), backend->size, errp);
     }
     return backend->block != NULL;
 }
@@ -162,16 +180,18 @@ static void file_iface_init(gpointer iface, gpointer data)
 
 static const GInterfaceInfo file_iface = { .interface_init = file_iface_init };
 
-QOM_DEFINE_TYPE_WITH_CODE(FileBackend, memory_backend_file, "memory-backend-file", memory_backend_get_type(), 0,
+QOM_DEFINE_TYPE_WITH_CODE(FileBackend, memory_backend_file, "memory-backend-file",
+                          memory_backend_get_type(), 0,
                           g_type_add_interface_static(type, QOM_TYPE_USER_CREATABLE, &file_iface))
 
 static const QomProperty file_properties[] = {
     BACKEND_SIZE_PROP,
     { "share", QOM_PROP_KIND_BOOL, offsetof(MemoryBackend, share),
       .description = "shared with other processes; remote devices need on" },
-    { "readonly", QOM_PROP_KIND_BOOL, offsetof(MemoryBackend, readonly), .description = "open the file read-only" },
-    { "mem-path", QOM_PROP_KIND_STRING, offsetof(MemoryBackend, mem_path), .flags = QOM_PROP_REQUIRED,
-      .description = "file, or directory for an unnamed file" },
+    { "readonly", QOM_PROP_KIND_BOOL, offsetof(MemoryBackend, readonly),
+      .description = "open the file read-only" },
+    { "mem-path", QOM_PROP_KIND_STRING, offsetof(MemoryBackend, mem_path),
+      .flags = QOM_PROP_REQUIRED, .description = "file, or directory for an unnamed file" },
     { 0 },
 };
 

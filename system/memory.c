@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory regions, transactions, address spaces and listeners.  Access is in memory-access.c, rendering in
- * flat-view.c.
+ * Memory regions, transactions, address spaces and listeners.  Access is in memory-access.c,
+ * rendering in flat-view.c.
  * Runs in: both programs.
  */
 #include <unistd.h>
@@ -15,11 +15,13 @@ static GList *address_spaces;
 static unsigned transaction_depth;
 static bool topology_dirty;
 
-/* ---- regions -------------------------------------------------------------------------------------------------- */
+/* ---- regions --------------------------------------------------------------------------------- */
 
-static void region_init(MemoryRegion *mr, QomObject *owner, MemoryRegionKind kind, const char *name, uint64_t size)
+static void region_init(MemoryRegion *mr, QomObject *owner, MemoryRegionKind kind, const char *name,
+                        uint64_t size)
 {
-    *mr = (MemoryRegion) { .name = name, .owner = owner, .kind = kind, .size = size, .enabled = true };
+    *mr =
+        (MemoryRegion) { .name = name, .owner = owner, .kind = kind, .size = size, .enabled = true };
 }
 
 void memory_region_init(MemoryRegion *mr, QomObject *owner, const char *name, uint64_t size)
@@ -27,16 +29,16 @@ void memory_region_init(MemoryRegion *mr, QomObject *owner, const char *name, ui
     region_init(mr, owner, MEMORY_REGION_CONTAINER, name, size);
 }
 
-void memory_region_init_io(MemoryRegion *mr, QomObject *owner, const MemoryRegionOps *ops, void *opaque,
-                           const char *name, uint64_t size)
+void memory_region_init_io(MemoryRegion *mr, QomObject *owner, const MemoryRegionOps *ops,
+                           void *opaque, const char *name, uint64_t size)
 {
     region_init(mr, owner, MEMORY_REGION_IO, name, size);
     mr->ops = ops;
     mr->opaque = opaque;
 }
 
-void memory_region_init_ram(MemoryRegion *mr, QomObject *owner, const char *name, RamBlock *block, uint64_t offset,
-                            uint64_t size)
+void memory_region_init_ram(MemoryRegion *mr, QomObject *owner, const char *name, RamBlock *block,
+                            uint64_t offset, uint64_t size)
 {
     region_init(mr, owner, MEMORY_REGION_RAM, name, size);
     mr->ram = ram_block_ref(block);
@@ -44,15 +46,15 @@ void memory_region_init_ram(MemoryRegion *mr, QomObject *owner, const char *name
     mr->readonly = block->readonly;
 }
 
-void memory_region_init_rom(MemoryRegion *mr, QomObject *owner, const char *name, RamBlock *block, uint64_t offset,
-                            uint64_t size)
+void memory_region_init_rom(MemoryRegion *mr, QomObject *owner, const char *name, RamBlock *block,
+                            uint64_t offset, uint64_t size)
 {
     memory_region_init_ram(mr, owner, name, block, offset, size);
     mr->readonly = true;
 }
 
-void memory_region_init_alias(MemoryRegion *mr, QomObject *owner, const char *name, MemoryRegion *target,
-                              hwaddr offset, uint64_t size)
+void memory_region_init_alias(MemoryRegion *mr, QomObject *owner, const char *name,
+                              MemoryRegion *target, hwaddr offset, uint64_t size)
 {
     region_init(mr, owner, MEMORY_REGION_ALIAS, name, size);
     mr->alias = target;
@@ -87,7 +89,10 @@ static void region_detach(MemoryRegion *mr)
 void memory_region_destroy(MemoryRegion *mr)
 {
     region_detach(mr);
-    /* Readers that found MR before it left the views are gone after the grace period, or counted in `entered`. */
+    /*
+     * Readers that found MR before it left the views are gone after the grace period, or counted in
+     * `entered`.
+     */
     rcu_synchronize();
     while (mr->ops && mr->ops->unlocked && __atomic_load_n(&mr->entered, __ATOMIC_ACQUIRE)) {
         /* An unlocked callback may want the machine lock before it can return. */
@@ -148,7 +153,7 @@ void memory_region_set_address(MemoryRegion *mr, hwaddr addr)
     }
 }
 
-/* ---- address spaces ---------------------------------------------------------------------------------------------- */
+/* ---- address spaces -------------------------------------------------------------------------- */
 
 /* Renders AS anew; when that changed anything, publishes it and tells the listeners. */
 static void address_space_update(AddressSpace *as)

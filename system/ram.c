@@ -3,10 +3,11 @@
  * RAM blocks: shared mappings of descriptors, and the guard against files that shrink under them.
  * Runs in: both programs.
  *
- * The guard.  Live blocks are published in a fixed table of address ranges that the SIGBUS handler can read without
- * a lock.  A slot is claimed by storing `start` last and given up by clearing `start` first; a fault in a block can
- * only happen while somebody holds a reference on it, so its slot is stable then.  Other slots may change hands while
- * the handler looks: it takes what it read only when `start` is the same before and after.
+ * The guard.  Live blocks are published in a fixed table of address ranges that the SIGBUS handler
+ * can read without a lock.  A slot is claimed by storing `start` last and given up by clearing
+ * `start` first; a fault in a block can only happen while somebody holds a reference on it, so its
+ * slot is stable then.  Other slots may change hands while the handler looks: it takes what it read
+ * only when `start` is the same before and after.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,9 @@
 #include "util/error.h"
 #include "util/fd.h"
 
-/* Blocks alive at once: 8 ranges for each of a process's links and the main RAM; more are refused. */
+/*
+ * Blocks alive at once: 8 ranges for each of a process's links and the main RAM; more are refused.
+ */
 #define GUARD_SLOTS 1024
 
 static struct {
@@ -35,9 +38,10 @@ static bool guard_add(RamBlock *block)
     for (unsigned i = 0; i < GUARD_SLOTS; i++) {
         uintptr_t expected = 0;
 
-        if (__atomic_compare_exchange_n(&guard_slots[i].start, &expected, 1, false, __ATOMIC_ACQUIRE,
-                                        __ATOMIC_RELAXED)) {
-            __atomic_store_n(&guard_slots[i].end, (uintptr_t)block->map_base + block->map_size, __ATOMIC_RELEASE);
+        if (__atomic_compare_exchange_n(&guard_slots[i].start, &expected, 1, false,
+                                        __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+            __atomic_store_n(&guard_slots[i].end, (uintptr_t)block->map_base + block->map_size,
+                             __ATOMIC_RELEASE);
             __atomic_store_n(&guard_slots[i].block, block, __ATOMIC_RELEASE);
             __atomic_store_n(&guard_slots[i].start, (uintptr_t)block->map_base, __ATOMIC_RELEASE);
             return true;
@@ -49,7 +53,8 @@ static bool guard_add(RamBlock *block)
 static void guard_remove(RamBlock *block)
 {
     for (unsigned i = 0; i < GUARD_SLOTS; i++) {
-        if (__atomic_load_n(&guard_slots[i].start, __ATOMIC_ACQUIRE) == (uintptr_t)block->map_base) {
+        if (__atomic_load_n(&guard_slots[i].start, __ATOMIC_ACQUIRE) ==
+            (uintptr_t)block->map_base) {
             __atomic_store_n(&guard_slots[i].start, 0, __ATOMIC_RELEASE);
             return;
         }
@@ -106,17 +111,19 @@ void ram_guard_install(void)
 }
 
 /* Maps SIZE bytes from OFFSET of FD; the block keeps FD only when MAP_SHARED is in FLAGS. */
-static RamBlock *ram_block_map_take_fd(const char *name, int fd_arg, uint64_t offset, uint64_t size, bool readonly,
-                                       int flags, GError **errp)
+static RamBlock *ram_block_map_take_fd(const char *name, int fd_arg, uint64_t offset, uint64_t size,
+                                       bool readonly, int flags, GError **errp)
 {
     auto_fd fd = fd_arg;
     uint64_t slack = offset & ((uint64_t)sysconf(_SC_PAGESIZE) - 1);
     RamBlock *block;
     void *base;
 
-    base = mmap(NULL, size + slack, PROT_READ | (readonly ? 0 : PROT_WRITE), flags, fd, (off_t)(offset - slack));
+    base = mmap(NULL, size + slack, PROT_READ | (readonly ? 0 : PROT_WRITE), flags, fd,
+                (off_t)(offset - slack));
     if (base == MAP_FAILED) {
-        error_setg_errno(errp, errno, "%s: cannot map %" G_GUINT64_FORMAT " bytes of memory", name, size);
+        error_setg_errno(errp, errno, "%s: cannot map %" G_GUINT64_FORMAT " bytes of memory", name,
+                         size);
         return NULL;
     }
     block = g_new0(RamBlock, 1);
@@ -130,7 +137,8 @@ static RamBlock *ram_block_map_take_fd(const char *name, int fd_arg, uint64_t of
     block->map_base = base;
     block->map_size = size + slack;
     if (!guard_add(block)) {
-        error_setg(errp, "%s: too many RAM blocks (%d) in one process; use fewer devices in it", name, GUARD_SLOTS);
+        error_setg(errp, "%s: too many RAM blocks (%d) in one process; use fewer devices in it",
+                   name, GUARD_SLOTS);
         munmap(base, block->map_size);
         fd_close(&block->fd);
         g_free(block->name);
@@ -145,7 +153,9 @@ RamBlock *ram_block_new_memfd(const char *name, uint64_t size, bool seal, GError
     auto_fd fd = memfd_create(name, MFD_CLOEXEC | (seal ? MFD_ALLOW_SEALING : 0));
 
     if (fd < 0 || ftruncate(fd, (off_t)size) < 0) {
-        error_setg_errno(errp, errno, "%s: cannot make %" G_GUINT64_FORMAT " bytes of shared memory", name, size);
+        error_setg_errno(errp, errno,
+                         "%s: cannot make %" G_GUINT64_FORMAT " bytes of shared memory", name,
+                         size);
         return NULL;
     }
     if (seal && fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0) {
@@ -162,23 +172,27 @@ static bool check_backing(const char *name, int fd, uint64_t offset, uint64_t si
     struct stat st;
 
     if (kind != FD_KIND_SHMEM && kind != FD_KIND_FILE) {
-        error_setg(errp, "%s: descriptor is %s, not memory or a regular file", name, fd_kind_name(kind));
+        error_setg(errp, "%s: descriptor is %s, not memory or a regular file", name,
+                   fd_kind_name(kind));
         return false;
     }
     if (fstat(fd, &st) < 0) {
         error_setg_errno(errp, errno, "%s: fstat", name);
         return false;
     }
-    if (!size || size > INT64_MAX || offset > INT64_MAX - size || offset + size > (uint64_t)st.st_size) {
-        error_setg(errp, "%s: range %#" G_GINT64_MODIFIER "x+%#" G_GINT64_MODIFIER "x is not inside the file of %#"
-                   G_GINT64_MODIFIER "x bytes", name, offset, size, (uint64_t)st.st_size);
+    if (!size || size > INT64_MAX || offset > INT64_MAX - size ||
+        offset + size > (uint64_t)st.st_size) {
+        error_setg(errp,
+                   "%s: range %#" G_GINT64_MODIFIER "x+%#" G_GINT64_MODIFIER
+                   "x is not inside the file of %#" G_GINT64_MODIFIER "x bytes",
+                   name, offset, size, (uint64_t)st.st_size);
         return false;
     }
     return true;
 }
 
-RamBlock *ram_block_new_take_fd(const char *name, int fd_arg, uint64_t offset, uint64_t size, bool readonly,
-                                GError **errp)
+RamBlock *ram_block_new_take_fd(const char *name, int fd_arg, uint64_t offset, uint64_t size,
+                                bool readonly, GError **errp)
 {
     auto_fd fd = fd_arg;
 

@@ -27,8 +27,9 @@ RunState runstate_get(void)
 const char *runstate_name(RunState state)
 {
     static const char *const names[] = {
-        [RUN_STATE_PRELAUNCH] = "prelaunch", [RUN_STATE_RUNNING] = "running", [RUN_STATE_PAUSED] = "paused",
-        [RUN_STATE_IO_ERROR] = "io-error",   [RUN_STATE_SHUTDOWN] = "shutdown",
+        [RUN_STATE_PRELAUNCH] = "prelaunch", [RUN_STATE_RUNNING] = "running",
+        [RUN_STATE_PAUSED] = "paused",       [RUN_STATE_IO_ERROR] = "io-error",
+        [RUN_STATE_SHUTDOWN] = "shutdown",
     };
 
     return names[state];
@@ -93,7 +94,8 @@ void shutdown_request(int exit_status)
 {
     int expected = -1;
 
-    __atomic_compare_exchange_n(&shutdown_status, &expected, exit_status, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+    __atomic_compare_exchange_n(&shutdown_status, &expected, exit_status, false, __ATOMIC_RELEASE,
+                                __ATOMIC_RELAXED);
     event_loop_quit(event_loop_main());
 }
 

@@ -39,10 +39,12 @@ bool shutdown_signals_start(GError **errp)
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signal_fd >= 0) {
-        signal_source = event_loop_add_fd(event_loop_main(), signal_fd, EVENT_READ, handle_signal, NULL);
+        signal_source =
+            event_loop_add_fd(event_loop_main(), signal_fd, EVENT_READ, handle_signal, NULL);
     }
     if (!signal_source) {
-        error_setg_errno(errp, errno, "cannot watch for signals; raise the limit of descriptors (ulimit -n)");
+        error_setg_errno(errp, errno,
+                         "cannot watch for signals; raise the limit of descriptors (ulimit -n)");
         return false;
     }
     return true;

@@ -41,13 +41,14 @@ Bus *bus_new(GType type, Device *parent, const char *name)
     if (name) {
         bus->bus_name = g_strdup(name);
     } else {
-        bus->bus_name = g_strdup_printf("%s.%u", parent->id ? parent->id : G_OBJECT_TYPE_NAME(parent),
-                                        parent->buses->len);
+        bus->bus_name = g_strdup_printf(
+            "%s.%u", parent->id ? parent->id : G_OBJECT_TYPE_NAME(parent), parent->buses->len);
     }
     if (parent) {
         g_ptr_array_add(parent->buses, bus);
     }
-    qom_add_child(parent ? QOM_OBJECT(parent) : qom_container("/machine"), bus->bus_name, bus, NULL);
+    qom_add_child(parent ? QOM_OBJECT(parent) : qom_container("/machine"), bus->bus_name, bus,
+                  NULL);
     g_object_unref(bus); /* the tree's reference keeps it */
     g_ptr_array_add(all_buses, bus);
     return bus;

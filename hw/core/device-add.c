@@ -53,7 +53,8 @@ static GType device_type_bus(GType type)
 }
 
 /* Finds the bus for a device that needs one of BUS_TYPE; BUS_NAME may be NULL. */
-static Bus *find_bus(Options *opts, const char *driver, GType bus_type, const char *bus_name, GError **errp)
+static Bus *find_bus(Options *opts, const char *driver, GType bus_type, const char *bus_name,
+                     GError **errp)
 {
     const char *wanted = g_type_name(bus_type);
     bool any;
@@ -62,21 +63,24 @@ static Bus *find_bus(Options *opts, const char *driver, GType bus_type, const ch
     if (bus_name) {
         bus = bus_find(bus_name);
         if (!bus) {
-            error_setg(errp, "%s %s: bus=%s: there is no bus of this name; give the name of a %s bus or leave bus= out",
+            error_setg(errp,
+                       "%s %s: bus=%s: there is no bus of this name; give the name of a %s bus or "
+                       "leave bus= out",
                        options_name(opts), driver, bus_name, wanted);
         } else if (!g_type_is_a(G_OBJECT_TYPE(bus), bus_type)) {
-            error_setg(errp, "%s %s: bus=%s is a %s bus, but the device needs a %s bus", options_name(opts), driver,
-                       bus_name, G_OBJECT_TYPE_NAME(bus), wanted);
+            error_setg(errp, "%s %s: bus=%s is a %s bus, but the device needs a %s bus",
+                       options_name(opts), driver, bus_name, G_OBJECT_TYPE_NAME(bus), wanted);
             bus = NULL;
         }
         return bus;
     }
     bus = bus_find_by_type(bus_type, &any);
     if (!bus && any) {
-        error_setg(errp, "%s %s: all %s buses are full; add a controller", options_name(opts), driver, wanted);
+        error_setg(errp, "%s %s: all %s buses are full; add a controller", options_name(opts),
+                   driver, wanted);
     } else if (!bus) {
-        error_setg(errp, "%s %s: no '%s' bus found; add a device or machine that has one", options_name(opts), driver,
-                   wanted);
+        error_setg(errp, "%s %s: no '%s' bus found; add a device or machine that has one",
+                   options_name(opts), driver, wanted);
     }
     return bus;
 }
@@ -94,13 +98,15 @@ Device *device_add(Options *opts, GError **errp)
 
     type = driver ? device_type_by_driver(driver) : 0;
     if (!type || device_type_is_internal(type)) {
-        error_setg(errp, "%s: '%s' is not a valid device model name; '%s help' lists them", options_name(opts),
-                   driver ? driver : "", options_name(opts));
+        error_setg(errp, "%s: '%s' is not a valid device model name; '%s help' lists them",
+                   options_name(opts), driver ? driver : "", options_name(opts));
         return NULL;
     }
     if (id && !id_wellformed(id)) {
-        error_setg(errp, "%s %s: id=%s is malformed; an id is a letter, then letters, digits, '-', '.', '_'",
-                   options_name(opts), driver, id);
+        error_setg(
+            errp,
+            "%s %s: id=%s is malformed; an id is a letter, then letters, digits, '-', '.', '_'",
+            options_name(opts), driver, id);
         return NULL;
     }
     bus_type = device_type_bus(type);
@@ -110,7 +116,8 @@ Device *device_add(Options *opts, GError **errp)
             return NULL;
         }
     } else if (bus_name) {
-        error_setg(errp, "%s %s: bus=%s: the device takes no bus; leave bus= out", options_name(opts), driver, bus_name);
+        error_setg(errp, "%s %s: bus=%s: the device takes no bus; leave bus= out",
+                   options_name(opts), driver, bus_name);
         return NULL;
     }
 
@@ -118,7 +125,8 @@ Device *device_add(Options *opts, GError **errp)
     dev = DEVICE(gobject);
     dev->id = g_strdup(id);
     if (!qom_set_options(dev, opts, skip, errp) || !device_realize(dev, bus, errp)) {
-        g_prefix_error(errp, "%s %s%s%s: ", options_name(opts), driver, id ? ",id=" : "", id ? id : "");
+        g_prefix_error(errp, "%s %s%s%s: ", options_name(opts), driver, id ? ",id=" : "",
+                       id ? id : "");
         return NULL;
     }
     return dev; /* the tree's reference keeps it */

@@ -35,7 +35,10 @@ Device *device_new(GType type)
     return g_object_new(type, NULL);
 }
 
-/* Puts DEV below /machine/peripheral (by its id) or peripheral-anon, unless it is in the tree already. */
+/*
+ * Puts DEV below /machine/peripheral (by its id) or peripheral-anon, unless it is in the tree
+ * already.
+ */
 static bool device_add_to_tree(Device *dev, GError **errp)
 {
     static unsigned anonymous;

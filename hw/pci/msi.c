@@ -21,12 +21,12 @@ static bool bus_has_msi(PciDevice *dev, GError **errp)
     if (pci_device_bus(dev)->send_msi) {
         return true;
     }
-    error_setg(errp, "%s: bus '%s' does not deliver message-signalled interrupts", G_OBJECT_TYPE_NAME(dev),
-               dev->dev.parent_bus->bus_name);
+    error_setg(errp, "%s: bus '%s' does not deliver message-signalled interrupts",
+               G_OBJECT_TYPE_NAME(dev), dev->dev.parent_bus->bus_name);
     return false;
 }
 
-/* ---- MSI: 64-bit layout, PCI 3.0 section 6.8.1 ------------------------------------------------------------------ */
+/* ---- MSI: 64-bit layout, PCI 3.0 section 6.8.1 ----------------------------------------------- */
 
 static uint8_t *msi_reg(const PciDevice *dev, unsigned offset)
 {
@@ -47,7 +47,8 @@ static unsigned msi_vectors(const PciDevice *dev)
 bool msi_init(PciDevice *dev, uint8_t offset, unsigned vectors, bool maskable, GError **errp)
 {
     unsigned log2_vectors = (unsigned)__builtin_ctz(vectors);
-    uint16_t flags = (uint16_t)(PCI_MSI_FLAGS_64BIT | (log2_vectors << 1) | (maskable ? PCI_MSI_FLAGS_MASKBIT : 0));
+    uint16_t flags = (uint16_t)(PCI_MSI_FLAGS_64BIT | (log2_vectors << 1) |
+                                (maskable ? PCI_MSI_FLAGS_MASKBIT : 0));
     uint8_t size = maskable ? PCI_MSI_PENDING_64 + 4 : PCI_MSI_DATA_64 + 2;
     uint8_t cap;
 
@@ -95,7 +96,8 @@ void msi_notify(PciDevice *dev, unsigned vector)
         uint32_t bit = 1u << vector;
 
         if (pci_get_long(msi_reg(dev, PCI_MSI_MASK_64)) & bit) {
-            pci_set_long(msi_reg(dev, PCI_MSI_PENDING_64), pci_get_long(msi_reg(dev, PCI_MSI_PENDING_64)) | bit);
+            pci_set_long(msi_reg(dev, PCI_MSI_PENDING_64),
+                         pci_get_long(msi_reg(dev, PCI_MSI_PENDING_64)) | bit);
             return;
         }
     }
@@ -119,7 +121,7 @@ static void msi_send_unmasked(PciDevice *dev)
     }
 }
 
-/* ---- MSI-X: PCI 3.0 section 6.8.2 ---------------------------------------------------------------------------------- */
+/* ---- MSI-X: PCI 3.0 section 6.8.2 ------------------------------------------------------------ */
 
 struct PciMsix {
     PciDevice *dev;
@@ -213,11 +215,13 @@ static MemResult msix_pba_write(void *opaque, hwaddr addr, uint64_t value, unsig
     return MEM_OK; /* read-only for software */
 }
 
-static const MemoryRegionOps msix_table_ops = { msix_table_read, msix_table_write, .min_size = 4, .max_size = 4 };
-static const MemoryRegionOps msix_pba_ops = { msix_pba_read, msix_pba_write, .min_size = 4, .max_size = 4 };
+static const MemoryRegionOps msix_table_ops = { msix_table_read, msix_table_write, .min_size = 4,
+                                                .max_size = 4 };
+static const MemoryRegionOps msix_pba_ops = { msix_pba_read, msix_pba_write, .min_size = 4,
+                                              .max_size = 4 };
 
-bool msix_init(PciDevice *dev, uint8_t offset, unsigned vectors, MemoryRegion *bar, unsigned bar_index,
-               uint32_t table_offset, uint32_t pba_offset, GError **errp)
+bool msix_init(PciDevice *dev, uint8_t offset, unsigned vectors, MemoryRegion *bar,
+               unsigned bar_index, uint32_t table_offset, uint32_t pba_offset, GError **errp)
 {
     struct PciMsix *msix;
     uint8_t cap;
@@ -244,7 +248,8 @@ bool msix_init(PciDevice *dev, uint8_t offset, unsigned vectors, MemoryRegion *b
     pci_set_long(dev->config + cap + PCI_MSIX_PBA, pba_offset | bar_index);
     memory_region_init_io(&msix->table_mr, QOM_OBJECT(dev), &msix_table_ops, msix, "msix-table",
                           vectors * MSIX_ENTRY_SIZE);
-    memory_region_init_io(&msix->pba_mr, QOM_OBJECT(dev), &msix_pba_ops, msix, "msix-pba", msix->pba_size);
+    memory_region_init_io(&msix->pba_mr, QOM_OBJECT(dev), &msix_pba_ops, msix, "msix-pba",
+                          msix->pba_size);
     memory_region_add(bar, table_offset, &msix->table_mr, 1);
     memory_region_add(bar, pba_offset, &msix->pba_mr, 1);
     msi_reset(dev);
@@ -266,7 +271,7 @@ void msix_uninit(PciDevice *dev)
     dev->msix = NULL;
 }
 
-/* ---- hooks of the core --------------------------------------------------------------------------------------------- */
+/* ---- hooks of the core ----------------------------------------------------------------------- */
 
 void msi_config_written(PciDevice *dev)
 {
@@ -281,7 +286,8 @@ void msi_config_written(PciDevice *dev)
 void msi_reset(PciDevice *dev)
 {
     if (dev->msi_cap) {
-        uint16_t fixed = pci_get_word(msi_reg(dev, PCI_MSI_FLAGS)) & ~(PCI_MSI_FLAGS_ENABLE | PCI_MSI_FLAGS_QSIZE);
+        uint16_t fixed = pci_get_word(msi_reg(dev, PCI_MSI_FLAGS)) &
+                         ~(PCI_MSI_FLAGS_ENABLE | PCI_MSI_FLAGS_QSIZE);
 
         pci_set_word(msi_reg(dev, PCI_MSI_FLAGS), fixed);
         if (msi_maskable(dev)) {
@@ -296,7 +302,8 @@ void msi_reset(PciDevice *dev)
         memset(msix->table, 0, msix->vectors * MSIX_ENTRY_SIZE);
         memset(msix->pba, 0, msix->pba_size);
         for (unsigned vector = 0; vector < msix->vectors; vector++) {
-            msix->table[vector * MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
+            msix->table[vector * MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL] =
+                PCI_MSIX_ENTRY_CTRL_MASKBIT;
         }
     }
 }

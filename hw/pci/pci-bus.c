@@ -64,18 +64,23 @@ static bool pci_bus_plug(Bus *base, Device *device, GError **errp)
     } else {
         devfn = parse_addr(dev->addr_text);
         if (devfn < 0) {
-            error_setg(errp, "addr=%s is no PCI address; give SLOT or SLOT.FUNCTION in hex, 0 to 1f and 0 to 7",
-                       dev->addr_text);
+            error_setg(
+                errp,
+                "addr=%s is no PCI address; give SLOT or SLOT.FUNCTION in hex, 0 to 1f and 0 to 7",
+                dev->addr_text);
             return false;
         }
     }
     if (bus->devices[devfn]) {
-        error_setg(errp, "PCI slot %x.%x of bus '%s' is taken by %s; choose another addr=", PCI_SLOT_OF(devfn),
-                   PCI_FUNC_OF(devfn), base->bus_name, G_OBJECT_TYPE_NAME(bus->devices[devfn]));
+        error_setg(errp, "PCI slot %x.%x of bus '%s' is taken by %s; choose another addr=",
+                   PCI_SLOT_OF(devfn), PCI_FUNC_OF(devfn), base->bus_name,
+                   G_OBJECT_TYPE_NAME(bus->devices[devfn]));
         return false;
     }
-    if (PCI_FUNC_OF(devfn) && !(bus->devices[devfn & ~7] && bus->devices[devfn & ~7]->multifunction)) {
-        error_setg(errp, "addr=%s: function 0 of the slot must exist and have multifunction=on", dev->addr_text);
+    if (PCI_FUNC_OF(devfn) &&
+        !(bus->devices[devfn & ~7] && bus->devices[devfn & ~7]->multifunction)) {
+        error_setg(errp, "addr=%s: function 0 of the slot must exist and have multifunction=on",
+                   dev->addr_text);
         return false;
     }
     dev->devfn = (uint8_t)devfn;
@@ -104,8 +109,8 @@ static void pci_bus_init(PciBus *self)
 {
 }
 
-PciBus *pci_root_bus_new(const char *name, MemoryRegion *mem, MemoryRegion *io, AddressSpace *dma_as,
-                         uint8_t devfn_min)
+PciBus *pci_root_bus_new(const char *name, MemoryRegion *mem, MemoryRegion *io,
+                         AddressSpace *dma_as, uint8_t devfn_min)
 {
     PciBus *bus = PCI_BUS(bus_new(TYPE_PCI_BUS, NULL, name));
 
@@ -117,8 +122,8 @@ PciBus *pci_root_bus_new(const char *name, MemoryRegion *mem, MemoryRegion *io, 
     return bus;
 }
 
-void pci_bus_set_irqs(PciBus *bus, unsigned (*map)(PciDevice *dev, unsigned pin), IrqHandler *set, void *opaque,
-                      unsigned count)
+void pci_bus_set_irqs(PciBus *bus, unsigned (*map)(PciDevice *dev, unsigned pin), IrqHandler *set,
+                      void *opaque, unsigned count)
 {
     bus->map_irq = map;
     bus->set_irq = set;

@@ -10,12 +10,14 @@
 /* PCI allows 1, 2 and 4 bytes inside the space; a guest or peer may ask for anything. */
 static bool access_fits(const PciDevice *dev, unsigned addr, unsigned size)
 {
-    return (size == 1 || size == 2 || size == 4) && addr < dev->config_size && size <= dev->config_size - addr;
+    return (size == 1 || size == 2 || size == 4) && addr < dev->config_size &&
+           size <= dev->config_size - addr;
 }
 
 /*
- * Whoever looked the function up holds a reference, but it may have been unplugged since: then its config space is
- * gone.  With the machine lock held; a class with `unlocked_config` sees to that by itself.
+ * Whoever looked the function up holds a reference, but it may have been unplugged since: then its
+ * config space is gone.  With the machine lock held; a class with `unlocked_config` sees to that by
+ * itself.
  */
 static bool is_unplugged(const PciDevice *dev, const PciDeviceClass *klass)
 {
@@ -142,7 +144,8 @@ static uint64_t bar_address(const PciDevice *dev, unsigned index)
             addr |= (uint64_t)pci_get_long(reg + 4) << 32;
             last = (addr & mask) + bar->size - 1;
             /* All ones is how software sizes a BAR; zero is an address never given. */
-            return last < bar->size - 1 || last == UINT64_MAX || !(addr & mask) ? PCI_BAR_UNMAPPED : addr & mask;
+            return last < bar->size - 1 || last == UINT64_MAX || !(addr & mask) ? PCI_BAR_UNMAPPED
+                                                                                : addr & mask;
         }
         if (io) {
             addr &= mask;

@@ -11,11 +11,11 @@
 QOM_DEFINE_TYPE(PciDevice, pci_device, "pci-device", TYPE_DEVICE, G_TYPE_FLAG_ABSTRACT)
 
 #define COMMAND_WRITABLE \
-    (PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_PARITY | PCI_COMMAND_SERR | \
-     PCI_COMMAND_INTX_DISABLE)
+    (PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_PARITY | \
+     PCI_COMMAND_SERR | PCI_COMMAND_INTX_DISABLE)
 #define STATUS_W1C \
-    (PCI_STATUS_PARITY | PCI_STATUS_SIG_TARGET_ABORT | PCI_STATUS_REC_TARGET_ABORT | PCI_STATUS_REC_MASTER_ABORT | \
-     PCI_STATUS_SIG_SYSTEM_ERROR | PCI_STATUS_DETECTED_PARITY)
+    (PCI_STATUS_PARITY | PCI_STATUS_SIG_TARGET_ABORT | PCI_STATUS_REC_TARGET_ABORT | \
+     PCI_STATUS_REC_MASTER_ABORT | PCI_STATUS_SIG_SYSTEM_ERROR | PCI_STATUS_DETECTED_PARITY)
 
 uint16_t pci_get_word(const uint8_t *p)
 {
@@ -44,7 +44,7 @@ PciBus *pci_device_bus(PciDevice *dev)
     return PCI_BUS(dev->dev.parent_bus);
 }
 
-/* ---- life cycle ------------------------------------------------------------------------------------------------ */
+/* ---- life cycle ------------------------------------------------------------------------------ */
 
 /* Header type 0 with the class's ids (PCI 3.0 section 6.1) and the masks of its registers. */
 static void init_config(PciDevice *dev, const PciDeviceClass *klass)
@@ -155,7 +155,8 @@ static void pci_device_reset(Device *device)
     dev->config[PCI_INTERRUPT_LINE] = 0;
     for (int i = 0; i < PCI_NUM_REGIONS; i++) {
         if (dev->bars[i].size) {
-            unsigned offset = i == PCI_ROM_SLOT ? PCI_ROM_ADDRESS : PCI_BASE_ADDRESS_0 + 4u * (unsigned)i;
+            unsigned offset =
+                i == PCI_ROM_SLOT ? PCI_ROM_ADDRESS : PCI_BASE_ADDRESS_0 + 4u * (unsigned)i;
 
             pci_set_long(dev->config + offset, dev->bars[i].type);
             if (dev->bars[i].type & PCI_BASE_ADDRESS_MEM_TYPE_64 && i != PCI_ROM_SLOT) {
@@ -201,14 +202,15 @@ static void pci_device_init(PciDevice *self)
     self->addr = -1;
 }
 
-/* ---- BARs -------------------------------------------------------------------------------------------------------- */
+/* ---- BARs ------------------------------------------------------------------------------------ */
 
 void pci_register_bar(PciDevice *dev, unsigned index, uint8_t type, MemoryRegion *mr)
 {
     unsigned offset = index == PCI_ROM_SLOT ? PCI_ROM_ADDRESS : PCI_BASE_ADDRESS_0 + 4 * index;
     uint64_t mask = ~(mr->size - 1);
 
-    dev->bars[index] = (PciBar) { .size = mr->size, .type = type, .mr = mr, .addr = PCI_BAR_UNMAPPED };
+    dev->bars[index] =
+        (PciBar) { .size = mr->size, .type = type, .mr = mr, .addr = PCI_BAR_UNMAPPED };
     pci_set_long(dev->config + offset, type);
     if (index == PCI_ROM_SLOT) {
         pci_set_long(dev->wmask + offset, (uint32_t)mask | PCI_ROM_ADDRESS_ENABLE);
@@ -235,7 +237,7 @@ int pci_find_bar(PciDevice *dev, bool memory, uint64_t addr, unsigned size, uint
     return -1;
 }
 
-/* ---- capabilities ---------------------------------------------------------------------------------------------- */
+/* ---- capabilities ---------------------------------------------------------------------------- */
 
 /* First offset at or after 0x40, aligned to 4, with SIZE free bytes; 0: none. */
 static unsigned find_free_capability(PciDevice *dev, unsigned size)
@@ -248,13 +250,14 @@ static unsigned find_free_capability(PciDevice *dev, unsigned size)
     return 0;
 }
 
-uint8_t pci_add_capability(PciDevice *dev, uint8_t cap_id, uint8_t offset, uint8_t size, GError **errp)
+uint8_t pci_add_capability(PciDevice *dev, uint8_t cap_id, uint8_t offset, uint8_t size,
+                           GError **errp)
 {
     unsigned at = offset ? offset : find_free_capability(dev, size);
 
     if (!at || at + size > PCI_CONFIG_SIZE || memchr(dev->cap_used + at, 1, size)) {
-        error_setg(errp, "%s: no room for PCI capability %#x of %u bytes at offset %#x", G_OBJECT_TYPE_NAME(dev), cap_id,
-                   size, at);
+        error_setg(errp, "%s: no room for PCI capability %#x of %u bytes at offset %#x",
+                   G_OBJECT_TYPE_NAME(dev), cap_id, size, at);
         return 0;
     }
     memset(dev->cap_used + at, 1, size);
@@ -265,7 +268,7 @@ uint8_t pci_add_capability(PciDevice *dev, uint8_t cap_id, uint8_t offset, uint8
     return (uint8_t)at;
 }
 
-/* ---- INTx ------------------------------------------------------------------------------------------------------- */
+/* ---- INTx ------------------------------------------------------------------------------------ */
 
 /* Brings the bus line in step with the function's level and its interrupt disable bit. */
 void pci_update_irq(PciDevice *dev)
