@@ -14,7 +14,9 @@
  * program is read ahead, without executing it, as long as block moves of the same phase follow;
  * their memory is lent, and the bus is kept (or given up) until the device is done.  Then each move
  * as it is executed is compared with the list: the same address, as always in practice, costs
- * nothing; another one (the program was changed, or went elsewhere) has its bytes copied there.
+ * nothing; another one (the program was changed, or went elsewhere) has its bytes copied there.  A
+ * program that leaves out some of the moves read ahead finds their memory written nevertheless; no
+ * known driver's does.
  */
 #include "hw/scsi/lsi53c895a-int.h"
 

@@ -69,6 +69,9 @@ static bool move_memory(LsiState *s, hwaddr addr, void *buf, uint32_t len, bool 
 /* SFBR gets the first byte of each receive, SIDL keeps the last one. */
 static void latch_received(LsiState *s, const uint8_t *buf, uint32_t len)
 {
+    if (len == 0) {
+        return;
+    }
     if (s->move_first) {
         s->reg[LSI_SFBR] = buf[0];
         s->move_first = false;
@@ -188,7 +191,7 @@ static Piece send_data(LsiState *s)
         return PIECE_MOVED;
     }
     p = scsi_req_buffer(req, &len);
-    if (s->reg[LSI_SCNTL2] & SCNTL2_WSS) {
+    if ((s->reg[LSI_SCNTL2] & SCNTL2_WSS) && len > 0) {
         /* The byte kept from the move before goes first. */
         p[0] = s->reg[LSI_SODL];
         s->reg[LSI_SCNTL2] &= (uint8_t)~SCNTL2_WSS;
@@ -207,7 +210,7 @@ static Piece send_data(LsiState *s)
         held--; /* one byte less for the target; held may wrap, the sum below does not */
     }
     n += held;
-    if (n == 0) {
+    if (n == 0 && len > 0) {
         return PIECE_MOVED;
     }
     task->odd ^= n & 1;

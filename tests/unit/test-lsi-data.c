@@ -70,6 +70,28 @@ static void test_transfers(void)
     rig_free(rig);
 }
 
+/* A unit that turns to a data phase without a byte: the move meets STATUS. */
+static void test_empty(void)
+{
+    Rig *rig = rig_new();
+
+    rig_unit(rig, 2, 0);
+    for (unsigned out = 0; out < 2; out++) {
+        set_message(rig, 1, 0x80);
+        set_cdb(rig, out ? 0x3b : 0x12, 0, 0);
+        emit_begin(rig, 2);
+        rig_emit(rig, out ? MOVE(LSI_DATA_OUT, 4) : MOVE(LSI_DATA_IN, 4), B_DATA);
+        rig_write(rig, LSI_SODL, 0x55, 1);
+        rig_start(rig, RIG_CODE);
+        rig_expect_scsi(rig, SIST0_MA);
+        rig_at(rig, RIG_CODE);
+        emit_end(rig);
+        rig_start(rig, RIG_CODE);
+        expect_end(rig, 0);
+    }
+    rig_free(rig);
+}
+
 /* Data moves into and out of the chip's RAM cannot be lent, and work. */
 static void test_transfer_on_chip(void)
 {
@@ -549,6 +571,7 @@ int main(int argc, char **argv)
     event_clock_set_manual();
     g_test_add_func("/lsi/data/pieces-chunks-lent-and-copied", test_transfers);
     g_test_add_func("/lsi/data/address-forms", test_addresses);
+    g_test_add_func("/lsi/data/empty-data-phase", test_empty);
     g_test_add_func("/lsi/data/on-chip-ram", test_transfer_on_chip);
     g_test_add_func("/lsi/data/faults", test_transfer_faults);
     g_test_add_func("/lsi/data/program-changed-after-lookahead", test_lookahead_mismatch);
