@@ -20,8 +20,13 @@ static bool topology_dirty;
 static void region_init(MemoryRegion *mr, QomObject *owner, MemoryRegionKind kind, const char *name,
                         uint64_t size)
 {
-    *mr =
-        (MemoryRegion) { .name = name, .owner = owner, .kind = kind, .size = size, .enabled = true };
+    *mr = (MemoryRegion) {
+        .name = name,
+        .owner = owner,
+        .kind = kind,
+        .size = size,
+        .enabled = true,
+    };
 }
 
 void memory_region_init(MemoryRegion *mr, QomObject *owner, const char *name, uint64_t size)

@@ -4,17 +4,18 @@
  *
  * Thread: main loop only (with the machine lock held in mpqemu).  Runs in: both programs.
  *
- * Types.  A QOM type is a GType registered under its user-visible name ("lsi53c895a", "x-remote-object").  A
- * program makes its types known with an explicit table of get_type functions (qom_register_types()); there are no
- * constructors, so a program holds just the types it lists.
+ * Types.  A QOM type is a GType registered under its user-visible name ("lsi53c895a",
+ * "x-remote-object").  A program makes its types known with an explicit table of get_type functions
+ * (qom_register_types()); there are no constructors, so a program holds just the types it lists.
  *
- * Composition tree.  Every object but the root has one parent and a name that is unique there; the tree owns a
- * reference.  "/machine/peripheral/lsi0" is the canonical path of -device lsi53c895a,id=lsi0; "/objects/ID" of an
- * -object.
+ * Composition tree.  Every object but the root has one parent and a name that is unique there; the
+ * tree owns a reference.  "/machine/peripheral/lsi0" is the canonical path of -device
+ * lsi53c895a,id=lsi0; "/objects/ID" of an -object.
  *
- * Properties.  A table of QomProperty in class_init becomes GParamSpecs; values live in the instance struct at the
- * stated offset.  Names are shown exactly as in the table ("logical_block_size").  A property is set before the
- * object is realized or completed, later only when QOM_PROP_RUNTIME is given.
+ * Properties.  A table of QomProperty in class_init becomes GParamSpecs; values live in the
+ * instance struct at the stated offset.  Names are shown exactly as in the table
+ * ("logical_block_size").  A property is set before the object is realized or completed, later only
+ * when QOM_PROP_RUNTIME is given.
  */
 #ifndef QOM_OBJECT_H
 #define QOM_OBJECT_H
@@ -47,8 +48,8 @@ GType qom_object_get_type(void);
 #define QOM_OBJECT_GET_CLASS(obj) G_TYPE_INSTANCE_GET_CLASS((obj), QOM_TYPE_OBJECT, QomObjectClass)
 
 /*
- * Declares a type in its header: PREFIX_get_type(), checked cast CAST(obj), test IS_##CAST(obj), class access
- * CAST##_GET_CLASS(obj).  The structs must be called Instance and InstanceClass.
+ * Declares a type in its header: PREFIX_get_type(), checked cast CAST(obj), test IS_##CAST(obj),
+ * class access CAST##_GET_CLASS(obj).  The structs must be called Instance and InstanceClass.
  */
 #define QOM_DECLARE_TYPE(Instance, prefix, CAST) \
     GType prefix##_get_type(void) G_GNUC_CONST; \
@@ -67,13 +68,16 @@ GType qom_object_get_type(void);
 
 /*
  * Defines it in its source file under the user-visible NAME.  The file provides static functions
- * PREFIX_class_init(InstanceClass *) and PREFIX_init(Instance *); parent_class is `PREFIX_parent_class`.
- * FLAGS: 0 or G_TYPE_FLAG_ABSTRACT.
+ * PREFIX_class_init(InstanceClass *) and PREFIX_init(Instance *); parent_class is
+ * `PREFIX_parent_class`. FLAGS: 0 or G_TYPE_FLAG_ABSTRACT.
  */
 #define QOM_DEFINE_TYPE(Instance, prefix, NAME, PARENT_TYPE, FLAGS) \
     QOM_DEFINE_TYPE_WITH_CODE(Instance, prefix, NAME, PARENT_TYPE, FLAGS, (void)type)
 
-/* CODE runs once right after registration with the variable `GType type`: G_IMPLEMENT-style interface additions. */
+/*
+ * CODE runs once right after registration with the variable `GType type`: G_IMPLEMENT-style
+ * interface additions.
+ */
 #define QOM_DEFINE_TYPE_WITH_CODE(Instance, prefix, NAME, PARENT_TYPE, FLAGS, CODE) \
     static void prefix##_class_init(Instance##Class *klass); \
     static void prefix##_init(Instance *self); \
@@ -102,7 +106,7 @@ GType qom_object_get_type(void);
         return once; \
     }
 
-/* ---- types ------------------------------------------------------------------------------------------------ */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 /* Calls each function of the NULL-ended TABLE, so that qom_type_by_name() finds the types. */
 void qom_register_types(GType (*const *table)(void));
@@ -113,7 +117,7 @@ GType qom_type_by_name(const char *name);
 /* All known concrete types derived from BASE, sorted by name; free the array with g_free(). */
 GType *qom_types_of(GType base, unsigned *ret_count);
 
-/* ---- composition tree --------------------------------------------------------------------------------------- */
+/* ---- composition tree ------------------------------------------------------------------------ */
 
 /* The root "/"; made at first use. */
 QomObject *qom_root(void);
@@ -124,19 +128,25 @@ QomObject *qom_container(const char *path);
 /* Adds CHILD (takes a reference of its own) under NAME.  Fails when the name is taken there. */
 bool qom_add_child(QomObject *parent, const char *name, void *child, GError **errp);
 
-/* Takes OBJ out of its parent, which drops the tree's reference; nothing for an object outside the tree. */
+/*
+ * Takes OBJ out of its parent, which drops the tree's reference; nothing for an object outside the
+ * tree.
+ */
 void qom_unparent(void *obj);
 
 /* A child by name, or NULL; not a new reference. */
 QomObject *qom_child(QomObject *parent, const char *name);
 
-/* An object by absolute path, or by an unambiguous last component (an id); NULL when absent.  Not a new reference. */
+/*
+ * An object by absolute path, or by an unambiguous last component (an id); NULL when absent.  Not a
+ * new reference.
+ */
 QomObject *qom_resolve(const char *path);
 
 /* Canonical path of OBJ; free with g_free(). */
 char *qom_path(void *obj);
 
-/* ---- properties ----------------------------------------------------------------------------------------------- */
+/* ---- properties ------------------------------------------------------------------------------ */
 
 typedef enum QomPropertyKind {
     QOM_PROP_KIND_BOOL,   /* bool */
@@ -171,27 +181,35 @@ typedef struct QomProperty {
 } QomProperty;
 
 /*
- * Installs a table ended by an entry with name == NULL.  Call once in class_init.  Storage, defaults, range checks,
- * the g_object_get/set functions and freeing of strings are done by the object model.
+ * Installs a table ended by an entry with name == NULL.  Call once in class_init.  Storage,
+ * defaults, range checks, the g_object_get/set functions and freeing of strings are done by the
+ * object model.
  */
 void qom_class_add_properties(void *klass, const QomProperty *table);
 
-/* Sets property NAME from text, with a message naming object type, property, value and accepted form. */
+/*
+ * Sets property NAME from text, with a message naming object type, property, value and accepted
+ * form.
+ */
 bool qom_set_str(void *obj, const char *name, const char *value, GError **errp);
 
-/* The property as text; free with g_free().  NULL with *errp when there is none or it cannot be read. */
+/*
+ * The property as text; free with g_free().  NULL with *errp when there is none or it cannot be
+ * read.
+ */
 char *qom_get_str(void *obj, const char *name, GError **errp);
 
 /* Sets every pair of OPTS but the keys in SKIP (NULL-ended, may be NULL). */
 bool qom_set_options(void *obj, Options *opts, const char *const *skip, GError **errp);
 
 /* Calls FN for each property of TYPE, base classes first. */
-void qom_foreach_property(GType type, void (*fn)(const QomProperty *prop, void *opaque), void *opaque);
+void qom_foreach_property(GType type, void (*fn)(const QomProperty *prop, void *opaque),
+                          void *opaque);
 
 /* Checks QOM_PROP_REQUIRED and seals; device_realize() and user_creatable_complete() call it. */
 bool qom_seal(void *obj, GError **errp);
 
-/* ---- objects made by -object -------------------------------------------------------------------------------- */
+/* ---- objects made by -object ----------------------------------------------------------------- */
 
 typedef struct UserCreatableInterface {
     GTypeInterface parent;
@@ -205,8 +223,8 @@ typedef struct UserCreatableInterface {
 GType user_creatable_get_type(void);
 
 /*
- * -object TYPE,id=ID[,prop=value...] (implied key "qom-type"): makes, sets, completes and puts it at /objects/ID.
- * Nothing is left behind on failure.  "help" forms are handled by the caller.
+ * -object TYPE,id=ID[,prop=value...] (implied key "qom-type"): makes, sets, completes and puts it
+ * at /objects/ID. Nothing is left behind on failure.  "help" forms are handled by the caller.
  */
 QomObject *user_creatable_add(Options *opts, GError **errp);
 
@@ -217,7 +235,10 @@ QomObject *user_creatable_add(Options *opts, GError **errp);
 bool user_creatable_print_help(const char *arg);
 bool user_creatable_del(const char *id, GError **errp);
 
-/* Prints "-object help" / "-object TYPE,help" / "-device ..." style lists of TYPE's properties to stdout. */
+/*
+ * Prints "-object help" / "-object TYPE,help" / "-device ..." style lists of TYPE's properties to
+ * stdout.
+ */
 void qom_print_properties(GType type);
 
 #endif

@@ -4,13 +4,14 @@
  *
  * Thread: with the machine lock held.  Runs in: both programs.
  *
- * A DmaContext is a device's window on memory: its address space, whether it may master the bus now, and counters.
- * DMA reaches RAM only: an address that decodes to a device register is refused with MEM_DECODE_ERROR, so a device
- * cannot re-enter itself or another device by its own DMA.  (A device whose data sheet allows it to address its own
- * on-chip memory, as the 53C895A does, resolves that before it comes here.)
+ * A DmaContext is a device's window on memory: its address space, whether it may master the bus
+ * now, and counters. DMA reaches RAM only: an address that decodes to a device register is refused
+ * with MEM_DECODE_ERROR, so a device cannot re-enter itself or another device by its own DMA.  (A
+ * device whose data sheet allows it to address its own on-chip memory, as the 53C895A does,
+ * resolves that before it comes here.)
  *
- * In-flight DMA (dma_map) holds references on the RAM blocks: memory that a peer has taken back stays mapped until the
- * last transfer ends; `idle` tells when that is.
+ * In-flight DMA (dma_map) holds references on the RAM blocks: memory that a peer has taken back
+ * stays mapped until the last transfer ends; `idle` tells when that is.
  */
 #ifndef SYSTEM_DMA_H
 #define SYSTEM_DMA_H
@@ -20,7 +21,7 @@
 
 typedef struct DmaContext {
     AddressSpace *as;
-    bool enabled;        /* PCI bus master bit; a disabled master's accesses fail with MEM_DECODE_ERROR */
+    bool enabled; /* PCI bus master bit; a disabled master's accesses fail with MEM_DECODE_ERROR */
     unsigned mapped;     /* DmaMaps alive */
     uint64_t read_bytes; /* counters for monitors */
     uint64_t write_bytes;
@@ -40,8 +41,8 @@ MemResult dma_read_le32(DmaContext *dma, hwaddr addr, uint32_t *ret_value);
 MemResult dma_write_le32(DmaContext *dma, hwaddr addr, uint32_t value);
 
 /*
- * A scatter list of direct pointers to guest RAM for I/O without a copy.  The device reads it (TO_DEVICE) or writes
- * it (FROM_DEVICE) at any time until dma_unmap().
+ * A scatter list of direct pointers to guest RAM for I/O without a copy.  The device reads it
+ * (TO_DEVICE) or writes it (FROM_DEVICE) at any time until dma_unmap().
  */
 typedef enum DmaDirection {
     DMA_TO_DEVICE,
@@ -63,13 +64,16 @@ typedef struct DmaMap {
 void dma_map_init(DmaMap *map, DmaContext *dma, DmaDirection direction);
 
 /*
- * Appends guest range [addr, addr + len) to MAP.  Adjoining host memory is merged.  Returns false, leaving MAP as it
- * was, when the range is not all RAM (writable for FROM_DEVICE), the master is disabled, or entries run out: the
- * caller then copies with dma_read()/dma_write().
+ * Appends guest range [addr, addr + len) to MAP.  Adjoining host memory is merged.  Returns false,
+ * leaving MAP as it was, when the range is not all RAM (writable for FROM_DEVICE), the master is
+ * disabled, or entries run out: the caller then copies with dma_read()/dma_write().
  */
 bool dma_map_add(DmaMap *map, hwaddr addr, uint64_t len);
 
-/* Ends the transfer and drops the references; MAP is empty again.  TRANSFERRED bytes go to the counters. */
+/*
+ * Ends the transfer and drops the references; MAP is empty again.  TRANSFERRED bytes go to the
+ * counters.
+ */
 void dma_unmap(DmaMap *map, uint64_t transferred);
 
 #endif

@@ -2,22 +2,24 @@
 /*
  * Memory regions, address spaces, flat views: how an address finds its RAM or its device.
  *
- * Thread: topology changes with the machine lock held; address_space_rw() and address_space_lookup() from any
- * thread without a lock.  Runs in: both programs.
+ * Thread: topology changes with the machine lock held; accesses to address spaces, and their
+ * views, from any thread without a lock.  Runs in: both programs.
  *
- * Theory of operation.  A MemoryRegion is a container, RAM, ROM, I/O (callbacks) or an alias of another region's
- * part.  Regions are placed into containers at offsets with priorities (higher wins; later wins at equal
- * priority).  An AddressSpace renders its root into a FlatView: a sorted array of non-overlapping ranges, each
- * naming its final region.  A change marks the topology dirty; the outermost memory_transaction_commit() (every
- * change outside a transaction is its own) renders new views, publishes them by RCU, and tells listeners.
+ * Theory of operation.  A MemoryRegion is a container, RAM, ROM, I/O (callbacks) or an alias of
+ * another region's part.  Regions are placed into containers at offsets with priorities (higher
+ * wins; later wins at equal priority).  An AddressSpace renders its root into a FlatView: a sorted
+ * array of non-overlapping ranges, each naming its final region.  A change marks the topology
+ * dirty; the outermost memory_transaction_commit() (every change outside a transaction is its own)
+ * renders new views, publishes them by RCU, and tells listeners.
  *
- * Dispatch.  A reader finds the range by binary search in an RCU section.  RAM is copied inside the section.  A
- * region marked `unlocked` is counted as entered, which memory_region_destroy() waits for, and called behind the
- * section without a lock.  All others are looked up again and called with the machine lock held.  An access is cut
- * at range borders and by the region's access sizes.
+ * Dispatch.  A reader finds the range by binary search in an RCU section.  RAM is copied inside the
+ * section.  A region marked `unlocked` is counted as entered, which memory_region_destroy() waits
+ * for, and called behind the section without a lock.  All others are looked up again and called
+ * with the machine lock held.  An access is cut at range borders and by the region's access sizes.
  *
- * Addresses and sizes are uint64_t in bytes; MEMORY_SIZE_WHOLE is a region over the whole 64-bit space (its last
- * byte stays unassigned).  Values are little-endian numbers: byte 0 is the least significant.
+ * Addresses and sizes are uint64_t in bytes; MEMORY_SIZE_WHOLE is a region over the whole 64-bit
+ * space (its last byte stays unassigned).  Values are little-endian numbers: byte 0 is the least
+ * significant.
  */
 #ifndef SYSTEM_MEMORY_H
 #define SYSTEM_MEMORY_H
@@ -44,8 +46,9 @@ typedef enum MemResult {
 
 /*
  * Callbacks of an I/O region.  ADDR is the offset in the region; SIZE is 1, 2, 4 or 8 bytes, within
- * [min_size, max_size] and naturally aligned unless `unaligned`.  Accesses outside these bounds are split or widened
- * to fit (a widened read drops the surplus bytes; a narrow write below min_size is refused with MEM_ERROR).
+ * [min_size, max_size] and naturally aligned unless `unaligned`.  Accesses outside these bounds are
+ * split or widened to fit (a widened read drops the surplus bytes; a narrow write below min_size is
+ * refused with MEM_ERROR).
  */
 typedef struct MemoryRegionOps {
     MemResult (*read)(void *opaque, hwaddr addr, uint64_t *ret_value, unsigned size);
@@ -86,21 +89,21 @@ struct MemoryRegion {
 
 /* Initialise an embedded region.  OWNER's life bounds the region's; NAME must stay valid. */
 void memory_region_init(MemoryRegion *mr, QomObject *owner, const char *name, uint64_t size);
-void memory_region_init_io(MemoryRegion *mr, QomObject *owner, const MemoryRegionOps *ops, void *opaque,
-                           const char *name, uint64_t size);
+void memory_region_init_io(MemoryRegion *mr, QomObject *owner, const MemoryRegionOps *ops,
+                           void *opaque, const char *name, uint64_t size);
 /* Takes a reference of its own on BLOCK. */
-void memory_region_init_ram(MemoryRegion *mr, QomObject *owner, const char *name, RamBlock *block, uint64_t offset,
-                            uint64_t size);
-void memory_region_init_rom(MemoryRegion *mr, QomObject *owner, const char *name, RamBlock *block, uint64_t offset,
-                            uint64_t size);
-void memory_region_init_alias(MemoryRegion *mr, QomObject *owner, const char *name, MemoryRegion *target,
-                              hwaddr offset, uint64_t size);
+void memory_region_init_ram(MemoryRegion *mr, QomObject *owner, const char *name, RamBlock *block,
+                            uint64_t offset, uint64_t size);
+void memory_region_init_rom(MemoryRegion *mr, QomObject *owner, const char *name, RamBlock *block,
+                            uint64_t offset, uint64_t size);
+void memory_region_init_alias(MemoryRegion *mr, QomObject *owner, const char *name,
+                              MemoryRegion *target, hwaddr offset, uint64_t size);
 
 /*
- * Takes MR out of its container and its parts out of MR, waits until no thread dispatches through it any more, drops
- * what it holds.  For an `unlocked` region the machine lock is released while a call is in progress, which lasts as
- * long as the callback does: the owner first makes its callbacks return (a proxy ends its link).  Not inside a
- * callback of MR.
+ * Takes MR out of its container and its parts out of MR, waits until no thread dispatches through
+ * it any more, drops what it holds.  For an `unlocked` region the machine lock is released while a
+ * call is in progress, which lasts as long as the callback does: the owner first makes its
+ * callbacks return (a proxy ends its link).  Not inside a callback of MR.
  */
 void memory_region_destroy(MemoryRegion *mr);
 
@@ -109,7 +112,10 @@ void memory_region_remove(MemoryRegion *container, MemoryRegion *mr);
 void memory_region_set_enabled(MemoryRegion *mr, bool enabled);
 void memory_region_set_address(MemoryRegion *mr, hwaddr addr);
 
-/* Calls MR's own callback or RAM directly with an offset in it, as dispatch would: size rules included. */
+/*
+ * Calls MR's own callback or RAM directly with an offset in it, as dispatch would: size rules
+ * included.
+ */
 MemResult memory_region_read(MemoryRegion *mr, hwaddr addr, uint64_t *ret_value, unsigned size);
 MemResult memory_region_write(MemoryRegion *mr, hwaddr addr, uint64_t value, unsigned size);
 
@@ -124,7 +130,8 @@ typedef struct FlatRange {
     MemoryRegion *mr;
     uint64_t offset;
     bool readonly;
-    RamBlock *ram;       /* RAM and ROM: a reference held by the view, with ram_offset of the range's first byte */
+    RamBlock *ram; /* RAM and ROM: a reference held by the view, with ram_offset of the range's
+                      first byte */
     uint64_t ram_offset;
 } FlatRange;
 
@@ -144,26 +151,34 @@ FlatView *address_space_view(AddressSpace *as);
 void flat_view_unref(FlatView *view);
 
 /*
- * A bus access of 1, 2, 4 or 8 bytes at any address.  Any thread, without locks held (the machine lock is allowed).
- * Reads of nothing give all ones.
+ * A bus access of 1, 2, 4 or 8 bytes at any address.  Any thread, without locks held (the machine
+ * lock is allowed). Reads of nothing give all ones.
  */
 MemResult address_space_read(AddressSpace *as, hwaddr addr, uint64_t *ret_value, unsigned size);
 MemResult address_space_write(AddressSpace *as, hwaddr addr, uint64_t value, unsigned size);
 
 /*
- * Copies LEN bytes from or to RAM and devices alike (devices see accesses of up to 8 aligned bytes).  With RAM_ONLY,
- * ranges that are no RAM count as MEM_DECODE_ERROR and no callback is called.
+ * Copies LEN bytes from or to RAM and devices alike (devices see accesses of up to 8 aligned
+ * bytes).  With RAM_ONLY, ranges that are no RAM count as MEM_DECODE_ERROR and no callback is
+ * called.
  */
-MemResult address_space_copy_from(AddressSpace *as, hwaddr addr, void *buf, uint64_t len, bool ram_only);
-MemResult address_space_copy_to(AddressSpace *as, hwaddr addr, const void *buf, uint64_t len, bool ram_only);
+MemResult address_space_copy_from(AddressSpace *as, hwaddr addr, void *buf, uint64_t len,
+                                  bool ram_only);
+MemResult address_space_copy_to(AddressSpace *as, hwaddr addr, const void *buf, uint64_t len,
+                                bool ram_only);
 
 /*
- * Direct pointer to RAM: on success *ret_len is lowered to the contiguous length at ADDR, *ret_block gets a reference
- * that the caller drops with ram_block_unref() when done.  NULL when ADDR is no RAM (or ROM and WRITE).
+ * Direct pointer to RAM: on success *len is lowered to the contiguous length at ADDR,
+ * *ret_block gets a reference that the caller drops with ram_block_unref() when done.  NULL when
+ * ADDR is no RAM (or ROM and WRITE).
  */
-void *address_space_map_ram(AddressSpace *as, hwaddr addr, uint64_t *len, bool write, RamBlock **ret_block);
+void *address_space_map_ram(AddressSpace *as, hwaddr addr, uint64_t *len, bool write,
+                            RamBlock **ret_block);
 
-/* Called after each commit that changed AS's view, with the machine lock held; OLD and NEW live during the call. */
+/*
+ * Called after each commit that changed AS's view, with the machine lock held; OLD and NEW live
+ * during the call.
+ */
 typedef struct MemoryListener MemoryListener;
 struct MemoryListener {
     void (*changed)(MemoryListener *listener, const FlatView *old, const FlatView *new_view);

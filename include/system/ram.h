@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * RAM blocks: pieces of guest memory that live in a file descriptor and can be shared with another process.
+ * RAM blocks: pieces of guest memory that live in a file descriptor and can be shared with another
+ * process.
  *
- * Thread: made and freed with the machine lock held; the memory itself is shared with vCPUs, devices and other
- * processes at any time.  Runs in: both programs.
+ * Thread: made and freed with the machine lock held; the memory itself is shared with vCPUs,
+ * devices and other processes at any time.  Runs in: both programs.
  *
- * Nobody outside dma.c and memory.c touches `host`: other processes change these bytes at any moment, so everything
- * is copied once and then checked.
+ * Nobody outside dma.c and memory-access.c touches `host`: other processes change these bytes at
+ * any moment, so everything is copied once and then checked.
  *
- * A peer may shrink an unsealed file under our mapping.  A fault in the lost part must not kill the process: ram.c
- * has a SIGBUS handler (ram_guard_install()) that puts zero pages there, and marks the block as lost.
+ * A peer may shrink an unsealed file under our mapping.  A fault in the lost part must not kill the
+ * process: ram.c has a SIGBUS handler (ram_guard_install()) that puts zero pages there, and marks
+ * the block as lost.
  */
 #ifndef SYSTEM_RAM_H
 #define SYSTEM_RAM_H
@@ -36,24 +38,32 @@ typedef struct RamBlock {
 RamBlock *ram_block_new_memfd(const char *name, uint64_t size, bool seal, GError **errp);
 
 /*
- * Maps SIZE bytes from OFFSET of FD shared.  Takes FD.  Fails unless the descriptor is mappable memory or a regular
- * file (fd_kind) that is already at least OFFSET + SIZE bytes long: a peer's file is never grown.
+ * Maps SIZE bytes from OFFSET of FD shared.  Takes FD.  Fails unless the descriptor is mappable
+ * memory or a regular file (fd_kind) that is already at least OFFSET + SIZE bytes long: a peer's
+ * file is never grown.
  */
-RamBlock *ram_block_new_take_fd(const char *name, int fd, uint64_t offset, uint64_t size, bool readonly, GError **errp);
+RamBlock *ram_block_new_take_fd(const char *name, int fd, uint64_t offset, uint64_t size,
+                                bool readonly, GError **errp);
 
-/* A private copy-on-write mapping of FD's first SIZE bytes; takes FD and keeps none: such a block cannot be shared. */
+/*
+ * A private copy-on-write mapping of FD's first SIZE bytes; takes FD and keeps none: such a block
+ * cannot be shared.
+ */
 RamBlock *ram_block_new_private_take_fd(const char *name, int fd, uint64_t size, GError **errp);
 
 RamBlock *ram_block_ref(RamBlock *block);
 void ram_block_unref(RamBlock *block); /* any thread; accepts NULL */
 
-/* Installs the SIGBUS handler; once, in main().  A SIGBUS outside RAM blocks still kills the process. */
+/*
+ * Installs the SIGBUS handler; once, in main().  A SIGBUS outside RAM blocks still kills the
+ * process.
+ */
 void ram_guard_install(void);
 
 /*
- * Memory backends (-object memory-backend-memfd,id=,size=[,seal=on|off][,share=on] and memory-backend-file,id=,
- * size=,mem-path=,share=on[,readonly=on]).  complete() makes the block.  share=off is refused where the backend is
- * used for guest RAM that a remote process must see.
+ * Memory backends (-object memory-backend-memfd,id=,size=[,seal=on|off][,share=on] and
+ * memory-backend-file,id=,size=,mem-path=,share=on[,readonly=on]).  complete() makes the block.
+ * share=off is refused where the backend is used for guest RAM that a remote process must see.
  */
 typedef struct MemoryBackend {
     QomObject qom;

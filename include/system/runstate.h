@@ -2,7 +2,8 @@
 /*
  * Run state of the machine (running, stopped and why) and the end of the program.
  *
- * Thread: main loop with the machine lock held, except where a function says "any thread".  Runs in: both programs.
+ * Thread: main loop with the machine lock held, except where a function says "any thread".  Runs
+ * in: both programs.
  */
 #ifndef SYSTEM_RUNSTATE_H
 #define SYSTEM_RUNSTATE_H
@@ -14,14 +15,18 @@ typedef enum RunState {
     RUN_STATE_PRELAUNCH, /* start-up; left by vm_start() */
     RUN_STATE_RUNNING,   /* entered by vm_start() */
     RUN_STATE_PAUSED,    /* entered by vm_stop() on a user's word; left by vm_start() */
-    RUN_STATE_IO_ERROR,  /* entered by vm_stop() from a device with werror/rerror=stop; left by vm_start() */
+    RUN_STATE_IO_ERROR,  /* entered by vm_stop() from a device with werror/rerror=stop; left by
+                            vm_start() */
     RUN_STATE_SHUTDOWN,  /* shutdown was asked for; final */
 } RunState;
 
 RunState runstate_get(void);
 const char *runstate_name(RunState state);
 
-/* Tells every registered function about a change of "running".  Devices retry stopped requests on running == true. */
+/*
+ * Tells every registered function about a change of "running".  Devices retry stopped requests on
+ * running == true.
+ */
 typedef void RunStateHandler(bool running, RunState state, void *opaque);
 void runstate_register(RunStateHandler *handler, void *opaque);
 void runstate_unregister(RunStateHandler *handler, void *opaque);
@@ -34,9 +39,10 @@ void shutdown_request(int exit_status);
 bool shutdown_requested(int *ret_exit_status);
 
 /*
- * Makes SIGTERM, SIGINT and SIGHUP requests for shutdown with status 0, handled by the main loop, and ignores what
- * would end the program for an error it hears of anyway: SIGPIPE (a peer has gone) and SIGXFSZ (an image past
- * RLIMIT_FSIZE).  Main thread, before other threads exist.  The signals stay blocked when it is undone.
+ * Makes SIGTERM, SIGINT and SIGHUP requests for shutdown with status 0, handled by the main loop,
+ * and ignores what would end the program for an error it hears of anyway: SIGPIPE (a peer has gone)
+ * and SIGXFSZ (an image past RLIMIT_FSIZE).  Main thread, before other threads exist.  The signals
+ * stay blocked when it is undone.
  */
 bool shutdown_signals_start(GError **errp);
 void shutdown_signals_stop(void);

@@ -26,9 +26,9 @@ typedef bool CmdlineHandler(const char *arg, void *opaque, GError **errp);
 typedef struct CmdlineOption {
     const char *name;        /* without dashes; NULL ends the table */
     const char *arg_name;    /* form of the argument for the help text; NULL: takes none */
-    const char *help;        /* what it does, lines of text; NULL: other spelling of the row above */
+    const char *help; /* what it does, lines of text; NULL: other spelling of the row above */
     CmdlineHandler *handler; /* never NULL */
-    const char *heading;     /* begins a group of options in the help text; NULL: goes on with the group */
+    const char *heading; /* begins a group in the help text; NULL: goes on with the group */
 } CmdlineOption;
 
 /*

@@ -4,10 +4,10 @@
  *
  * Thread: any.  Runs in: both programs.
  *
- * Contract.  A function that can fail takes a last parameter `GError **errp`, returns bool (true = success) or a
- * pointer (NULL = failure), and sets *errp exactly when it fails.  The message is one line, names the option or
- * property, the value and, after "; ", the remedy.  The function that detects an error does not print it; the caller
- * at the edge (main(), a monitor) does, once.
+ * Contract.  A function that can fail takes a last parameter `GError **errp`, returns bool (true =
+ * success) or a pointer (NULL = failure), and sets *errp exactly when it fails.  The message is one
+ * line, names the option or property, the value and, after "; ", the remedy.  The function that
+ * detects an error does not print it; the caller at the edge (main(), a monitor) does, once.
  */
 #ifndef UTIL_ERROR_H
 #define UTIL_ERROR_H
@@ -25,7 +25,10 @@ typedef enum ErrorClass {
     ERROR_CLASS_DEVICE_NOT_ACTIVE, /* "DeviceNotActive" */
 } ErrorClass;
 
-/* Sets *errp (when errp is not NULL) to a generic error with a printf-style message without a final newline. */
+/*
+ * Sets *errp (when errp is not NULL) to a generic error with a printf-style message without a final
+ * newline.
+ */
 void error_setg(GError **errp, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 /* As error_setg(), followed by ": " and the text of the positive errno value OS_ERRNO. */

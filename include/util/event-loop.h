@@ -2,20 +2,22 @@
 /*
  * The event loop: descriptors, timers, deferred calls, on epoll.
  *
- * Thread: the loop's own thread only, except where a function says "any thread".  Timers may also be armed and
- * disarmed by another thread that holds the lock of the wait hooks (in mpqemu, the machine lock), so that a vCPU
- * may enter a device that keeps time.  Runs in: both programs.
+ * Thread: the loop's own thread only, except where a function says "any thread".  Timers may also
+ * be armed and disarmed by another thread that holds the lock of the wait hooks (in mpqemu, the
+ * machine lock), so that a vCPU may enter a device that keeps time.  Runs in: both programs.
  *
- * Why not GMainLoop: it rebuilds and scans its poll array at each turn.  Measured on a socketpair echo, a GLib turn
- * costs about 3 us where an epoll turn costs nearly nothing above the two system calls of the echo; a proxied
- * register access is one such turn (docs/devel/multi-process.rst, "Event loop").
+ * Why not GMainLoop: it rebuilds and scans its poll array at each turn.  Measured on a socketpair
+ * echo, a GLib turn costs about 3 us where an epoll turn costs nearly nothing above the two system
+ * calls of the echo; a proxied register access is one such turn (docs/devel/multi-process.rst,
+ * "Event loop").
  *
- * Each program has one main loop, event_loop_main().  In mpqemu its handlers run with the machine lock held: the
- * loop drops it around epoll_wait() by the hooks of event_loop_set_wait_hooks().
+ * Each program has one main loop, event_loop_main().  In mpqemu its handlers run with the machine
+ * lock held: the loop drops it around epoll_wait() by the hooks of event_loop_set_wait_hooks().
  *
- * Re-entrancy: any object may be removed inside any handler, its own included; a removed object's handler is not
- * called again, not even for readiness that was already collected.  A handler may turn the loop (event_loop_turn());
- * no handler is entered again while it runs: nested turns skip the object until the handler has returned.
+ * Re-entrancy: any object may be removed inside any handler, its own included; a removed object's
+ * handler is not called again, not even for readiness that was already collected.  A handler may
+ * turn the loop (event_loop_turn()); no handler is entered again while it runs: nested turns skip
+ * the object until the handler has returned.
  */
 #ifndef UTIL_EVENT_LOOP_H
 #define UTIL_EVENT_LOOP_H
@@ -33,7 +35,7 @@ typedef struct EventBh EventBh; /* "bottom half": a call deferred to the loop's 
 enum {
     EVENT_READ = 1 << 0,
     EVENT_WRITE = 1 << 1,
-    EVENT_HANGUP = 1 << 2, /* peer closed both directions, or error; always reported, need not be asked for */
+    EVENT_HANGUP = 1 << 2, /* peer closed both directions, or error; reported without asking */
 };
 
 /* Clocks of timers, in nanoseconds. */
@@ -52,14 +54,19 @@ EventLoop *event_loop_new(GError **errp);
 void event_loop_free(EventLoop *loop);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EventLoop, event_loop_free)
 
-/* The program's main loop, made at the first call (by the main thread, before any other thread exists). */
+/*
+ * The program's main loop, made at the first call (by the main thread, before any other thread
+ * exists).
+ */
 EventLoop *event_loop_main(void);
 
 /*
- * Watches FD (stays the caller's; remove the source before closing it) for EVENTS (EVENT_READ | EVENT_WRITE).
- * Level-triggered.  Returns NULL with errno set when epoll refuses the descriptor (a regular file: EPERM).
+ * Watches FD (stays the caller's; remove the source before closing it) for EVENTS (EVENT_READ |
+ * EVENT_WRITE). Level-triggered.  Returns NULL with errno set when epoll refuses the descriptor (a
+ * regular file: EPERM).
  */
-EventSource *event_loop_add_fd(EventLoop *loop, int fd, unsigned events, EventFdHandler *handler, void *opaque);
+EventSource *event_loop_add_fd(EventLoop *loop, int fd, unsigned events, EventFdHandler *handler,
+                               void *opaque);
 
 /* Changes what SOURCE waits for; 0 leaves only EVENT_HANGUP. */
 void event_source_set_events(EventSource *source, unsigned events);
@@ -71,7 +78,10 @@ void event_source_remove(EventSource *source);
 EventTimer *event_timer_new(EventLoop *loop, EventClock clock, EventHandler *handler, void *opaque);
 void event_timer_free(EventTimer *timer);
 
-/* Arms TIMER to fire once at DEADLINE_NS of its clock (in the past: at the next turn); replaces an earlier deadline. */
+/*
+ * Arms TIMER to fire once at DEADLINE_NS of its clock (in the past: at the next turn); replaces an
+ * earlier deadline.
+ */
 void event_timer_arm(EventTimer *timer, int64_t deadline_ns);
 void event_timer_disarm(EventTimer *timer);
 
@@ -79,18 +89,24 @@ void event_timer_disarm(EventTimer *timer);
 int64_t event_clock_ns(EventClock clock);
 
 /*
- * Makes EVENT_CLOCK_VIRTUAL manual (qtest): it stands at its value until event_clock_step().  Before any timer of it
- * is armed.
+ * Makes EVENT_CLOCK_VIRTUAL manual (qtest): it stands at its value until event_clock_step(). Before
+ * any timer of it is armed.
  */
 void event_clock_set_manual(void);
 
-/* Advances the manual virtual clock by NS >= 0 and runs LOOP's expired virtual timers, each at its own deadline. */
+/*
+ * Advances the manual virtual clock by NS >= 0 and runs LOOP's expired virtual timers, each at its
+ * own deadline.
+ */
 void event_clock_step(EventLoop *loop, int64_t ns);
 
 /* Earliest virtual deadline armed on LOOP, or INT64_MAX. */
 int64_t event_clock_virtual_deadline(EventLoop *loop);
 
-/* A deferred call.  Schedule is idempotent until it ran, wakes the loop, and may be called from any thread. */
+/*
+ * A deferred call.  Schedule is idempotent until it ran, wakes the loop, and may be called from any
+ * thread.
+ */
 EventBh *event_bh_new(EventLoop *loop, EventHandler *handler, void *opaque);
 void event_bh_schedule(EventBh *bh);
 void event_bh_free(EventBh *bh); /* loop thread; a pending call is dropped; accepts NULL */
@@ -103,9 +119,9 @@ void event_loop_quit(EventLoop *loop);
 bool event_loop_turn(EventLoop *loop, bool may_block);
 
 /*
- * BEFORE runs right before the loop may sleep, AFTER right after it woke (mpqemu: unlock and lock the machine).  They
- * run in each turn that may block, even when work is pending and it does not sleep, so that deferred calls that keep
- * scheduling themselves do not lock the others out.
+ * BEFORE runs right before the loop may sleep, AFTER right after it woke (mpqemu: unlock and lock
+ * the machine).  They run in each turn that may block, even when work is pending and it does not
+ * sleep, so that deferred calls that keep scheduling themselves do not lock the others out.
  */
 void event_loop_set_wait_hooks(EventLoop *loop, void (*before)(void), void (*after)(void));
 

@@ -4,8 +4,9 @@
  *
  * Thread: any.  Runs in: both programs.
  *
- * -1 means "no descriptor"; 0 is a valid descriptor.  A parameter of a function named *_take_fd becomes the
- * function's property, on failure too.  Descriptors made here are close-on-exec from birth.
+ * -1 means "no descriptor"; 0 is a valid descriptor.  A parameter of a function named *_take_fd
+ * becomes the function's property, on failure too.  Descriptors made here are close-on-exec from
+ * birth.
  */
 #ifndef UTIL_FD_H
 #define UTIL_FD_H
@@ -34,7 +35,8 @@ typedef enum FdKind {
     FD_KIND_INVALID, /* not open */
     FD_KIND_SOCKET,  /* any socket */
     FD_KIND_EVENTFD, /* eventfd(2) */
-    FD_KIND_SHMEM,   /* memory that can be mapped shared: memfd (sealable) or a file on tmpfs or hugetlbfs */
+    FD_KIND_SHMEM,   /* memory that can be mapped shared: memfd (sealable) or a file on tmpfs or
+                        hugetlbfs */
     FD_KIND_FILE,    /* any other regular file */
     FD_KIND_BLOCK,   /* block device */
     FD_KIND_CHAR,    /* character device */
@@ -42,8 +44,8 @@ typedef enum FdKind {
 } FdKind;
 
 /*
- * Finds out FD's kind by its properties (file type, seals, operations), never by trusting its sender.  No side effect
- * on the object; needs no /proc.
+ * Finds out FD's kind by its properties (file type, seals, operations), never by trusting its
+ * sender.  No side effect on the object; needs no /proc.
  */
 FdKind fd_kind(int fd);
 
@@ -60,8 +62,8 @@ int fd_set_nonblock(int fd, bool nonblock);
 int fd_set_cloexec(int fd);
 
 /*
- * Parses a descriptor number given by a user in option OPTION (only for the message).  The number must be open.
- * Returns it, still owned by the user, or -1 with *errp set.
+ * Parses a descriptor number given by a user in option OPTION (only for the message).  The number
+ * must be open. Returns it, still owned by the user, or -1 with *errp set.
  */
 int fd_parse(const char *option, const char *value, GError **errp);
 
@@ -71,14 +73,15 @@ int fd_parse(const char *option, const char *value, GError **errp);
  */
 
 /*
- * Adds FD, which is taken (on failure too), to set SET_ID (made when new).  The set keeps it until the program ends.
- * Fails on a descriptor that is not open and on a negative SET_ID.
+ * Adds FD, which is taken (on failure too), to set SET_ID (made when new).  The set keeps it until
+ * the program ends. Fails on a descriptor that is not open and on a negative SET_ID.
  */
 bool fdset_add_take_fd(int64_t set_id, int fd, const char *opaque, GError **errp);
 
 /*
- * Opens PATH with open(2) FLAGS (close-on-exec is added).  "/dev/fdset/ID" gives a duplicate of a descriptor of
- * that set whose access mode fits FLAGS instead.  Returns an owned descriptor, or -1 with *errp set.
+ * Opens PATH with open(2) FLAGS (close-on-exec is added).  "/dev/fdset/ID" gives a duplicate of a
+ * descriptor of that set whose access mode fits FLAGS instead.  Returns an owned descriptor, or -1
+ * with *errp set.
  */
 int fd_open_path(const char *path, int flags, GError **errp);
 

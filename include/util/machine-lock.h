@@ -4,8 +4,9 @@
  *
  * Thread: any.  Runs in: both programs (in qemu-remote only one thread takes it).
  *
- * Order: a proxy's link lock comes before the machine lock, and is never taken with it held, since its holder may wait
- * for a peer (include/hw/proxy/pci-proxy-dev.h).  All other locks come after the machine lock.
+ * Order: a proxy's link lock comes before the machine lock, and is never taken with it held, since
+ * its holder may wait for a peer (include/hw/proxy/pci-proxy-dev.h).  All other locks come after
+ * the machine lock.
  */
 #ifndef UTIL_MACHINE_LOCK_H
 #define UTIL_MACHINE_LOCK_H

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Read-copy-update for read-mostly pointers (the flat views of memory): readers never wait, a writer replaces the
- * pointer and frees the old object after a grace period.
+ * Read-copy-update for read-mostly pointers (the flat views of memory): readers never wait, a
+ * writer replaces the pointer and frees the old object after a grace period.
  *
  * Thread: any.  Runs in: both programs.
  *
- * Why not liburcu: its fences are invisible to ThreadSanitizer, and its deferred frees start a thread, which a
- * locked-down device process must not do.  This one is C11 atomics only.  Read sections are short (a look-up and
- * a reference), never block, and nest.
+ * Why not liburcu: its fences are invisible to ThreadSanitizer, and its deferred frees start a
+ * thread, which a locked-down device process must not do.  This one is C11 atomics only.  Read
+ * sections are short (a look-up and a reference), never block, and nest.
  */
 #ifndef UTIL_RCU_H
 #define UTIL_RCU_H
@@ -16,7 +16,9 @@
 void rcu_read_lock(void);
 void rcu_read_unlock(void);
 
-/* Waits until every read section that began before the call has ended.  Not inside a read section. */
+/*
+ * Waits until every read section that began before the call has ended.  Not inside a read section.
+ */
 void rcu_synchronize(void);
 
 /* Loads and publishes an RCU-protected pointer. */

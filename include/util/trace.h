@@ -6,11 +6,13 @@
  *
  * Events are declared in the file `trace-events` of a source directory, one a line:
  *     NAME(TYPE ARG[, TYPE ARG ...]) "printf-style text"
- * (`void` for no arguments; a line beginning with # is a comment).  The build makes "trace/DIR.h" (slashes of DIR
- * become dashes: "trace/hw-scsi.h") with an inline function trace_NAME(args) for each.  While the event is off the
- * call costs one load and one branch; arguments with side effects are evaluated all the same.
+ * (`void` for no arguments; a line beginning with # is a comment).  The build makes "trace/DIR.h"
+ * (slashes of DIR become dashes: "trace/hw-scsi.h") with an inline function trace_NAME(args) for
+ * each.  While the event is off the call costs one load and one branch; arguments with side effects
+ * are evaluated all the same.
  *
- * A line of output: "SECONDS.MICROS PID NAME text", to standard error or the file given with -trace file=.
+ * A line of output: "SECONDS.MICROS PID NAME text", to standard error or the file given with -trace
+ * file=.
  */
 #ifndef UTIL_TRACE_H
 #define UTIL_TRACE_H
@@ -33,8 +35,8 @@ static inline bool trace_event_on(const TraceEvent *event)
 void trace_emit(const TraceEvent *event, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 /*
- * Registers the events of TABLES: a NULL-ended array of NULL-ended arrays, one a directory.  At program start, before
- * other threads exist.
+ * Registers the events of TABLES: a NULL-ended array of NULL-ended arrays, one a directory.  At
+ * program start, before other threads exist.
  */
 void trace_init(TraceEvent *const *const *tables);
 
@@ -42,14 +44,14 @@ void trace_init(TraceEvent *const *const *tables);
 extern TraceEvent *const *const trace_event_tables[];
 
 /*
- * Turns all events that match the shell-style PATTERN on or off ("mpqemu_link_*", "*"; a leading '-' turns off).
- * Returns false with *errp when nothing matches.
+ * Turns all events that match the shell-style PATTERN on or off ("mpqemu_link_*", "*"; a leading
+ * '-' turns off). Returns false with *errp when nothing matches.
  */
 bool trace_enable_pattern(const char *pattern, bool enable, GError **errp);
 
 /*
- * The argument of -trace: "PATTERN", "help", or keys enable=PATTERN, events=FILE (a pattern a line), file=PATH.
- * "help" prints all names and sets *ret_exit.
+ * The argument of -trace: "PATTERN", "help", or keys enable=PATTERN, events=FILE (a pattern a
+ * line), file=PATH. "help" prints all names and sets *ret_exit.
  */
 bool trace_parse_option(const char *arg, bool *ret_exit, GError **errp);
 

@@ -21,8 +21,8 @@ struct Bus {
 struct BusClass {
     QomObjectClass qom_class;
     /*
-     * Gives DEV its address on the bus (from its properties) and refuses what cannot be plugged (slot taken, out of
-     * range), naming property, value and remedy.  Called before realize.
+     * Gives DEV its address on the bus (from its properties) and refuses what cannot be plugged
+     * (slot taken, out of range), naming property, value and remedy.  Called before realize.
      */
     bool (*plug)(Bus *bus, Device *dev, GError **errp);
     void (*unplug)(Bus *bus, Device *dev);
@@ -35,8 +35,9 @@ QOM_DECLARE_TYPE(Bus, bus, BUS)
 #define TYPE_BUS (bus_get_type())
 
 /*
- * Makes a bus of TYPE called NAME.  With NAME NULL it is "ID.N" from PARENT's id (or its type name) and the number of
- * its buses so far.  A root bus has PARENT NULL.  Lives until bus_free() or until its parent is unrealized.
+ * Makes a bus of TYPE called NAME.  With NAME NULL it is "ID.N" from PARENT's id (or its type name)
+ * and the number of its buses so far.  A root bus has PARENT NULL.  Lives until bus_free() or until
+ * its parent is unrealized.
  */
 Bus *bus_new(GType type, Device *parent, const char *name);
 void bus_free(Bus *bus);
@@ -44,7 +45,10 @@ void bus_free(Bus *bus);
 /* A bus by name or by canonical path, or NULL. */
 Bus *bus_find(const char *name);
 
-/* The first bus that is a TYPE and not full; NULL: none.  *ret_any tells whether any bus of TYPE exists. */
+/*
+ * The first bus that is a TYPE and not full; NULL: none.  *ret_any tells whether any bus of TYPE
+ * exists.
+ */
 Bus *bus_find_by_type(GType type, bool *ret_any);
 
 /* Resets every device below and the bus. */

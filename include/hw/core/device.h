@@ -4,9 +4,9 @@
  *
  * Thread: main loop with the machine lock held.  Runs in: both programs.
  *
- * A device never knows in which program it runs.  realize() gets everything it needs from its properties and its
- * parent bus, and undoes itself when it fails; reset() brings the power-on state and cannot fail; unrealize() leaves
- * nothing behind (no timer, request, region).
+ * A device never knows in which program it runs.  realize() gets everything it needs from its
+ * properties and its parent bus, and undoes itself when it fails; reset() brings the power-on state
+ * and cannot fail; unrealize() leaves nothing behind (no timer, request, region).
  */
 #ifndef HW_CORE_DEVICE_H
 #define HW_CORE_DEVICE_H
@@ -21,7 +21,7 @@ struct Device {
     QomObject qom;
     char *id;          /* the user's id or NULL */
     Bus *parent_bus;   /* NULL: the device needs none; holds no reference */
-    GPtrArray *buses;  /* Bus *, buses this device provides, in order; owned by the composition tree */
+    GPtrArray *buses;  /* Bus *, those it provides, in order; owned by the composition tree */
     bool realized;
 };
 
@@ -31,7 +31,10 @@ struct DeviceClass {
     const char *category; /* heading in "-device help": "Storage", ... */
     bool hotpluggable;
 
-    /* Each class calls its parent's realize first and its parent's unrealize last, where there is one. */
+    /*
+     * Each class calls its parent's realize first and its parent's unrealize last, where there is
+     * one.
+     */
     bool (*realize)(Device *dev, GError **errp);
     void (*unrealize)(Device *dev);
     void (*reset)(Device *dev);
@@ -41,31 +44,38 @@ QOM_DECLARE_TYPE(Device, device, DEVICE)
 #define TYPE_DEVICE (device_get_type())
 
 /*
- * Makes a device of TYPE, not realized, outside the tree, plugged nowhere.  The caller owns the reference.
+ * Makes a device of TYPE, not realized, outside the tree, plugged nowhere.  The caller owns the
+ * reference.
  */
 Device *device_new(GType type);
 
 /*
- * Plugs DEV into BUS (NULL for devices without one), puts it into the tree (below /machine/peripheral when it has an
- * id, else /machine/peripheral-anon) when it is not there yet, seals its properties and calls realize.
- * On failure nothing is left plugged or in the tree.
+ * Plugs DEV into BUS (NULL for devices without one), puts it into the tree (below
+ * /machine/peripheral when it has an id, else /machine/peripheral-anon) when it is not there yet,
+ * seals its properties and calls realize. On failure nothing is left plugged or in the tree.
  */
 bool device_realize(Device *dev, Bus *bus, GError **errp);
 
-/* Unrealizes the devices on DEV's buses, then DEV, unplugs and takes it out of the tree (drops the tree's reference). */
+/*
+ * Unrealizes the devices on DEV's buses, then DEV, unplugs and takes it out of the tree (drops the
+ * tree's reference).
+ */
 void device_unrealize(Device *dev);
 
 /* Resets DEV, then all below its buses. */
 void device_reset(Device *dev);
 
 /*
- * The whole of -device: OPTS (implied key "driver") with driver, id, bus and the device's properties.  Finds the bus
- * (bus=NAME or path, else the first of the fitting type with room), makes and realizes.
- * Returns a borrowed pointer, or NULL with *errp set and nothing half-made.
+ * The whole of -device: OPTS (implied key "driver") with driver, id, bus and the device's
+ * properties.  Finds the bus (bus=NAME or path, else the first of the fitting type with room),
+ * makes and realizes. Returns a borrowed pointer, or NULL with *errp set and nothing half-made.
  */
 Device *device_add(Options *opts, GError **errp);
 
-/* Handles "-device help" and "-device NAME,help": prints to stdout and returns true; false when ARG asks for no help. */
+/*
+ * Handles "-device help" and "-device NAME,help": prints to stdout and returns true; false when ARG
+ * asks for no help.
+ */
 bool device_print_help(const char *arg);
 
 /* A realized device by the user's id, or NULL. */

@@ -17,12 +17,14 @@ typedef void IrqHandler(void *opaque, int n, int level);
 IrqLine **irq_new_lines(IrqHandler *handler, void *opaque, unsigned count);
 void irq_free_lines(IrqLine **lines, unsigned count);
 
-/* Drives LINE (NULL: not connected, nothing happens) to LEVEL; the handler is called on every call. */
+/*
+ * Drives LINE (NULL: not connected, nothing happens) to LEVEL; the handler is called on every call.
+ */
 void irq_set(IrqLine *line, int level);
 
 /*
- * Puts an observer before the handler of LINE (qtest's irq_intercept): it is called with every level.  With
- * PASS_ON false the handler is not called.
+ * Puts an observer before the handler of LINE (qtest's irq_intercept): it is called with every
+ * level.  With PASS_ON false the handler is not called.
  */
 void irq_intercept(IrqLine *line, IrqHandler *observer, void *opaque, int n, bool pass_on);
 

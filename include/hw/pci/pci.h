@@ -2,17 +2,20 @@
 /*
  * PCI functions and buses: config space, BARs, capabilities, INTx.
  *
- * Thread: with the machine lock held, except where a function says "any thread".  Runs in: both programs.
+ * Thread: with the machine lock held, except where a function says "any thread".  Runs in: both
+ * programs.
  *
- * Register offsets and bits come from the kernel's <linux/pci_regs.h> (PCI Local Bus 3.0, PCI Express 3.0).
+ * Register offsets and bits come from the kernel's <linux/pci_regs.h> (PCI Local Bus 3.0, PCI
+ * Express 3.0).
  *
- * Config space.  `config` holds the bytes, `wmask` the bits a guest may write, `w1cmask` those a written 1 clears.
- * The core owns command, BARs, interrupt line and the standard capabilities' side effects; a class hooks
- * config_read/config_write for more.
+ * Config space.  `config` holds the bytes, `wmask` the bits a guest may write, `w1cmask` those a
+ * written 1 clears. The core owns command, BARs, interrupt line and the standard capabilities' side
+ * effects; a class hooks config_read/config_write for more.
  *
- * BARs.  A device registers a MemoryRegion per BAR (0..5) or ROM (PCI_ROM_SLOT).  The core maps it into the bus's
- * memory or I/O space when command and address allow.  On a bus with per-function spaces (the remote's) every
- * function has a memory and an I/O container of its own, so functions of different links can never meet.
+ * BARs.  A device registers a MemoryRegion per BAR (0..5) or ROM (PCI_ROM_SLOT).  The core maps it
+ * into the bus's memory or I/O space when command and address allow.  On a bus with per-function
+ * spaces (the remote's) every function has a memory and an I/O container of its own, so functions
+ * of different links can never meet.
  */
 #ifndef HW_PCI_PCI_H
 #define HW_PCI_PCI_H
@@ -53,7 +56,8 @@ struct PciDevice {
     int32_t addr;        /* a board's own functions: devfn; -1: the bus chooses */
     uint8_t devfn;       /* valid once plugged */
     bool irq_level;      /* the function asserts its INTx pin */
-    bool irq_delivered;  /* the level its bus line sees: irq_level unless the command register disables INTx */
+    bool irq_delivered;  /* the level its bus line sees: irq_level unless the command register
+                            disables INTx */
     unsigned config_size;
     uint8_t *config;     /* config_size bytes each */
     uint8_t *wmask;
@@ -78,17 +82,22 @@ struct PciDeviceClass {
     uint32_t class_code;   /* 24 bits: base class, sub-class, programming interface */
     uint8_t interrupt_pin; /* 0: none, 1..4: INTA..INTD */
     bool express;          /* 4096 bytes of config space */
-    bool unlocked_config;  /* config_read/config_write are called without the machine lock, by several threads */
+    bool unlocked_config;  /* config_read/config_write are called without the machine lock, by
+                              several threads */
 
     /*
-     * Realize and unrealize of the function itself; the core's own work surrounds them.  The core owns
-     * DeviceClass.realize/unrealize/reset: command, BARs and interrupt are reset first, then RESET is called.
+     * Realize and unrealize of the function itself; the core's own work surrounds them.  The core
+     * owns DeviceClass.realize/unrealize/reset: command, BARs and interrupt are reset first, then
+     * RESET is called.
      */
     bool (*realize)(PciDevice *dev, GError **errp);
     void (*unrealize)(PciDevice *dev);
     void (*reset)(PciDevice *dev);
 
-    /* Defaults: pci_default_config_read/write.  ADDR + SIZE is inside the config space; SIZE is 1, 2 or 4. */
+    /*
+     * Defaults: pci_default_config_read/write.  ADDR + SIZE is inside the config space; SIZE is 1,
+     * 2 or 4.
+     */
     uint32_t (*config_read)(PciDevice *dev, unsigned addr, unsigned size);
     void (*config_write)(PciDevice *dev, unsigned addr, uint32_t value, unsigned size);
 };
@@ -104,7 +113,10 @@ struct PciBus {
     MemoryRegion *mem;     /* shared spaces of the bus; NULL with per_function_spaces */
     MemoryRegion *io;
     AddressSpace *dma_as;  /* default DMA space of its functions */
-    /* INTx: wired-OR of the functions per routed line; FN(opaque, line, level) on changes of the line. */
+    /*
+     * INTx: wired-OR of the functions per routed line; FN(opaque, line, level) on changes of the
+     * line.
+     */
     unsigned (*map_irq)(PciDevice *dev, unsigned pin);
     IrqHandler *set_irq;
     void *irq_opaque;
@@ -123,22 +135,25 @@ QOM_DECLARE_TYPE(PciBus, pci_bus, PCI_BUS)
 #define TYPE_PCI_BUS (pci_bus_get_type())
 
 /* A root bus NAME ("pci.0").  MEM, IO may be NULL for per-function spaces. */
-PciBus *pci_root_bus_new(const char *name, MemoryRegion *mem, MemoryRegion *io, AddressSpace *dma_as,
-                         uint8_t devfn_min);
+PciBus *pci_root_bus_new(const char *name, MemoryRegion *mem, MemoryRegion *io,
+                         AddressSpace *dma_as, uint8_t devfn_min);
 
-/* How the bus delivers INTx: MAP chooses a line below COUNT (<= PCI_DEVFN_MAX) for a function's pin (0..3). */
-void pci_bus_set_irqs(PciBus *bus, unsigned (*map)(PciDevice *dev, unsigned pin), IrqHandler *set, void *opaque,
-                      unsigned count);
+/*
+ * How the bus delivers INTx: MAP chooses a line below COUNT (<= PCI_DEVFN_MAX) for a function's pin
+ * (0..3).
+ */
+void pci_bus_set_irqs(PciBus *bus, unsigned (*map)(PciDevice *dev, unsigned pin), IrqHandler *set,
+                      void *opaque, unsigned count);
 
 /* The function at DEVFN, or NULL. */
 PciDevice *pci_bus_device(PciBus *bus, uint8_t devfn);
 PciBus *pci_device_bus(PciDevice *dev);
 
 /*
- * A config access by the bus (host bridges, link server).  Any thread, machine lock not needed: it is taken unless
- * the class is `unlocked_config`.  An access that is no 1, 2 or 4 bytes or leaves the space is refused: reads give
- * all ones of SIZE and the result is false.  The same for a function that has been unrealized (the caller holds a
- * reference).
+ * A config access by the bus (host bridges, link server).  Any thread, machine lock not needed: it
+ * is taken unless the class is `unlocked_config`.  An access that is no 1, 2 or 4 bytes or leaves
+ * the space is refused: reads give all ones of SIZE and the result is false.  The same for a
+ * function that has been unrealized (the caller holds a reference).
  */
 bool pci_config_read(PciDevice *dev, unsigned addr, uint32_t *ret_value, unsigned size);
 bool pci_config_write(PciDevice *dev, unsigned addr, uint32_t value, unsigned size);
@@ -154,18 +169,29 @@ void pci_set_long(uint8_t *p, uint32_t value);
 
 /*
  * Registers MR as BAR INDEX (0..5, PCI_ROM_SLOT) with TYPE flags: PCI_BASE_ADDRESS_SPACE_IO, or
- * PCI_BASE_ADDRESS_SPACE_MEMORY | PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH.  A 64-bit BAR takes the
- * next index too.  The size is MR's, a power of two of at least 16 (memory), 4 (I/O), 2 KiB (ROM).  In realize only.
+ * PCI_BASE_ADDRESS_SPACE_MEMORY | PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH.  A
+ * 64-bit BAR takes the next index too.  The size is MR's, a power of two of at least 16 (memory), 4
+ * (I/O), 2 KiB (ROM).  In realize only.
  */
 void pci_register_bar(PciDevice *dev, unsigned index, uint8_t type, MemoryRegion *mr);
 
-/* The BAR (or ROM) that contains [addr, addr + size) of the MEMORY or I/O space now, or -1; *ret_offset inside it. */
+/*
+ * The BAR (or ROM) that contains [addr, addr + size) of the MEMORY or I/O space now, or -1;
+ * *ret_offset inside it.
+ */
 int pci_find_bar(PciDevice *dev, bool memory, uint64_t addr, unsigned size, uint64_t *ret_offset);
 
-/* Adds a capability of SIZE bytes in config space; OFFSET 0 chooses.  Returns its offset or 0 with *errp. */
-uint8_t pci_add_capability(PciDevice *dev, uint8_t cap_id, uint8_t offset, uint8_t size, GError **errp);
+/*
+ * Adds a capability of SIZE bytes in config space; OFFSET 0 chooses.  Returns its offset or 0 with
+ * *errp.
+ */
+uint8_t pci_add_capability(PciDevice *dev, uint8_t cap_id, uint8_t offset, uint8_t size,
+                           GError **errp);
 
-/* Drives the function's INTx pin; honours the command register's interrupt disable and the status bit. */
+/*
+ * Drives the function's INTx pin; honours the command register's interrupt disable and the status
+ * bit.
+ */
 void pci_set_irq(PciDevice *dev, int level);
 
 /* Delivers the level anew after the command register's interrupt disable bit changed. */
@@ -174,7 +200,10 @@ void pci_update_irq(PciDevice *dev);
 static inline void pci_irq_assert(PciDevice *dev) { pci_set_irq(dev, 1); }
 static inline void pci_irq_deassert(PciDevice *dev) { pci_set_irq(dev, 0); }
 
-/* Recomputes where the BARs are mapped; after the core's registers were changed by other means than config writes. */
+/*
+ * Recomputes where the BARs are mapped; after the core's registers were changed by other means than
+ * config writes.
+ */
 void pci_update_mappings(PciDevice *dev);
 
 #endif
