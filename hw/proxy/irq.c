@@ -10,6 +10,10 @@
  * whose line is still high adds to the interrupt eventfd again.  That is what KVM does with an
  * irqfd with a resample eventfd.
  *
+ * Reset.  The PCI core lowers the line at once.  An event of the time before may still come, until
+ * the remote has answered the reset: it finds `irq_raised` set or raises the line, and the answer
+ * then has both brought to "nothing has happened yet" and the remote asked again.
+ *
  * The peer has both eventfds and the flags of their open files.  It may
  *  - send events without end: a second one while the line is raised makes the loop ignore the
  *    eventfd until the line is lowered, so a storm costs two turns of the loop per guest EOI;
@@ -106,11 +110,6 @@ void proxy_irq_kick(PciProxyDev *proxy)
     if (proxy->irq_bh) {
         event_bh_schedule(proxy->irq_bh);
     }
-}
-
-void proxy_irq_reset(PciProxyDev *proxy)
-{
-    proxy_irq_lower(proxy);
 }
 
 void proxy_irq_signal_resample(PciProxyDev *proxy)

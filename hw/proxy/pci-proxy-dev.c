@@ -132,7 +132,6 @@ static void proxy_reset(PciDevice *dev)
     PciProxyDev *proxy = PCI_PROXY_DEV(dev);
 
     proxy_bars_update(proxy);
-    proxy_irq_reset(proxy);
     proxy_post(proxy, PROXY_WORK_RESET);
 }
 

@@ -171,9 +171,6 @@ bool proxy_irq_connect(PciProxyDev *proxy, GError **errp);
 void proxy_irq_disconnect(PciProxyDev *proxy);
 void proxy_irq_destroy(PciProxyDev *proxy);
 
-/* The machine is being reset: the core has lowered the line. */
-void proxy_irq_reset(PciProxyDev *proxy);
-
 /* Asks the main loop to look at state and irq_resync.  Any thread. */
 void proxy_irq_kick(PciProxyDev *proxy);
 

@@ -604,9 +604,11 @@ static void test_irq_and_resample(Rig *rig, gconstpointer data)
         g_assert_cmpuint(resampled, ==, 1);
     }
     g_assert_cmpuint(stats(rig).irqs, ==, 3);
-    /* The end of somebody else's interrupt on the same GSI. */
+    /* The end of somebody else's interrupt on the same GSI: the remote is not asked. */
     gsi_eoi(LINE);
     g_assert_cmpuint(rig->line_changes, ==, 6);
+    rig_unplug(rig); /* the worker has ended then */
+    g_assert_cmpuint(take_resample(rig), ==, 0);
 }
 
 static void test_irq_events_before_eoi_are_one(Rig *rig, gconstpointer data)
