@@ -286,11 +286,13 @@ bool qom_set_str(void *object, const char *name, const char *value, GError **err
         return false;
     }
     if (prop->flags & QOM_PROP_READ_ONLY) {
-        error_setg(errp, "Property '%s.%s' is read-only", G_OBJECT_TYPE_NAME(obj), prop->name);
+        error_setg(errp, "Property '%s.%s' is read-only; leave it out", G_OBJECT_TYPE_NAME(obj),
+                   prop->name);
         return false;
     }
     if (obj->sealed && !(prop->flags & QOM_PROP_RUNTIME)) {
-        error_setg(errp, "Property '%s.%s' cannot be changed after the object was made",
+        error_setg(errp, "Property '%s.%s' cannot be changed after the object was made; "
+                   "give it when the object is made",
                    G_OBJECT_TYPE_NAME(obj), prop->name);
         return false;
     }
@@ -331,7 +333,8 @@ char *qom_get_str(void *obj, const char *name, GError **errp)
         return NULL;
     }
     if (prop->flags & QOM_PROP_WRITE_ONLY) {
-        error_setg(errp, "Property '%s.%s' cannot be read", G_OBJECT_TYPE_NAME(obj), prop->name);
+        error_setg(errp, "Property '%s.%s' can only be set; ask for another",
+                   G_OBJECT_TYPE_NAME(obj), prop->name);
         return NULL;
     }
     if (prop->kind == QOM_PROP_KIND_STRING) {

@@ -90,7 +90,8 @@ bool user_creatable_del(const char *id, GError **errp)
     UserCreatableInterface *iface;
 
     if (!obj) {
-        error_set(errp, ERROR_CLASS_DEVICE_NOT_FOUND, "object '%s' not found", id);
+        error_set(errp, ERROR_CLASS_DEVICE_NOT_FOUND,
+                  "object '%s' not found; give the id of an -object", id);
         return false;
     }
     iface = G_TYPE_INSTANCE_GET_INTERFACE(obj, QOM_TYPE_USER_CREATABLE, UserCreatableInterface);

@@ -52,7 +52,8 @@ static bool check_size(MemoryBackend *backend, GError **errp)
 static bool backend_can_be_deleted(QomObject *obj, GError **errp)
 {
     if (MEMORY_BACKEND(obj)->mapped) {
-        error_setg(errp, "object '%s' is in use by the machine", obj->name);
+        error_setg(errp, "object '%s' is in use by the machine; it can go with the machine only",
+                   obj->name);
         return false;
     }
     return true;
@@ -128,7 +129,8 @@ static int open_mem_path(MemoryBackend *backend, GError **errp)
         fd = open(backend->mem_path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
     }
     if (fd < 0) {
-        error_setg_errno(errp, errno, "-object memory-backend-file,id=%s: cannot open mem-path=%s",
+        error_setg_errno(errp, errno, "-object memory-backend-file,id=%s: cannot open mem-path=%s; "
+                         "give a file or directory of yours",
                          backend->qom.name, backend->mem_path);
     }
     return fd;

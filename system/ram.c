@@ -122,7 +122,8 @@ static RamBlock *ram_block_map_take_fd(const char *name, int fd_arg, uint64_t of
     base = mmap(NULL, size + slack, PROT_READ | (readonly ? 0 : PROT_WRITE), flags, fd,
                 (off_t)(offset - slack));
     if (base == MAP_FAILED) {
-        error_setg_errno(errp, errno, "%s: cannot map %" G_GUINT64_FORMAT " bytes of memory", name,
+        error_setg_errno(errp, errno, "%s: cannot map %" G_GUINT64_FORMAT " bytes of memory; "
+                         "use less, or raise the limit (ulimit -v)", name,
                          size);
         return NULL;
     }
@@ -154,7 +155,8 @@ RamBlock *ram_block_new_memfd(const char *name, uint64_t size, bool seal, GError
 
     if (fd < 0 || ftruncate(fd, (off_t)size) < 0) {
         error_setg_errno(errp, errno,
-                         "%s: cannot make %" G_GUINT64_FORMAT " bytes of shared memory", name,
+                         "%s: cannot make %" G_GUINT64_FORMAT " bytes of shared memory; use less, "
+                         "or raise the limits (ulimit -f, -n)", name,
                          size);
         return NULL;
     }
@@ -172,19 +174,23 @@ static bool check_backing(const char *name, int fd, uint64_t offset, uint64_t si
     struct stat st;
 
     if (kind != FD_KIND_SHMEM && kind != FD_KIND_FILE) {
-        error_setg(errp, "%s: descriptor is %s, not memory or a regular file", name,
+        error_setg(errp, "%s: descriptor is %s; pass shared memory or a regular file", name,
                    fd_kind_name(kind));
         return false;
     }
     if (fstat(fd, &st) < 0) {
-        error_setg_errno(errp, errno, "%s: fstat", name);
+        error_setg_errno(errp, errno,
+                         "%s: cannot ask for the size of the file; pass shared memory or a "
+                         "regular file",
+                         name);
         return false;
     }
     if (!size || size > INT64_MAX || offset > INT64_MAX - size ||
         offset + size > (uint64_t)st.st_size) {
         error_setg(errp,
                    "%s: range %#" G_GINT64_MODIFIER "x+%#" G_GINT64_MODIFIER
-                   "x is not inside the file of %#" G_GINT64_MODIFIER "x bytes",
+                   "x is not inside the file of %#" G_GINT64_MODIFIER
+                   "x bytes; make the file longer",
                    name, offset, size, (uint64_t)st.st_size);
         return false;
     }

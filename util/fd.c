@@ -201,7 +201,8 @@ static int open_from_fdset(const char *path, int flags, GError **errp)
             }
             copy = fd_dup(member->fd);
             if (copy < 0) {
-                error_setg_errno(errp, -copy, "descriptor %d of set '%s' cannot be duplicated",
+                error_setg_errno(errp, -copy, "descriptor %d of set '%s' cannot be duplicated; "
+                                 "raise the limit (ulimit -n)",
                                  member->fd, path);
             }
             return MAX(copy, -1);

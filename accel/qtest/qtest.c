@@ -354,7 +354,9 @@ static bool open_unix(Qtest *q, const char *text, GError **errp)
     }
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
-        error_setg_errno(errp, errno, "-qtest: cannot make a socket");
+        error_setg_errno(errp, errno,
+                         "-qtest: cannot make a socket; raise the limit of descriptors "
+                         "(ulimit -n)");
         return false;
     }
     q->own_fds = true;
@@ -438,13 +440,15 @@ bool qtest_start(const char *chardev, const char *log_path, GError **errp)
 
     q->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (q->stop_fd < 0) {
-        error_setg_errno(errp, errno, "-qtest: cannot make an eventfd");
+        error_setg_errno(errp, errno, "-qtest: cannot make an eventfd; raise the limit of "
+                         "descriptors (ulimit -n)");
         goto fail;
     }
     if (log_path) {
         q->log = fopen(log_path, "we");
         if (!q->log) {
-            error_setg_errno(errp, errno, "-qtest-log %s: cannot write", log_path);
+            error_setg_errno(errp, errno,
+                             "-qtest-log %s: cannot write; name a file that can be made", log_path);
             goto fail;
         }
     }
@@ -453,7 +457,8 @@ bool qtest_start(const char *chardev, const char *log_path, GError **errp)
     }
     q->thread = g_thread_try_new("qtest", qtest_thread, q, &err);
     if (!q->thread) {
-        error_setg(errp, "-qtest: cannot start its thread: %s", err->message);
+        error_setg(errp, "-qtest: cannot start its thread: %s; raise the limit of threads "
+                   "(ulimit -u)", err->message);
         goto fail;
     }
     qtest = q;

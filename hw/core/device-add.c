@@ -68,7 +68,7 @@ static Bus *find_bus(Options *opts, const char *driver, GType bus_type, const ch
                        "leave bus= out",
                        options_name(opts), driver, bus_name, wanted);
         } else if (!g_type_is_a(G_OBJECT_TYPE(bus), bus_type)) {
-            error_setg(errp, "%s %s: bus=%s is a %s bus, but the device needs a %s bus",
+            error_setg(errp, "%s %s: bus=%s is a %s bus; name a %s bus, or leave bus= out",
                        options_name(opts), driver, bus_name, G_OBJECT_TYPE_NAME(bus), wanted);
             bus = NULL;
         }

@@ -21,7 +21,8 @@ static bool bus_has_msi(PciDevice *dev, GError **errp)
     if (pci_device_bus(dev)->send_msi) {
         return true;
     }
-    error_setg(errp, "%s: bus '%s' does not deliver message-signalled interrupts",
+    error_setg(errp, "%s: bus '%s' does not deliver message-signalled interrupts; "
+               "use a bus that does",
                G_OBJECT_TYPE_NAME(dev), dev->dev.parent_bus->bus_name);
     return false;
 }

@@ -58,7 +58,8 @@ static bool pci_bus_plug(Bus *base, Device *device, GError **errp)
     if (!dev->addr_text || !*dev->addr_text) {
         devfn = dev->addr >= 0 ? dev->addr : find_free_slot(bus);
         if (devfn < 0) {
-            error_setg(errp, "PCI bus '%s' has no free slot", base->bus_name);
+            error_setg(errp, "PCI bus '%s' has no free slot; give addr= or take a device away",
+                       base->bus_name);
             return false;
         }
     } else {
@@ -79,7 +80,8 @@ static bool pci_bus_plug(Bus *base, Device *device, GError **errp)
     }
     if (PCI_FUNC_OF(devfn) &&
         !(bus->devices[devfn & ~7] && bus->devices[devfn & ~7]->multifunction)) {
-        error_setg(errp, "addr=%s: function 0 of the slot must exist and have multifunction=on",
+        error_setg(errp,
+                   "addr=%s: the slot has no function 0 with multifunction=on; add that first",
                    dev->addr_text);
         return false;
     }

@@ -150,7 +150,8 @@ bool proxy_irq_create(PciProxyDev *proxy, GError **errp)
     msg.fds[0] = proxy->irq_fd;
     msg.fds[1] = proxy->resample_fd;
     if (!proxy_send(proxy, &msg)) {
-        error_setg(errp, "the remote cannot be reached: %s", proxy_dead_reason(proxy));
+        error_setg(errp, "the remote cannot be reached: %s; check that it runs",
+                   proxy_dead_reason(proxy));
         return false;
     }
     proxy->irq_bh = event_bh_new(event_loop_main(), proxy_irq_work, proxy);

@@ -51,7 +51,8 @@ static bool proxy_exchange_first(PciProxyDev *proxy, ProxyShape *ret_shape, GErr
 {
     proxy_do_pending(proxy); /* sends the memory table */
     if (pci_proxy_state(proxy) == PCI_PROXY_DEAD) {
-        error_setg(errp, "the remote cannot be reached: %s", proxy_dead_reason(proxy));
+        error_setg(errp, "the remote cannot be reached: %s; check that it runs",
+                   proxy_dead_reason(proxy));
         return false;
     }
     return proxy_irq_create(proxy, errp) && proxy_probe(proxy, ret_shape, errp);
