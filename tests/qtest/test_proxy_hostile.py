@@ -138,23 +138,22 @@ def test_failed_access_is_no_death(main_program, what):
 
 
 def test_two_remotes_of_different_shape(main_program):
-    """Ids, BAR kind and BAR size belong to each device alone."""
-    with Machine(main_program, FakeDevice(ids=(0x8086, 0x1234), bars={0: 0x10000, 2: 0x20}, io_bars=(2,))) as m:
-        m.check_other_lives()
+    """Ids, BAR kinds and BAR sizes belong to each device alone."""
+    with Machine(main_program, FakeDevice(ids=(0x8086, 0x1234), bars={0: 0x100, 2: 0x20}, io_bars=(2,))) as m:
+        for slot, bar, port in ((1, 0x18, 0xc000), (2, 0x14, 0xc100)):
+            m.q.pci_write(slot, bar, 4, port)
+            m.q.pci_write(slot, 4, 2, 7)
         assert m.q.pci_read(1, 0, 4) == 0x12348086
-        m.q.pci_write(1, 4, 2, 0)
-        m.q.pci_write(1, 0x10, 4, BAR + 0x20000)
-        m.q.pci_write(1, 0x18, 4, 0xc000)
-        m.q.pci_write(1, 4, 2, 7)
-        m.q.writel(BAR + 0x2fffc, 0x12345678)           # the last word of 64 KiB, not of 4
-        assert m.q.readl(BAR + 0x2fffc) == 0x12345678
-        m.q.outl(0xc01c, 0xcafe)
-        assert m.q.inl(0xc01c) == 0xcafe
-        assert m.q.inl(0xc020) == 0xffffffff
-        m.q.writel(BAR + 0x10ffc, 0x99)                 # the other device's last word
-        assert m.q.readl(BAR + 0x10ffc) == 0x99
-        assert m.q.readl(BAR + 0x11000) == 0xffffffff
-        m.check_other_lives()
+        assert m.q.pci_read(2, 0, 4) == 0x10ff1af4
+        # The last words of each BAR.
+        for address in (BAR + 0xfc, BAR + 0x10ffc):
+            m.q.writel(address, 0x12345678)
+            assert m.q.readl(address) == 0x12345678
+            assert m.q.readl(address + 4) == 0xffffffff
+        for port in (0xc01c, 0xc1fc):
+            m.q.outl(port, 0x9abcdef0)
+            assert m.q.inl(port) == 0x9abcdef0
+            assert m.q.inl(port + 4) == 0xffffffff
 
 
 def test_slow_bytes_within_the_limit(main_program):
