@@ -16,7 +16,7 @@
  *
  * Nesting.  A handler may turn the loop (blk_drain()).  The readiness collected lies in the loop,
  * not on the stack: the nested turn replaces what the interrupted one has not dispatched yet.
- *  Nothing is lost, since the kernel reports again what is still so, and nothing is dispatched on
+ * Nothing is lost, since the kernel reports again what is still so, and nothing is dispatched on
  * old news. No handler is entered again while it runs: the nested turn skips it.  A running source
  * that is reported as ready is parked, that is, muted in the kernel until its handler returns;
  * otherwise the nested turn would spin on it.

@@ -5,7 +5,7 @@
  * Runs in: both.
  *
  * Theory of operation.  A loop has a few timers, so each clock has a plain list sorted by deadline.
- *  A look for expired timers (a "pass") only runs timers armed before it began: a handler that arms
+ * A look for expired timers (a "pass") only runs timers armed before it began: a handler that arms
  * its own timer in the past cannot keep the loop from turning.
  */
 #include <time.h>

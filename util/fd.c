@@ -34,7 +34,7 @@ void fd_close(int *fd)
  * operation: a write from an unmapped address gives EFAULT before anything happens, where epoll,
  * timerfd, signalfd and inotify say EINVAL.  Reading /proc/self/fd would tell the name, but there
  * is no /proc in a confined process; writing the number 0 would succeed, but wakes a KVM irqfd.
- *  The raw system call keeps compilers and sanitizers from judging the address.
+ * The raw system call keeps compilers and sanitizers from judging the address.
  */
 static bool has_write_operation(int fd)
 {

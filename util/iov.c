@@ -1,30 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Scatter-gather lists: copying, filling and cutting arrays of struct iovec.
+ * Scatter-gather lists: copying and filling arrays of struct iovec.
  *
  * Runs in: both.
  *
  * All walks are the same: skip OFFSET bytes, then visit pieces until LEN bytes or the list's end.
- *  Sums of lengths that do not fit in size_t cannot come from memory that exists, but a caller may
- * have taken them from a guest's descriptors, so they saturate instead of wrapping.
+ * Lengths are never added up, so no sum can wrap.
  */
 #include <stdint.h>
 #include <string.h>
 #include <glib.h>
 #include "util/iov.h"
-
-size_t iov_size(const struct iovec *iov, unsigned count)
-{
-    size_t total = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        if (iov[i].iov_len > SIZE_MAX - total) {
-            return SIZE_MAX;
-        }
-        total += iov[i].iov_len;
-    }
-    return total;
-}
 
 typedef enum IovOp {
     IOV_OP_FROM_BUF,
@@ -79,40 +65,4 @@ size_t iov_to_buf(const struct iovec *iov, unsigned count, size_t offset, void *
 size_t iov_memset(const struct iovec *iov, unsigned count, size_t offset, int value, size_t len)
 {
     return walk(iov, count, offset, NULL, value, len, IOV_OP_SET);
-}
-
-int iov_slice(struct iovec *dst, unsigned dst_max, const struct iovec *src, unsigned count,
-              size_t offset, size_t len)
-{
-    unsigned used = 0;
-
-    for (unsigned i = 0; i < count && len > 0; i++) {
-        size_t piece_len;
-
-        if (offset >= src[i].iov_len) {
-            offset -= src[i].iov_len;
-            continue;
-        }
-        if (used == dst_max) {
-            return -1;
-        }
-        piece_len = MIN(src[i].iov_len - offset, len);
-        dst[used++] = (struct iovec) {
-            .iov_base = (char *)src[i].iov_base + offset,
-            .iov_len = piece_len,
-        };
-        len -= piece_len;
-        offset = 0;
-    }
-    return len > 0 ? -1 : (int)used;
-}
-
-bool iov_is_aligned(const struct iovec *iov, unsigned count, size_t align)
-{
-    for (unsigned i = 0; i < count; i++) {
-        if (((uintptr_t)iov[i].iov_base | iov[i].iov_len) & (align - 1)) {
-            return false;
-        }
-    }
-    return true;
 }

@@ -72,17 +72,6 @@ static Pair *find(const Options *opts, const char *key)
     return NULL;
 }
 
-Options *options_copy(const Options *opts)
-{
-    Options *copy = new_with_prefix(opts->option, opts->prefix, "");
-
-    for (unsigned i = 0; i < opts->pairs->len; i++) {
-        options_set(copy, pair_at(opts, i)->key, pair_at(opts, i)->value);
-        pair_at(copy, i)->used = pair_at(opts, i)->used;
-    }
-    return copy;
-}
-
 const char *options_name(const Options *opts)
 {
     return opts->option;

@@ -28,7 +28,6 @@ typedef struct Options Options;
 Options *options_parse(const char *option, const char *text, const char *implied_key,
                        GError **errp);
 Options *options_new(const char *option);
-Options *options_copy(const Options *opts);
 void options_free(Options *opts);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Options, options_free)
 

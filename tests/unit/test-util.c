@@ -322,8 +322,6 @@ static void test_iov_copy(void)
     struct iovec iov[4];
 
     make_iov(memory, iov);
-    g_assert_cmpuint(iov_size(iov, 4), ==, 10);
-    g_assert_cmpuint(iov_size(iov, 0), ==, 0);
     g_assert_cmpuint(iov_from_buf(iov, 4, 0, "abcdefghijkl", 12), ==, 10);
     g_assert_cmpstr(memory, ==, "abc.defgh.ij...");
     g_assert_cmpuint(iov_from_buf(iov, 4, 2, "CDE", 3), ==, 3);
@@ -340,50 +338,6 @@ static void test_iov_copy(void)
     g_assert_cmpstr(memory, ==, "abC.#####.#Y...");
     g_assert_cmpuint(iov_memset(iov, 4, 9, '*', SIZE_MAX), ==, 1);
     g_assert_cmpstr(memory, ==, "abC.#####.#*...");
-}
-
-static void test_iov_size_saturates(void)
-{
-    struct iovec iov[2] = { { NULL, SIZE_MAX - 1 }, { NULL, 2 } };
-
-    g_assert_cmpuint(iov_size(iov, 1), ==, SIZE_MAX - 1);
-    g_assert_cmpuint(iov_size(iov, 2), ==, SIZE_MAX);
-}
-
-static void test_iov_slice(void)
-{
-    char memory[16];
-    struct iovec iov[4], part[4];
-
-    make_iov(memory, iov);
-    g_assert_cmpint(iov_slice(part, 4, iov, 4, 0, 10), ==, 3);
-    g_assert_cmpint(iov_slice(part, 3, iov, 4, 2, 7), ==, 3);
-    g_assert_true(part[0].iov_base == memory + 2 && part[0].iov_len == 1);
-    g_assert_true(part[1].iov_base == memory + 4 && part[1].iov_len == 5);
-    g_assert_true(part[2].iov_base == memory + 10 && part[2].iov_len == 1);
-    g_assert_cmpint(iov_slice(part, 2, iov, 4, 2, 7), ==, -1);
-    g_assert_cmpint(iov_slice(part, 1, iov, 4, 4, 2), ==, 1);
-    g_assert_true(part[0].iov_base == memory + 5 && part[0].iov_len == 2);
-    g_assert_cmpint(iov_slice(part, 4, iov, 4, 0, 11), ==, -1);
-    g_assert_cmpint(iov_slice(part, 4, iov, 4, 10, 1), ==, -1);
-    g_assert_cmpint(iov_slice(part, 4, iov, 4, SIZE_MAX, SIZE_MAX), ==, -1);
-    g_assert_cmpint(iov_slice(part, 0, iov, 4, 5, 0), ==, 0);
-}
-
-static void test_iov_aligned(void)
-{
-    static _Alignas(512) char memory[2048];
-    struct iovec iov[2] = { { memory, 512 }, { memory + 1024, 512 } };
-
-    g_assert_true(iov_is_aligned(iov, 2, 512));
-    g_assert_true(iov_is_aligned(iov, 2, 1));
-    g_assert_true(iov_is_aligned(iov, 0, 512));
-    iov[1].iov_len = 511;
-    g_assert_false(iov_is_aligned(iov, 2, 512));
-    g_assert_true(iov_is_aligned(iov, 1, 512));
-    iov[1] = (struct iovec) { memory + 1024 + 256, 512 };
-    g_assert_false(iov_is_aligned(iov, 2, 512));
-    g_assert_true(iov_is_aligned(iov, 2, 256));
 }
 
 /* ---- log ------------------------------------------------------------------------------------ */
@@ -787,9 +741,6 @@ int main(int argc, char **argv)
     g_test_add_func("/fd/open-path", test_fd_open_path);
     g_test_add_func("/fd/fdset-fits-access-mode", test_fdset);
     g_test_add_func("/iov/copy", test_iov_copy);
-    g_test_add_func("/iov/size-saturates", test_iov_size_saturates);
-    g_test_add_func("/iov/slice", test_iov_slice);
-    g_test_add_func("/iov/aligned", test_iov_aligned);
     g_test_add_func("/log/lines-without-control-characters", test_log_lines);
     g_test_add_func("/log/cuts-long-lines", test_log_long_line);
     g_test_add_func("/log/guest-errors-at-limited-rate", test_log_rate);
