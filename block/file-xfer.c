@@ -97,6 +97,9 @@ static void xfer_done(UringOp *ring, int res)
         return;
     }
     res = go_on(f, res);
+    if (res > 0 && file_op_owner(f)->cancelled) {
+        res = -ECANCELED; /* it came too late for this piece, and there shall be no other */
+    }
     if (res > 0) {
         f->tries = 0;
         uring_submit(&f->ring);

@@ -28,6 +28,7 @@ static struct {
     unsigned shorten;      /* reads and writes of one buffer are cut to this many bytes */
     int again;             /* so many entries give -EAGAIN instead of being executed */
     int fail_fsync;        /* so many fsyncs fail (EINVAL) */
+    BlockRequest *cancel;  /* is cancelled when the kernel has its entry, before the result is seen */
 } kernel;
 
 /* A descriptor whose read is -EAGAIN. */
@@ -80,6 +81,10 @@ int __wrap_io_uring_submit(struct io_uring *ring)
     ret = __real_io_uring_submit(ring);
     kernel.submits++;
     kernel.entries += ret;
+    if (kernel.cancel) {
+        blk_cancel(kernel.cancel);
+        kernel.cancel = NULL;
+    }
     return ret;
 }
 
@@ -273,6 +278,25 @@ static void test_short_transfers(void)
     }
 }
 
+/* A cancellation that the kernel was faster than still ends the request: no other piece follows. */
+static void test_cancel_between_pieces(void)
+{
+    g_autofree char *path = make_image("pieces.img", MIB);
+    BlockBackend *blk = open_drive(true, "file=%s,format=raw", path);
+    g_autofree uint8_t *buf = g_malloc0(MIB);
+    struct iovec iov = { buf, MIB };
+    Result result = { 0 };
+
+    reset();
+    kernel.shorten = 4096;
+    kernel.cancel = blk_preadv(blk, 0, &iov, 1, on_done, &result);
+    blk_drain(blk);
+    g_assert_cmpint(result.calls, ==, 1);
+    g_assert_cmpint(result.ret, ==, -ECANCELED);
+    g_assert_cmpuint(kernel.entries, <=, 2); /* the piece, and the cancellation */
+    close_drive(blk);
+}
+
 static void test_interrupted_requests(void)
 {
     g_autofree char *path = make_image("again.img", 8192);
@@ -333,6 +357,7 @@ int main(int argc, char **argv)
     g_test_add_func("/block-uring/busy-kernel", test_busy_kernel);
     g_test_add_func("/block-uring/forbidden-submission", test_forbidden_submission);
     g_test_add_func("/block-uring/short-transfers", test_short_transfers);
+    g_test_add_func("/block-uring/cancel-between-pieces", test_cancel_between_pieces);
     g_test_add_func("/block-uring/interrupted-requests", test_interrupted_requests);
     g_test_add_func("/block-uring/failed-flush-is-final", test_failed_flush_is_final);
     return block_test_run();
