@@ -254,7 +254,13 @@ void scsi_device_reset_kind(ScsiDevice *dev, ScsiResetKind kind)
     while ((req = g_queue_peek_head(&dev->requests))) {
         scsi_req_cancel(req);
     }
-    if (kind != SCSI_RESET_ABORT) {
+    if (kind == SCSI_RESET_ABORT) {
+        /*
+         * It ends a contingent allegiance condition too (SCSI-2 7.6); sense data of an aborted
+         * command would go to the next one that fails.
+         */
+        dev->sense_count = 0;
+    } else {
         reset_state(dev, kind);
     }
 }
