@@ -72,6 +72,7 @@ void dma_map_init(DmaMap *map, DmaContext *dma, DmaDirection direction)
     map->direction = direction;
     map->count = 0;
     map->size = 0;
+    map->abandoned = false;
 }
 
 /* Drops the entries from FIRST on. */
@@ -125,6 +126,15 @@ bool dma_map_add(DmaMap *map, hwaddr addr, uint64_t len)
     return true;
 }
 
+void dma_map_abandon(DmaMap *map)
+{
+    if (map->size && !map->abandoned) {
+        map->abandoned = true;
+        map->dma->abandoned++;
+        map->dma->abandons++;
+    }
+}
+
 void dma_unmap(DmaMap *map, uint64_t transferred)
 {
     DmaContext *dma = map->dma;
@@ -132,6 +142,8 @@ void dma_unmap(DmaMap *map, uint64_t transferred)
 
     drop_entries(map, 0);
     map->size = 0;
+    dma->abandoned -= map->abandoned;
+    map->abandoned = false;
     if (map->direction == DMA_TO_DEVICE) {
         dma->read_bytes += transferred;
     } else {

@@ -15,7 +15,11 @@
  * the device uses that memory, or DRAIN_LIMIT_NS have passed (DRAINING).  So when the reply to a later
  * request has come, the other side may use the memory for something else.
  *
- * Nested turns.  Resetting a device may wait for its disk requests by turning the event loop.  This link is not served
+ * The same holds for transfers that the guest believes to be over, by an abort or a reset, while
+ * the host still works on them: every reply waits for them, that to DEVICE_RESET included, but at
+ * most DRAIN_LIMIT_NS once.  So the guest cannot find a device done with its memory before it is.
+ *
+ * Nested turns.  A handler of a device might turn the event loop.  This link is not served
  * meanwhile (`busy`), and not watched once it has become ready; other links are served as ever.
  */
 #include "hw/remote/link-server.h"
@@ -53,6 +57,10 @@ struct LinkServer {
     EventBh *more;        /* buffered requests wait for the next turn */
     EventTimer *drain;    /* looks for the end of DRAINING */
     int64_t drain_limit;  /* EVENT_CLOCK_REAL */
+    bool reply_held;      /* a reply waits for the end of DRAINING: */
+    MpqemuCmd held_cmd;
+    uint64_t held_value;
+    uint64_t given_up;    /* dma.abandons when a wait ran out of time: no more waits for these */
     bool busy;            /* a request is being performed */
     LinkServerEnded *ended;
     void *opaque;
@@ -205,6 +213,24 @@ static int link_server_device_reset(LinkServer *server, MpqemuMsg *msg, uint64_t
     return 0;
 }
 
+/* No message is received and no reply sent until link_server_drain() has seen the transfers end. */
+static void link_server_start_draining(LinkServer *server)
+{
+    int64_t now = event_clock_ns(EVENT_CLOCK_REAL);
+
+    server->drain_limit = now + DRAIN_LIMIT_NS;
+    event_timer_arm(server->drain, now + DRAIN_POLL_NS);
+    link_server_set_state(server, LINK_SERVER_DRAINING);
+}
+
+/* Whether the device has transfers that the guest believes to be over, and that were not waited for in vain. */
+static bool link_server_has_abandoned(const LinkServer *server)
+{
+    const DmaContext *dma = &server->dev->dma;
+
+    return dma->abandoned > 0 && dma->abandons != server->given_up;
+}
+
 static int link_server_sync(LinkServer *server, MpqemuMsg *msg, uint64_t *ret_value)
 {
     g_autoptr(GError) err = NULL;
@@ -215,9 +241,7 @@ static int link_server_sync(LinkServer *server, MpqemuMsg *msg, uint64_t *ret_va
         return -EPROTO;
     }
     if (memory_table_draining(server->memory)) {
-        server->drain_limit = event_clock_ns(EVENT_CLOCK_REAL) + DRAIN_LIMIT_NS;
-        event_timer_arm(server->drain, event_clock_ns(EVENT_CLOCK_REAL) + DRAIN_POLL_NS);
-        link_server_set_state(server, LINK_SERVER_DRAINING);
+        link_server_start_draining(server);
     }
     return 0;
 }
@@ -249,6 +273,18 @@ static const struct {
     [MPQEMU_CMD_DEVICE_RESET] = { link_server_device_reset, true },
 };
 
+/* Returns 0 or a negative errno: the link is closed. */
+static int link_server_reply(LinkServer *server, MpqemuCmd request, uint64_t value)
+{
+    int rc = mpqemu_link_reply(server->link, request, value);
+
+    if (rc == -EAGAIN) {
+        link_server_set_state(server, LINK_SERVER_BLOCKED);
+        rc = 0;
+    }
+    return rc;
+}
+
 /* Receives and performs one request.  Returns 1, 0 when none is complete, or a negative errno: the link is closed. */
 static int link_server_one(LinkServer *server)
 {
@@ -263,10 +299,13 @@ static int link_server_one(LinkServer *server)
     rc = bad_fields ? 0 : handlers[msg.cmd].handle(server, &msg, &value);
     mpqemu_msg_clear(&msg);
     if (rc == 0 && handlers[msg.cmd].replies) {
-        rc = mpqemu_link_reply(server->link, msg.cmd, value);
-        if (rc == -EAGAIN) {
-            link_server_set_state(server, LINK_SERVER_BLOCKED);
-            rc = 0;
+        if (link_server_has_abandoned(server)) {
+            server->reply_held = true;
+            server->held_cmd = msg.cmd;
+            server->held_value = value;
+            link_server_start_draining(server);
+        } else {
+            rc = link_server_reply(server, msg.cmd, value);
         }
     }
     return rc < 0 ? rc : 1;
@@ -344,13 +383,28 @@ static void link_server_drain(void *opaque)
 {
     LinkServer *server = opaque;
     int64_t now = event_clock_ns(EVENT_CLOCK_REAL);
+    bool used = memory_table_draining(server->memory) || link_server_has_abandoned(server);
+    int rc = 0;
 
-    if (memory_table_draining(server->memory) && now < server->drain_limit) {
+    if (used && now < server->drain_limit) {
         event_timer_arm(server->drain, now + DRAIN_POLL_NS);
         return;
     }
-    trace_link_server_drained(server->name, now < server->drain_limit);
+    trace_link_server_drained(server->name, !used);
+    if (used) {
+        /* Once is enough: a disk that hangs must not delay every later message. */
+        memory_table_stop_draining(server->memory);
+        server->given_up = server->dev->dma.abandons;
+    }
     link_server_set_state(server, LINK_SERVER_SERVING);
+    if (server->reply_held) {
+        server->reply_held = false;
+        rc = link_server_reply(server, server->held_cmd, server->held_value);
+    }
+    if (rc < 0) {
+        link_server_end(server, rc);
+        return;
+    }
     event_bh_schedule(server->more);
 }
 

@@ -228,6 +228,11 @@ fail:
 void memory_table_clear(MemoryTable *table)
 {
     memory_table_swap(table, NULL, 0);
+    memory_table_stop_draining(table);
+}
+
+void memory_table_stop_draining(MemoryTable *table)
+{
     g_ptr_array_set_size(table->leaving, 0);
 }
 

@@ -211,6 +211,10 @@ void scsi_disk_cancel(ScsiDevice *dev, ScsiRequest *req)
         scsi_disk_end_lending(op, 0);
         scsi_req_release(req);
     } else if (op->aio) {
+        /* Lent memory is the guest's again as it sees it, though not yet as the kernel does. */
+        if (req->map) {
+            dma_map_abandon(req->map);
+        }
         op->lingers = true;
         op->disk->lingering++;
         blk_cancel(op->aio);

@@ -23,6 +23,8 @@ typedef struct DmaContext {
     AddressSpace *as;
     bool enabled; /* PCI bus master bit; a disabled master's accesses fail with MEM_DECODE_ERROR */
     unsigned mapped;     /* DmaMaps alive */
+    unsigned abandoned;  /* of these, given up by their device (dma_map_abandon()) */
+    uint64_t abandons;   /* times that one was given up, ever */
     uint64_t read_bytes; /* counters for monitors */
     uint64_t write_bytes;
     uint64_t errors;
@@ -58,6 +60,7 @@ typedef struct DmaMap {
     uint64_t size;                     /* sum of the lengths */
     struct iovec iov[DMA_MAP_MAX];
     RamBlock *blocks[DMA_MAP_MAX];     /* a reference each */
+    bool abandoned;
 } DmaMap;
 
 /* An empty map. */
@@ -69,6 +72,13 @@ void dma_map_init(DmaMap *map, DmaContext *dma, DmaDirection direction);
  * disabled, or entries run out: the caller then copies with dma_read()/dma_write().
  */
 bool dma_map_add(DmaMap *map, hwaddr addr, uint64_t len);
+
+/*
+ * The guest has been or will be told that MAP's transfer is over (an abort, a reset), but the host
+ * still works on it: until dma_unmap() the memory may yet be read and written.  A link server lets
+ * no answer to the guest overtake that.
+ */
+void dma_map_abandon(DmaMap *map);
 
 /*
  * Ends the transfer and drops the references; MAP is empty again.  TRANSFERRED bytes go to the

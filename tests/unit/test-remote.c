@@ -824,6 +824,117 @@ static void test_server_barrier(ServerFixture *f, gconstpointer data)
     g_assert_cmphex(value, ==, 0x56781234);
 }
 
+/* Waits until the server leaves DRAINING by its timer. */
+static void wait_drained(ServerFixture *f)
+{
+    g_assert_cmpint(link_server_state(f->server), ==, LINK_SERVER_DRAINING);
+    while (link_server_state(f->server) == LINK_SERVER_DRAINING) {
+        event_loop_turn(loop, true);
+    }
+}
+
+/* A transfer that the guest believes to be over, but the host still works on. */
+static DmaMap *abandoned_transfer(ServerFixture *f)
+{
+    DmaMap *map = g_new0(DmaMap, 1);
+
+    g_assert_cmpuint(config(f, true, PCI_COMMAND, PCI_COMMAND_MASTER, 2), ==, 0);
+    dma_map_init(map, &f->dev->pci.dma, DMA_FROM_DEVICE);
+    g_assert_true(dma_map_add(map, 0, 64));
+    assert_alive(f); /* a transfer at work delays nothing */
+    dma_map_abandon(map);
+    dma_map_abandon(map);
+    g_assert_cmpuint(f->dev->pci.dma.abandoned, ==, 1);
+    return map;
+}
+
+/* The guest sees no answer, that to a reset included, before the device is done with its memory. */
+static void test_server_abandoned(ServerFixture *f, gconstpointer data)
+{
+    auto_fd fd = make_memfd(PAGE);
+    Range range = { 0, PAGE, 0, fd };
+    uint32_t payload[3] = { 0, 0, 4 };
+    g_autofree DmaMap *map = NULL;
+    uint8_t wire[16 + 8];
+    uint64_t value;
+
+    send_sync(f, &range, 1);
+    map = abandoned_transfer(f);
+    send_msg(f, MPQEMU_CMD_PCI_CFGREAD, payload, sizeof(payload));
+    g_assert_false(take_reply(f, &value));
+    dma_unmap(map, 64);
+    g_assert_cmpuint(f->dev->pci.dma.abandoned, ==, 0);
+    wait_drained(f);
+    g_assert_true(take_reply(f, &value));
+    g_assert_cmphex(value, ==, 0x56781234);
+    assert_alive(f);
+
+    g_free(g_steal_pointer(&map));
+    map = abandoned_transfer(f);
+    send_msg(f, MPQEMU_CMD_DEVICE_RESET, NULL, 0);
+    turn();
+    g_assert_cmpint(recv(f->peer, wire, sizeof(wire), MSG_DONTWAIT), <, 0);
+    dma_unmap(map, 0);
+    wait_drained(f);
+    turn();
+    g_assert_cmpint(recv(f->peer, wire, sizeof(wire), MSG_DONTWAIT), ==, 16);
+    assert_alive(f);
+}
+
+/* A disk that hangs delays one answer; the link goes on as ever until something new is given up. */
+static void test_server_abandoned_limit(ServerFixture *f, gconstpointer data)
+{
+    auto_fd fd = make_memfd(PAGE);
+    Range range = { 0, PAGE, 0, fd };
+    uint32_t payload[3] = { 0, 0, 4 };
+    g_autofree DmaMap *hung = NULL, *other = NULL;
+    uint64_t value;
+
+    send_sync(f, &range, 1);
+    hung = abandoned_transfer(f);
+    send_msg(f, MPQEMU_CMD_PCI_CFGREAD, payload, sizeof(payload));
+    g_assert_false(take_reply(f, &value));
+    wait_drained(f);
+    g_assert_true(take_reply(f, &value));
+    assert_alive(f);
+    send_sync(f, NULL, 0);
+    turn();
+    wait_drained(f);
+    send_sync(f, &range, 1);
+    assert_alive(f); /* the hung transfer's old memory is not waited for again */
+    other = g_new0(DmaMap, 1);
+    dma_map_init(other, &f->dev->pci.dma, DMA_FROM_DEVICE);
+    g_assert_true(dma_map_add(other, 0, 64));
+    dma_map_abandon(other);
+    send_msg(f, MPQEMU_CMD_PCI_CFGREAD, payload, sizeof(payload));
+    g_assert_false(take_reply(f, &value));
+    dma_unmap(hung, 0);
+    dma_unmap(other, 0);
+    wait_drained(f);
+    g_assert_true(take_reply(f, &value));
+}
+
+/* The link may end while a reply is held. */
+static void test_server_abandoned_end(ServerFixture *f, gconstpointer data)
+{
+    auto_fd fd = make_memfd(PAGE);
+    Range range = { 0, PAGE, 0, fd };
+    uint32_t payload[3] = { 0, 0, 4 };
+    g_autofree DmaMap *map = NULL;
+
+    send_sync(f, &range, 1);
+    map = abandoned_transfer(f);
+    send_msg(f, MPQEMU_CMD_PCI_CFGREAD, payload, sizeof(payload));
+    turn();
+    close(f->peer);
+    f->peer = -1;
+    dma_unmap(map, 0);
+    wait_drained(f);
+    turn();
+    g_assert_cmpuint(f->ends, ==, 1);
+    g_assert_cmpint(link_server_state(f->server), ==, LINK_SERVER_ENDED);
+}
+
 /* A transfer that never ends holds the link up for a limited time only. */
 static void test_server_barrier_limit(ServerFixture *f, gconstpointer data)
 {
@@ -1043,6 +1154,9 @@ int main(int argc, char **argv)
     SERVER("interrupts-reach-the-eventfd", test_server_interrupt, 0);
     SERVER("reply-waits-for-transfers", test_server_barrier, 0);
     SERVER("reply-waits-for-a-limited-time", test_server_barrier_limit, 0);
+    SERVER("reply-waits-for-abandoned-transfers", test_server_abandoned, 0);
+    SERVER("abandoned-transfers-are-waited-for-once", test_server_abandoned_limit, 0);
+    SERVER("peer-dies-while-a-reply-is-held", test_server_abandoned_end, 0);
     SERVER("unread-replies-stop-the-reading", test_server_unread_replies, 0);
     SERVER("blocked-peer-may-die", test_server_blocked_peer_dies, 0);
     SERVER("flood-on-one-link-is-fair-to-others", test_server_fair, 0);

@@ -492,10 +492,13 @@ static void test_cancel_too_late(void)
     test_disk_backend()->data[512] = 0x77;
     test_start(hba, req);
     test_direct(hba, req, 0, 512);
+    g_assert_cmpuint(hba->dma.abandoned, ==, 0);
     test_cancel(hba, req);
     g_assert_cmpuint(hba->dma.mapped, ==, 1);
+    g_assert_cmpuint(hba->dma.abandoned, ==, 1);
     test_turn();
     g_assert_cmpuint(hba->dma.mapped, ==, 0);
+    g_assert_cmpuint(hba->dma.abandoned, ==, 0);
     g_assert_cmphex(hba->ram->host[0], ==, 0x77);
     g_assert_cmpint(req->state, ==, SCSI_REQ_DONE);
     g_assert_cmpuint(req->moved, ==, 0);
@@ -587,6 +590,28 @@ static void test_held_commands_look_again(void)
 }
 
 /* ---- several at once ------------------------------------------------------------------------- */
+
+/*
+ * ABORT ends a contingent allegiance condition (SCSI-2 7.6).  The sense data of a command whose
+ * status nobody saw would otherwise be told for the next one that fails.
+ */
+static void test_abort_clears_sense(void)
+{
+    TestHba *hba = test_hba_with_disk(NULL);
+    BlockBackend *blk = test_disk_backend();
+    ScsiRequest *aborted = new_req(hba, 1, read_2_blocks, 10);
+
+    blk->fail = EIO;
+    test_start(hba, aborted);
+    test_fetch(hba, aborted);
+    test_wait(aborted);
+    g_assert_cmpint(aborted->status, ==, SCSI_STATUS_CHECK_CONDITION);
+    scsi_unit_reset(hba->bus, 0, 0, SCSI_RESET_ABORT);
+    scsi_req_unref(aborted);
+    expect_bytes(test_cmd(hba, 0, 0, 0x03, 0, 0, 0, 18, 0),
+                 0x70, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    test_hba_free(hba);
+}
 
 /* Two commands fail before the first REQUEST SENSE: each gets its own sense data, in order. */
 static void test_sense_of_two(void)
@@ -778,6 +803,7 @@ int main(int argc, char **argv)
     g_test_add_func("/scsi/cancel/later-commands-wait-for-begun-io", test_cancelled_io_comes_first);
     g_test_add_func("/scsi/cancel/held-commands-look-again", test_held_commands_look_again);
     g_test_add_func("/scsi/cancel/by-dropping", test_unref_cancels);
+    g_test_add_func("/scsi/cancel/abort-clears-sense", test_abort_clears_sense);
     g_test_add_func("/scsi/unplug/seen-before-told", test_unplug_seen_first);
     g_test_add_func("/scsi/sense/of-two-commands", test_sense_of_two);
     g_test_add_func("/scsi/sense/dropped-by-next-command", test_sense_is_dropped);

@@ -18,7 +18,8 @@ typedef struct LinkServer LinkServer;
 typedef enum LinkServerState {
     LINK_SERVER_SERVING,  /* entered by _new, and from the next two; requests are received and answered */
     LINK_SERVER_BLOCKED,  /* entered when the peer does not read its reply; left when the reply is sent */
-    LINK_SERVER_DRAINING, /* entered by a SYNC_SYSMEM that took memory away under a transfer; left when that ended */
+    LINK_SERVER_DRAINING, /* entered when memory that transfers use was taken away (SYNC_SYSMEM) or
+                             given up (abort, reset); left when they ended, or after a while */
     LINK_SERVER_ENDED,    /* entered from all others at EOF and on errors; final */
 } LinkServerState;
 

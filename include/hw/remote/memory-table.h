@@ -58,4 +58,7 @@ unsigned memory_table_count(const MemoryTable *table);
  */
 bool memory_table_draining(MemoryTable *table);
 
+/* Waits no longer for the transfers of now; they keep their memory mapped. */
+void memory_table_stop_draining(MemoryTable *table);
+
 #endif
