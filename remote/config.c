@@ -25,28 +25,11 @@
 #define PROGRAM "qemu-remote"
 #define MACHINE "x-remote"
 
-static void remote_action_free(gpointer data)
-{
-    RemoteAction *action = data;
-
-    options_free(action->opts);
-    g_free(action);
-}
-
 /* Parses ARG of OPTION and keeps it for STEP. */
 static bool config_add(RemoteConfig *config, RemoteStep step, const char *option, const char *arg,
                        const char *implied_key, GError **errp)
 {
-    Options *opts = options_parse(option, arg, implied_key, errp);
-    RemoteAction *action;
-
-    if (!opts) {
-        return false;
-    }
-    action = g_new0(RemoteAction, 1);
-    *action = (RemoteAction) { .opts = opts, .option = option, .arg = arg };
-    g_ptr_array_add(config->actions[step], action);
-    return true;
+    return cmdline_action_add(config->actions[step], option, arg, implied_key, errp);
 }
 
 /* ---- devices, disks, objects ---------------------------------------------------------------------------------- */
@@ -77,31 +60,6 @@ static bool opt_add_fd(const char *arg, void *opaque, GError **errp)
     return config_add(opaque, REMOTE_STEP_FDS, "-add-fd", arg, NULL, errp);
 }
 
-/* "help" lists the types, "TYPE,help" the properties of one.  False when ARG asks for neither. */
-static bool print_object_help(const char *arg)
-{
-    g_auto(GStrv) words = g_strsplit(arg, ",", -1);
-    g_autofree GType *types = NULL;
-    unsigned count;
-    GType type;
-
-    if (words[0] && (g_str_equal(words[0], "help") || g_str_equal(words[0], "?"))) {
-        types = qom_types_of(QOM_TYPE_OBJECT, &count);
-        printf("List of user creatable objects:\n");
-        for (unsigned i = 0; i < count; i++) {
-            if (g_type_is_a(types[i], QOM_TYPE_USER_CREATABLE)) {
-                printf("  %s\n", g_type_name(types[i]));
-            }
-        }
-        return true;
-    }
-    type = words[0] && words[1] && g_str_equal(words[1], "help") ? qom_type_by_name(words[0]) : 0;
-    if (type) {
-        qom_print_properties(type);
-    }
-    return type != 0;
-}
-
 static bool opt_object(const char *arg, void *opaque, GError **errp)
 {
     RemoteConfig *config = opaque;
@@ -109,7 +67,7 @@ static bool opt_object(const char *arg, void *opaque, GError **errp)
     const char *type;
     RemoteStep step;
 
-    if (print_object_help(arg)) {
+    if (user_creatable_print_help(arg)) {
         config->only_help = true;
         return true;
     }
@@ -335,7 +293,7 @@ RemoteConfig *remote_config_parse(int argc, char *const *argv, GError **errp)
 
     config->auto_shutdown = true;
     for (unsigned step = 0; step < REMOTE_STEP_MAX; step++) {
-        config->actions[step] = g_ptr_array_new_with_free_func(remote_action_free);
+        config->actions[step] = cmdline_actions_new();
     }
     return cmdline_parse(options, argc, argv, config, errp) ? g_steal_pointer(&config) : NULL;
 }

@@ -11,13 +11,6 @@
 #include <glib.h>
 #include "util/options.h"
 
-/* An option to be carried out later. */
-typedef struct RemoteAction {
-    Options *opts;
-    const char *option; /* "-device"; static */
-    const char *arg;    /* as the user wrote it; of argv */
-} RemoteAction;
-
 /*
  * The steps of the start, in this order whatever the order of the options was; inside a step the command line's
  * order holds.  What a step makes is needed by the steps after it.
@@ -33,7 +26,7 @@ typedef enum RemoteStep {
 } RemoteStep;
 
 typedef struct RemoteConfig {
-    GPtrArray *actions[REMOTE_STEP_MAX]; /* RemoteAction *, owned */
+    GPtrArray *actions[REMOTE_STEP_MAX]; /* cmdline_actions_new() */
     bool auto_shutdown;                  /* end with the last link */
     bool only_help;                      /* help or version was printed: do nothing else */
 } RemoteConfig;

@@ -10,11 +10,6 @@
  * was cut off for breaking the protocol) or by SIGTERM, SIGINT, SIGHUP (status 0); devices are unrealized, images
  * flushed and unlocked in both cases.
  */
-#include <errno.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "block/block.h"
 #include "config.h"
@@ -25,9 +20,9 @@
 #include "hw/scsi/scsi.h"
 #include "system/ram.h"
 #include "system/runstate.h"
-#include "util/error.h"
+#include "util/cmdline.h"
 #include "util/event-loop.h"
-#include "util/fd.h"
+#include "util/fd-name.h"
 #include "util/log.h"
 #include "util/machine-lock.h"
 #include "util/trace.h"
@@ -47,21 +42,7 @@ static GType (*const types[])(void) = {
 
 static bool start_fd(Options *opts, GError **errp)
 {
-    static const char *const known[] = { "fd", "set", "opaque", NULL };
-    const char *fd_text = options_get(opts, "fd");
-    const char *opaque = options_get(opts, "opaque");
-    uint64_t set = 0;
-    int fd;
-
-    if (!fd_text || !options_has(opts, "set")) {
-        error_setg(errp, "-add-fd: %s is missing; give fd=N,set=ID", fd_text ? "set" : "fd");
-        return false;
-    }
-    if (!options_get_uint(opts, "set", INT64_MAX, &set, errp) || !options_check_unused(opts, known, errp)) {
-        return false;
-    }
-    fd = fd_parse("fd", fd_text, errp);
-    return fd >= 0 && fdset_add_take_fd((int64_t)set, fd, opaque, errp);
+    return fd_add_option(opts, false, errp);
 }
 
 static bool start_object(Options *opts, GError **errp)
@@ -88,59 +69,18 @@ static bool (*const start[REMOTE_STEP_MAX])(Options *opts, GError **errp) = {
     [REMOTE_STEP_LINK] = start_object,
 };
 
-/* Carries out CONFIG.  A message that does not name its option yet gets the option as the user wrote it. */
 static bool remote_start(const RemoteConfig *config, GError **errp)
 {
     remote_set_auto_shutdown(config->auto_shutdown);
     for (unsigned step = 0; step < REMOTE_STEP_MAX; step++) {
-        for (guint i = 0; i < config->actions[step]->len; i++) {
-            RemoteAction *action = g_ptr_array_index(config->actions[step], i);
-            GError *err = NULL;
-
-            if (!start[step](action->opts, &err)) {
-                if (!g_str_has_prefix(err->message, action->option)) {
-                    g_prefix_error(&err, "%s %s: ", action->option, action->arg);
-                }
-                g_propagate_error(errp, err);
-                return false;
-            }
+        if (!cmdline_actions_run(config->actions[step], start[step], errp)) {
+            return false;
         }
     }
     return true;
 }
 
 /* ---- end ------------------------------------------------------------------------------------------------------ */
-
-static void handle_signal(int fd, unsigned ready, void *opaque)
-{
-    struct signalfd_siginfo info;
-
-    if (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        log_warn("terminating on signal %u from pid %u", info.ssi_signo, info.ssi_pid);
-        shutdown_request(0);
-    }
-}
-
-/* Makes the terminating signals events of the loop: *ret_fd, which the source returned watches.  NULL with *errp. */
-static EventSource *watch_signals(int *ret_fd, GError **errp)
-{
-    EventSource *source = NULL;
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    *ret_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (*ret_fd >= 0) {
-        source = event_loop_add_fd(event_loop_main(), *ret_fd, EVENT_READ, handle_signal, NULL);
-    }
-    if (!source) {
-        error_setg_errno(errp, errno, "cannot watch for signals");
-    }
-    return source;
-}
 
 /* Undoes the steps in reverse: links first, so that nobody uses a device that goes; images last. */
 static void remote_stop(PciBus *bus)
@@ -161,15 +101,11 @@ int main(int argc, char **argv)
 {
     g_autoptr(RemoteConfig) config = NULL;
     g_autoptr(GError) err = NULL;
-    auto_fd signal_fd = -1;
-    EventSource *signals;
     int status = 1;
     PciBus *bus;
 
     log_init("qemu-remote");
     trace_init(trace_event_tables);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* an image past RLIMIT_FSIZE is an I/O error, not our end */
     ram_guard_install();
     machine_lock();
     qom_register_types(types);
@@ -182,9 +118,8 @@ int main(int argc, char **argv)
     if (config->only_help) {
         return 0;
     }
-    signals = watch_signals(&signal_fd, &err);
     bus = remote_pci_host_new();
-    if (!signals || !remote_start(config, &err)) {
+    if (!shutdown_signals_start(&err) || !remote_start(config, &err)) {
         log_error("%s", err->message);
     } else {
         if (config->actions[REMOTE_STEP_LINK]->len == 0) {
@@ -195,6 +130,6 @@ int main(int argc, char **argv)
         shutdown_requested(&status);
     }
     remote_stop(bus);
-    event_source_remove(signals);
+    shutdown_signals_stop();
     return status;
 }
