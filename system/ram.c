@@ -15,7 +15,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+#include <linux/magic.h>
 #include "system/ram.h"
 #include "util/error.h"
 #include "util/fd.h"
@@ -110,16 +112,32 @@ void ram_guard_install(void)
     sigaction(SIGBUS, &action, &guard_previous);
 }
 
+/*
+ * The unit in which FD can be mapped, replaced and unmapped: a page; on hugetlbfs, memfds of huge
+ * pages included, a huge page.  Mapping less succeeds there, but then nothing undoes it.
+ */
+static uint64_t map_unit(int fd)
+{
+    struct statfs fs;
+
+    if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC) {
+        return (uint64_t)fs.f_bsize;
+    }
+    return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 /* Maps SIZE bytes from OFFSET of FD; the block keeps FD only when MAP_SHARED is in FLAGS. */
 static RamBlock *ram_block_map_take_fd(const char *name, int fd_arg, uint64_t offset, uint64_t size,
                                        bool readonly, int flags, GError **errp)
 {
     auto_fd fd = fd_arg;
-    uint64_t slack = offset & ((uint64_t)sysconf(_SC_PAGESIZE) - 1);
+    uint64_t unit = map_unit(fd);
+    uint64_t slack = offset & (unit - 1);
+    uint64_t map_size = (size + slack + unit - 1) & ~(unit - 1);
     RamBlock *block;
     void *base;
 
-    base = mmap(NULL, size + slack, PROT_READ | (readonly ? 0 : PROT_WRITE), flags, fd,
+    base = mmap(NULL, map_size, PROT_READ | (readonly ? 0 : PROT_WRITE), flags, fd,
                 (off_t)(offset - slack));
     if (base == MAP_FAILED) {
         error_setg_errno(errp, errno, "%s: cannot map %" G_GUINT64_FORMAT " bytes of memory; "
@@ -136,7 +154,7 @@ static RamBlock *ram_block_map_take_fd(const char *name, int fd_arg, uint64_t of
     block->readonly = readonly;
     block->refs = 1;
     block->map_base = base;
-    block->map_size = size + slack;
+    block->map_size = map_size;
     if (!guard_add(block)) {
         error_setg(errp, "%s: too many RAM blocks (%d) in one process; use fewer devices in it",
                    name, GUARD_SLOTS);

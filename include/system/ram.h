@@ -30,7 +30,7 @@ typedef struct RamBlock {
     bool readonly;
     int refs;          /* atomic: flat views and in-flight DMA hold references */
     bool lost;         /* the file was shrunk under us; relaxed atomic, set by the SIGBUS handler */
-    void *map_base;    /* what munmap() gets: host rounded down to a page */
+    void *map_base;    /* what munmap() gets: whole pages of the file's kind around the block */
     size_t map_size;
 } RamBlock;
 

@@ -55,6 +55,9 @@ class Descriptors:
         self.events = [os.eventfd(0, os.EFD_NONBLOCK), os.eventfd(0, os.EFD_NONBLOCK), os.eventfd(0)]
         self.others = [*os.pipe(), os.open("/dev/null", os.O_RDWR), os.open("/", os.O_RDONLY),
                        os.open("/dev/zero", os.O_RDWR)]
+        with contextlib.suppress(OSError):      # a kernel without huge pages
+            self.others.append(os.memfd_create("huge", os.MFD_CLOEXEC | os.MFD_HUGETLB))
+            os.ftruncate(self.others[-1], 2 * MIB)
         self.all = self.memory + self.events + self.others
 
     def close(self):

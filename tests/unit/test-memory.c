@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <linux/memfd.h>
 #include "system/dma.h"
 #include "util/error.h"
 #include "util/fd.h"
@@ -387,6 +388,53 @@ static void test_shrunk_file_reads_zero_and_is_told(void)
     close(fd);
 }
 
+static unsigned count_mappings(const char *name)
+{
+    g_autofree char *maps = NULL;
+    unsigned count = 0;
+
+    g_assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
+    for (const char *p = strstr(maps, name); p; p = strstr(p + 1, name)) {
+        count++;
+    }
+    return count;
+}
+
+/* A part of a huge page can be mapped, but neither unmapped nor replaced by zero pages alone. */
+static void test_part_of_a_huge_page(void)
+{
+    const off_t huge = 2 << 20;
+    int fd = memfd_create("huge", MFD_HUGETLB | MFD_HUGE_2MB);
+    RamBlock *block;
+    void *probe;
+
+    if (fd < 0 || ftruncate(fd, 2 * huge) < 0) {
+        g_test_skip("no huge pages in this kernel");
+        return;
+    }
+    probe = mmap(NULL, 2 * huge, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (probe == MAP_FAILED) {
+        g_test_skip("no huge pages free (sysctl vm.nr_hugepages)");
+        close(fd);
+        return;
+    }
+    munmap(probe, 2 * huge);
+    block = ram_block_new_take_fd("part", dup(fd), 4096, 4096, false, NULL);
+    g_assert_nonnull(block);
+    g_assert_cmpuint(count_mappings("memfd:huge"), ==, 1);
+    ram_block_unref(block);
+    g_assert_cmpuint(count_mappings("memfd:huge"), ==, 0);
+
+    block = ram_block_new_take_fd("part", dup(fd), huge - 4096, 8192, false, NULL);
+    g_assert_nonnull(block);
+    memset(block->host, 1, 8192);
+    g_assert_cmpint(ftruncate(fd, 0), ==, 0);
+    g_assert_cmpint(*(volatile uint8_t *)&block->host[5000], ==, 0);
+    g_assert_true(__atomic_load_n(&block->lost, __ATOMIC_RELAXED));
+    ram_block_unref(block);
+    close(fd);
+}
+
 /* The order in which an owner destroys its regions is its own affair. */
 static void test_container_may_go_before_its_parts(void)
 {
@@ -594,6 +642,7 @@ int main(int argc, char **argv)
     g_test_add_func("/memory/ram-block-refuses-what-is-no-memory", test_ram_block_refuses_what_is_no_memory);
     g_test_add_func("/memory/unaligned-offset-of-a-peer-is-mapped", test_unaligned_offset_of_a_peer_is_mapped);
     g_test_add_func("/memory/shrunk-file-reads-zero-and-is-told", test_shrunk_file_reads_zero_and_is_told);
+    g_test_add_func("/memory/part-of-a-huge-page", test_part_of_a_huge_page);
     g_test_add_func("/memory/container-may-go-before-its-parts", test_container_may_go_before_its_parts);
     g_test_add_func("/memory/listener-hears-changes-only", test_listener_hears_changes_only);
     g_test_add_func("/memory/readers-run-while-regions-come-and-go", test_readers_run_while_regions_come_and_go);
