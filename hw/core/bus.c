@@ -40,9 +40,12 @@ Bus *bus_new(GType type, Device *parent, const char *name)
     bus->parent = parent;
     if (name) {
         bus->bus_name = g_strdup(name);
+    } else if (parent->id) {
+        bus->bus_name = g_strdup_printf("%s.%u", parent->id, parent->buses->len);
     } else {
-        bus->bus_name = g_strdup_printf(
-            "%s.%u", parent->id ? parent->id : G_OBJECT_TYPE_NAME(parent), parent->buses->len);
+        g_autofree char *kind = g_ascii_strdown(G_OBJECT_TYPE_NAME(bus), -1);
+
+        bus->bus_name = g_strdup_printf("%s.%u", kind, BUS_GET_CLASS(bus)->unnamed++);
     }
     if (parent) {
         g_ptr_array_add(parent->buses, bus);

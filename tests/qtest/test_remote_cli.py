@@ -255,6 +255,14 @@ def test_bus_and_slot_have_stocks_names():
         assert link.ids() == LSI_IDS
 
 
+def test_scsi_buses_of_controllers_without_id_have_stocks_names(image):
+    link = Link()
+    with Remote("-device", "lsi53c895a", "-device", "lsi53c895a", *disk(image, bus="scsi.1"),
+                *LSI, *serve(link)):
+        assert link.ids() == LSI_IDS
+    assert_refused(run("-device", "lsi53c895a", *disk(image, bus="scsi.1")), "bus=scsi.1")
+
+
 def test_memory_backends_are_accepted():
     link = Link()
     with Remote("-object", "memory-backend-memfd,id=m0,size=1M", *LSI, *serve(link)):

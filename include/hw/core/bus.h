@@ -20,6 +20,7 @@ struct Bus {
 
 struct BusClass {
     QomObjectClass qom_class;
+    unsigned unnamed; /* buses named after their kind so far ("scsi.0"): their device has no id */
     /*
      * Gives DEV its address on the bus (from its properties) and refuses what cannot be plugged
      * (slot taken, out of range), naming property, value and remedy.  Called before realize.
@@ -35,9 +36,9 @@ QOM_DECLARE_TYPE(Bus, bus, BUS)
 #define TYPE_BUS (bus_get_type())
 
 /*
- * Makes a bus of TYPE called NAME.  With NAME NULL it is "ID.N" from PARENT's id (or its type name)
- * and the number of its buses so far.  A root bus has PARENT NULL.  Lives until bus_free() or until
- * its parent is unrealized.
+ * Makes a bus of TYPE called NAME.  With NAME NULL it is "ID.N" from PARENT's id and the number of
+ * its buses so far; a PARENT without an id gets "KIND.N", as in QEMU ("scsi.0", "scsi.1").  A root
+ * bus has PARENT NULL.  Lives until bus_free() or until its parent is unrealized.
  */
 Bus *bus_new(GType type, Device *parent, const char *name);
 void bus_free(Bus *bus);
