@@ -115,6 +115,7 @@ int main(int argc, char **argv)
     log_init("mpqemu");
     trace_init(trace_event_tables);
     ram_guard_install();
+    runstate_set_resumable(false); /* there is no monitor */
     machine_lock();
     qom_register_types(types);
 

@@ -107,6 +107,7 @@ int main(int argc, char **argv)
     log_init("qemu-remote");
     trace_init(trace_event_tables);
     ram_guard_install();
+    runstate_set_resumable(false); /* there is no monitor */
     machine_lock();
     qom_register_types(types);
 

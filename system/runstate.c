@@ -15,6 +15,7 @@ typedef struct RunStateEntry {
 
 static RunState current = RUN_STATE_PRELAUNCH;
 static GList *entries; /* RunStateEntry * */
+static bool can_resume = true;
 
 /* -1: not asked; any thread or signal handler may set it, once. */
 static int shutdown_status = -1;
@@ -88,6 +89,16 @@ void vm_stop(RunState reason)
     if (current == RUN_STATE_RUNNING) {
         set_state(reason);
     }
+}
+
+void runstate_set_resumable(bool resumable)
+{
+    can_resume = resumable;
+}
+
+bool runstate_resumable(void)
+{
+    return can_resume;
 }
 
 void shutdown_request(int exit_status)

@@ -144,6 +144,10 @@ static bool handle_error(ScsiDiskOp *op, int error)
     if (action == BLOCK_ERROR_ENOSPC) {
         action = error == ENOSPC ? BLOCK_ERROR_STOP : BLOCK_ERROR_REPORT;
     }
+    /* The guest of another process runs on, and would wait for this request until it gives up. */
+    if (action == BLOCK_ERROR_STOP && !runstate_resumable()) {
+        action = BLOCK_ERROR_REPORT;
+    }
     switch (action) {
     case BLOCK_ERROR_STOP:
         wait_for_machine(op, error);

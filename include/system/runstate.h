@@ -34,6 +34,14 @@ void runstate_unregister(RunStateHandler *handler, void *opaque);
 void vm_start(void);
 void vm_stop(RunState reason); /* nothing when not running */
 
+/*
+ * Whether somebody could let a stopped machine go on.  Set to false at the start of a program
+ * without a monitor: a device with werror/rerror=stop then reports errors instead of waiting for
+ * ever.
+ */
+void runstate_set_resumable(bool resumable);
+bool runstate_resumable(void);
+
 /* Ends the main loop with EXIT_STATUS; the first call counts.  Any thread. */
 void shutdown_request(int exit_status);
 bool shutdown_requested(int *ret_exit_status);

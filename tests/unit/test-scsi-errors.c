@@ -215,6 +215,23 @@ static void test_stop_on_read(void)
     test_hba_free(hba);
 }
 
+/* Where nothing could let the machine go on, the guest sees the error. */
+static void test_stop_without_monitor(void)
+{
+    TestHba *hba = test_hba_with_disk("rerror=stop"); /* werror=enospc */
+    BlockBackend *blk = test_disk_backend();
+
+    runstate_set_resumable(false);
+    vm_start();
+    blk->fail = ENOSPC;
+    expect_sense(hba, 0, 0, write_block(hba, 0), 7, 0x27, 7);
+    blk->fail = EIO;
+    expect_sense_info(hba, 0, 0, read_blocks(hba, 3, 1), 3, 0x11, 0, 3);
+    g_assert_cmpint(runstate_get(), ==, RUN_STATE_RUNNING);
+    runstate_set_resumable(true);
+    test_hba_free(hba);
+}
+
 /* Resets and unplugging take waiting requests along. */
 static void test_stop_and_reset(void)
 {
@@ -255,5 +272,6 @@ int main(int argc, char **argv)
     g_test_add_func("/scsi-errors/stop/retries-when-going-on", test_stop_and_retry);
     g_test_add_func("/scsi-errors/stop/on-read", test_stop_on_read);
     g_test_add_func("/scsi-errors/stop/reset-and-unplug", test_stop_and_reset);
+    g_test_add_func("/scsi-errors/stop/reports-where-nobody-can-go-on", test_stop_without_monitor);
     return g_test_run();
 }
