@@ -109,24 +109,31 @@ void scsi_disk_fetch_piece(ScsiDiskOp *op)
 }
 
 /* The length is limited by nothing but the medium: pieces bound what one request keeps. */
-static void start_read(ScsiDiskOp *op, uint64_t lba, uint32_t count)
+static void start_read(ScsiDiskOp *op, uint64_t lba, uint32_t count, bool fua)
 {
     if (take_range(op, lba, count)) {
         op->req->xfer_len = op->blocks * op->disk->block_size;
         op->req->granule = op->disk->block_size;
         op->data = read_taken;
-        offer_piece(op);
+        if (fua && blk_write_cache_enabled(op->disk->blk) && !scsi_disk_write_protected(op->disk)) {
+            scsi_disk_io(op, true, false, scsi_disk_submit_flush, offer_piece);
+        } else {
+            offer_piece(op);
+        }
     }
 }
 
-/* READ(6), (10), (12), (16).  DPO and FUA: there is no cache of ours above the host's to by-pass. */
+/*
+ * READ(6), (10), (12), (16).  FUA (SBC-3 4.15): what is read is on the medium, so a volatile cache,
+ * the host's, is written there first.  DPO is a hint.
+ */
 void scsi_disk_read(ScsiDiskOp *op)
 {
     uint64_t lba;
     uint32_t count;
 
     parse_range(op->req->cdb, &lba, &count);
-    start_read(op, lba, count);
+    start_read(op, lba, count, scsi_cdb_length(op->req->cdb[0]) != 6 && op->req->cdb[1] & 0x08);
 }
 
 /* READ CD, MMC-5 6.21: the 2048 user data bytes of data sectors; other parts of a sector are not in an image. */
@@ -143,7 +150,7 @@ void scsi_disk_read_cd(ScsiDiskOp *op)
     } else if (cdb[9] != 0x10) {
         scsi_disk_bad_cdb(op, 9);
     } else {
-        start_read(op, scsi_get_be32(cdb + 2), scsi_get_be24(cdb + 6));
+        start_read(op, scsi_get_be32(cdb + 2), scsi_get_be24(cdb + 6), false);
     }
 }
 

@@ -233,6 +233,28 @@ static void test_write(void)
     test_hba_free(hba);
 }
 
+/* Reading with FUA tells that the data is on the medium: the cache goes there first. */
+static void test_read_fua(void)
+{
+    TestHba *hba = test_hba_with_disk(NULL);
+    BlockBackend *blk = test_disk_backend();
+
+    expect_good(test_cmd(hba, 0, 0, 0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+    g_assert_cmpuint(blk->flushes, ==, 0);
+    expect_good(test_cmd(hba, 0, 0, 0x28, 0x08, 0, 0, 0, 0, 0, 0, 1, 0));
+    g_assert_cmpuint(blk->flushes, ==, 1);
+    g_assert_cmpuint(blk->reads, ==, 2);
+    blk->fail = EIO;
+    blk->fail_at = UINT64_MAX;
+    blk->fail_flush_only = true;
+    expect_sense(hba, 0, 0, test_cmd(hba, 0, 0, 0xa8, 0x08, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0), 3, 0x0c, 0);
+    blk->fail = 0;
+    blk_set_write_cache(blk, false);
+    expect_good(test_cmd(hba, 0, 0, 0x88, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0));
+    g_assert_cmpuint(blk->reads, ==, 3);
+    test_hba_free(hba);
+}
+
 static void test_write_fua(void)
 {
     TestHba *hba = big_disk(NULL);
@@ -467,6 +489,7 @@ int main(int argc, char **argv)
     g_test_add_func("/scsi-rw/read/direct-then-buffered", test_read_mixed);
     g_test_add_func("/scsi-rw/range/out-of-range", test_ranges);
     g_test_add_func("/scsi-rw/write/buffered-and-direct", test_write);
+    g_test_add_func("/scsi-rw/read/fua-flushes-first", test_read_fua);
     g_test_add_func("/scsi-rw/write/fua-and-flush", test_write_fua);
     g_test_add_func("/scsi-rw/write/protected", test_write_protected);
     g_test_add_func("/scsi-rw/blocks-of-4k", test_4k_blocks);
