@@ -135,7 +135,7 @@ static void drop_root(BlockBackend *blk)
     }
 }
 
-/* Called by the device (START STOP UNIT) and, later, a monitor. */
+/* The user's eject: a guest that opens the tray keeps the medium on it. */
 void blk_eject(BlockBackend *blk)
 {
     if (!blk->medium_locked && blk->root) {

@@ -94,7 +94,7 @@ BlockErrorAction blk_error_action(const BlockBackend *blk, bool is_write);
 void blk_set_error_action(BlockBackend *blk, bool is_write, BlockErrorAction action);
 
 /*
- * Drops the medium (guest's or user's eject), unless it is locked; a later insert is left to the monitor.  Requests in
+ * Drops the medium (the user's eject), unless it is locked; a later insert is left to the monitor.  Requests in
  * flight still end as if it were there.
  */
 void blk_eject(BlockBackend *blk);
