@@ -270,6 +270,25 @@ def test_random_remote(main_program, seed):
         m.check_other_lives()
 
 
+def test_guest_ram_that_a_remote_makes_shorter(main_program, tmp_path):
+    """A file cannot be sealed as a memfd is: what is lost reads as zeros, and the machine runs on."""
+    path = tmp_path / "ram"
+    path.write_bytes(bytes(1 << 20))
+    ours, theirs = socket_pair()
+    with ours, LinkServer(theirs, fake_device()) as server, Qtest(
+            main_program, ["-object", f"memory-backend-file,id=m,size=1M,mem-path={path},share=on",
+                           "-machine", "pc,memory-backend=m", "-device", f"pci-proxy-dev,fd={ours.fileno()}"],
+            pass_fds=[ours.fileno()]) as q:
+        q.writel(0x8000, 0x12345678)
+        assert server.dma_read(0x8000, 4) == b"\x78\x56\x34\x12"
+        os.ftruncate(server.ranges[0].fd, 0)
+        assert q.readl(0x8000) == 0
+        q.writel(0x8000, 0x9abcdef0)
+        assert q.readl(0x8000) == 0x9abcdef0
+        assert q.pci_read(1, 0, 4) == 0x10ff1af4
+        assert q.close() == 0
+
+
 def test_no_socket(main_program):
     for fd, text in (("99", "not open"), ("0", "socket"), ("x", "no descriptor of this name")):
         result = subprocess.run([main_program, "-accel", "qtest", "-device",
