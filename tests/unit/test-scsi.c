@@ -38,7 +38,7 @@ static void test_plug_lowest_id(void)
     }
     g_assert_true(BUS_GET_CLASS(hba->bus)->is_full(&hba->bus->bus));
     fake_drive("d3", 4096);
-    test_add_fails(hba, "scsi-hd", "drive=d3", NEEDLES("scsi-id", "test-hba.0", "lun"));
+    test_add_fails(hba, "scsi-hd", "drive=d3", NEEDLES("scsi-id", "scsi.0", "lun"));
     test_add_fails(hba, "scsi-hd", "drive=d3,scsi-id=2", NEEDLES("scsi-id=2,lun=0", "without an id", "another lun"));
     /* A second unit of a present target still fits. */
     test_add(hba, "scsi-hd", "drive=d3,scsi-id=2,lun=1");
