@@ -16,6 +16,14 @@
 
 #include "trace/hw-remote.h"
 #include "util/fd.h"
+#include "util/log.h"
+
+/*
+ * Resample events in a row that are there as soon as the line has been raised.  Ending an interrupt
+ * takes a guest longer than two system calls; a pair that is one and the same eventfd does not, and
+ * would keep this process turning for ever.
+ */
+#define ECHOES_MAX 64u
 
 void iohub_init(IoHub *hub)
 {
@@ -67,20 +75,32 @@ void iohub_set_level(IoHub *hub, unsigned source, bool level)
     }
 }
 
+/* RWF_NOWAIT: the peer may have emptied the counter since epoll saw it. */
+static bool iohub_take_resample(IoHub *hub, int fd)
+{
+    uint64_t count;
+    struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
+
+    if (preadv2(fd, &iov, 1, -1, RWF_NOWAIT) != (ssize_t)sizeof(count)) {
+        return false;
+    }
+    hub->resampled++;
+    trace_iohub_resample(hub, hub->asserted);
+    return true;
+}
+
 /* The guest has ended the interrupt: a device that still wants service must be seen again. */
 static void iohub_resample(int fd, unsigned ready, void *opaque)
 {
     IoHub *hub = opaque;
-    uint64_t count;
-    struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
+    unsigned echoes = 0;
 
-    /* RWF_NOWAIT: the peer may have emptied the counter since epoll saw it. */
-    if (preadv2(fd, &iov, 1, -1, RWF_NOWAIT) != (ssize_t)sizeof(count)) {
-        return;
-    }
-    hub->resampled++;
-    trace_iohub_resample(hub, hub->asserted);
-    if (hub->asserted != 0) {
+    while (iohub_take_resample(hub, fd) && hub->asserted != 0) {
+        if (echoes++ == ECHOES_MAX) {
+            log_guest_error("SET_IRQFD: the two eventfds are one; its interrupts are off");
+            iohub_drop_fds(hub);
+            return;
+        }
         iohub_raise(hub);
     }
 }

@@ -110,6 +110,27 @@ static void test_hub_edge(HubFixture *f, gconstpointer data)
     g_assert_cmpuint(take_events(f->irq), ==, 1);
 }
 
+/* One eventfd as both of the pair: each signal would ask for the next one, for ever. */
+static void test_hub_one_eventfd(HubFixture *f, gconstpointer data)
+{
+    auto_fd both = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    g_assert_cmpint(iohub_set_fds_take_fd(&f->hub, fd_dup(both), fd_dup(both)), ==, 0);
+    iohub_set_level(&f->hub, 0, true);
+    turn();
+    g_assert_null(f->hub.irq);
+    g_assert_cmpuint(f->hub.raised, <, 100);
+    g_assert_false(event_loop_turn(loop, false));
+    /* An honest pair works again. */
+    close(f->irq);
+    close(f->resample);
+    hub_give_pair(f);
+    g_assert_cmpuint(take_events(f->irq), ==, 1);
+    add_events(f->resample, 1);
+    turn();
+    g_assert_cmpuint(take_events(f->irq), ==, 1);
+}
+
 static void test_hub_level_is_no_count(HubFixture *f, gconstpointer data)
 {
     iohub_set_level(&f->hub, 0, true);
@@ -1135,6 +1156,7 @@ int main(int argc, char **argv)
     HUB("second-pair-replaces-and-raises", test_hub_replace);
     HUB("level-waits-for-the-first-pair", test_hub_late_pair);
     HUB("hostile-eventfds-never-block", test_hub_blocking);
+    HUB("one-eventfd-as-a-pair-does-not-spin", test_hub_one_eventfd);
 
     g_test_add_func("/memory-table/maps-eight-ranges", test_table_eight);
     g_test_add_func("/memory-table/maps-unaligned-ranges", test_table_unaligned);
