@@ -223,7 +223,7 @@ static void link_server_start_draining(LinkServer *server)
     link_server_set_state(server, LINK_SERVER_DRAINING);
 }
 
-/* Whether the device has transfers that the guest believes to be over, and that were not waited for in vain. */
+/* Whether transfers that the guest believes to be over go on, and were not waited for in vain. */
 static bool link_server_has_abandoned(const LinkServer *server)
 {
     const DmaContext *dma = &server->dev->dma;
