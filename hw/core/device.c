@@ -119,6 +119,7 @@ void device_unrealize(Device *dev)
     DeviceClass *klass = DEVICE_GET_CLASS(dev);
 
     trace_device_unrealize(G_OBJECT_TYPE_NAME(dev), dev->id ? dev->id : "");
+    dev->realized = false; /* first: nobody shall find or use a device that is going */
     for (guint i = 0; i < dev->buses->len; i++) {
         Bus *bus = dev->buses->pdata[i];
 
@@ -129,7 +130,6 @@ void device_unrealize(Device *dev)
     if (klass->unrealize) {
         klass->unrealize(dev);
     }
-    dev->realized = false;
     device_free_buses(dev);
     device_unplug(dev);
     qom_unparent(dev);

@@ -8,6 +8,7 @@
  */
 #include <stdio.h>
 #include "tests/unit/block-test.h"
+#include "util/fd.h"
 
 #define KIB 1024u
 #define MIB (1024u * KIB)
@@ -136,6 +137,23 @@ static void test_we_respect_their_locks(void)
 }
 
 /* Two of ours, as if in two processes: each open has its own locks. */
+/* A program that locks whole files for itself, as many do that know nothing of QEMU's bytes. */
+static void test_whole_file_lock_is_told_as_use(void)
+{
+    g_autofree char *path = make_image("whole.img", 64 * KIB);
+    g_autofree char *text = g_strdup_printf("id=d,format=raw,file=%s", path);
+    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    auto_fd fd = open(path, O_RDWR | O_CLOEXEC);
+    GError *err = NULL;
+
+    g_assert_cmpint(fcntl(fd, F_OFD_SETLK, &whole), ==, 0);
+    g_assert_null(try_drive(text, &err));
+    g_assert_nonnull(strstr(err->message, "is in use"));
+    g_clear_error(&err);
+    fd_close(&fd);
+    close_drive(open_drive(true, "file=%s,format=raw", path));
+}
+
 static void test_two_of_ours(void)
 {
     g_autofree char *path = make_image("two.img", 64 * KIB);
@@ -405,6 +423,7 @@ int main(int argc, char **argv)
     block_test_init(&argc, &argv);
     g_test_add_func("/block-device/locks/tools-respect-ours", test_tools_respect_our_locks);
     g_test_add_func("/block-device/locks/we-respect-theirs", test_we_respect_their_locks);
+    g_test_add_func("/block-device/locks/whole-file-lock-is-told-as-use", test_whole_file_lock_is_told_as_use);
     g_test_add_func("/block-device/locks/two-of-ours", test_two_of_ours);
     g_test_add_func("/block-device/host-device", test_host_device);
     g_test_add_func("/block-device/large-sectors", test_large_sectors);
