@@ -14,7 +14,8 @@ for _directory in ("guest", "peers"):
 
 import guest_image  # noqa: E402  (needs the path above)
 import witness      # noqa: E402
-from witness import BUILD, CACHE, need      # noqa: E402
+from packages import need      # noqa: E402
+from witness import BUILD, CACHE      # noqa: E402
 
 
 @pytest.fixture(scope="session")

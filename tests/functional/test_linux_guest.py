@@ -18,7 +18,7 @@ import pytest
 import disks
 import guest_image
 import witness
-from witness import need
+from packages import need
 
 BOOT_SECONDS = 600              # all steps together, on a busy machine
 MIB = 1 << 20

@@ -23,7 +23,8 @@ import pytest
 import disks
 import guest_image
 import witness
-from witness import CACHE, need
+from packages import need
+from witness import CACHE
 
 TRIES, TRY_SECONDS = 3, 120
 INNER_STEPS = {

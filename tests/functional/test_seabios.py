@@ -11,7 +11,8 @@ import pytest
 import disks
 import guest_image
 import witness
-from witness import TESTS, need
+from packages import need
+from witness import TESTS
 
 MESSAGE_LBA, COPY_LBA, MESSAGE_SECTORS = 100, 300, 32       # as in bootsector.S
 MESSAGE = b"text from the last of 32 sectors\r\n"

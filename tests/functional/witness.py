@@ -27,8 +27,6 @@ import subprocess
 import threading
 import time
 
-import pytest
-
 import guest_image
 import relay
 
@@ -37,15 +35,6 @@ BUILD = os.environ.get("MPQEMU_BUILD", os.path.join(os.path.dirname(TESTS), "bui
 CACHE = os.path.join(BUILD, "tests", "guest")
 STOCK = "qemu-system-x86_64"
 IN_PROCESS = "in-process"
-
-
-def need(*programs):
-    """Skip the test, naming the Debian package, when a program is not installed."""
-    for program in programs:
-        try:
-            guest_image.which(program)
-        except guest_image.MissingPackage as missing:
-            pytest.skip(f"needs the Debian package {missing}")
 
 
 class Variant:
