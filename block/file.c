@@ -61,14 +61,20 @@ static void find_direct_alignment(FileState *s)
     }
 }
 
+/* What the user called the path: -drive says file=, -blockdev says filename=. */
+static const char *path_key(const char *option)
+{
+    return g_str_has_prefix(option, "-drive") ? "file" : "filename";
+}
+
 /* Turns on O_DIRECT, on a descriptor that was passed to us too. */
 static bool set_direct(FileState *s, const char *option, GError **errp)
 {
     int flags = fcntl(s->fd, F_GETFL);
 
     if (fcntl(s->fd, F_SETFL, flags | O_DIRECT) < 0) {
-        error_setg_errno(errp, errno, "%s: filename=%s: the file system cannot do without the page cache; use "
-                         "cache=writeback (cache.direct=off)", option, s->filename);
+        error_setg_errno(errp, errno, "%s: %s=%s: the file system cannot do without the page cache; use "
+                         "cache=writeback (cache.direct=off)", option, path_key(option), s->filename);
         return false;
     }
     find_direct_alignment(s);
@@ -111,7 +117,7 @@ static bool open_image(BlockNode *node, const char *option, GError **errp)
         node->read_only = s->fd >= 0;
     }
     if (s->fd < 0) {
-        error_setg(errp, "%s: filename=%s: %s; %s", option, s->filename, err->message,
+        error_setg(errp, "%s: %s=%s: %s; %s", option, path_key(option), s->filename, err->message,
                    open_remedy(s->filename, node->read_only));
         return false;
     }
@@ -143,7 +149,7 @@ static bool check_kind(const FileState *s, const char *option, GError **errp)
             remedy = kinds[i].remedy;
         }
     }
-    error_setg(errp, "%s: filename=%s is %s, driver=%s wants %s; %s", option, s->filename, name,
+    error_setg(errp, "%s: %s=%s is %s, driver=%s wants %s; %s", option, path_key(option), s->filename, name,
                s->is_block ? "host_device" : "file", s->is_block ? "a block device" : "a regular file", remedy);
     return false;
 }
@@ -156,14 +162,14 @@ static bool find_size(BlockNode *node, const char *option, GError **errp)
     int sector;
 
     if (size < 0) {
-        error_setg_errno(errp, -size, "%s: filename=%s: its size cannot be read; is the medium there?", option,
-                         s->filename);
+        error_setg_errno(errp, -size, "%s: %s=%s: its size cannot be read; is the medium there?", option,
+                         path_key(option), s->filename);
         return false;
     }
     /* Not even a boot sector: hardly what the user meant.  An empty file is left to the device to judge. */
     if (size > 0 && size < BLOCK_SECTOR) {
-        error_setg(errp, "%s: filename=%s: the image's %" G_GINT64_FORMAT " bytes are less than one sector of %u; "
-                   "use a larger image", option, s->filename, size, BLOCK_SECTOR);
+        error_setg(errp, "%s: %s=%s: the image's %" G_GINT64_FORMAT " bytes are less than one sector of %u; "
+                   "use a larger image", option, path_key(option), s->filename, size, BLOCK_SECTOR);
         return false;
     }
     s->file_size = size;
