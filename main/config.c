@@ -24,52 +24,6 @@
 /* A guest with 40 address bits has no room for more. */
 #define RAM_SIZE_MAX (1ull << 39)
 
-/* Parses ARG of OPTION and keeps it for STEP. */
-static bool config_add(MainConfig *config, MainStep step, const char *option, const char *arg,
-                       const char *implied_key, GError **errp)
-{
-    return cmdline_action_add(config->actions[step], option, arg, implied_key, errp);
-}
-
-/* ---- devices, disks, objects ----------------------------------------------------------------- */
-
-static bool opt_device(const char *arg, void *opaque, GError **errp)
-{
-    MainConfig *config = opaque;
-
-    if (device_print_help(arg)) {
-        config->only_help = true;
-        return true;
-    }
-    return config_add(config, MAIN_STEP_DEVICE, "-device", arg, "driver", errp);
-}
-
-static bool opt_drive(const char *arg, void *opaque, GError **errp)
-{
-    return config_add(opaque, MAIN_STEP_DRIVE, "-drive", arg, NULL, errp);
-}
-
-static bool opt_blockdev(const char *arg, void *opaque, GError **errp)
-{
-    return config_add(opaque, MAIN_STEP_BLOCKDEV, "-blockdev", arg, "driver", errp);
-}
-
-static bool opt_add_fd(const char *arg, void *opaque, GError **errp)
-{
-    return config_add(opaque, MAIN_STEP_FDS, "-add-fd", arg, NULL, errp);
-}
-
-static bool opt_object(const char *arg, void *opaque, GError **errp)
-{
-    MainConfig *config = opaque;
-
-    if (user_creatable_print_help(arg)) {
-        config->only_help = true;
-        return true;
-    }
-    return config_add(config, MAIN_STEP_OBJECTS, "-object", arg, "qom-type", errp);
-}
-
 /* ---- machine and memory ---------------------------------------------------------------------- */
 
 static bool set_accel(MainConfig *config, const char *option, const char *name, GError **errp)
@@ -108,7 +62,7 @@ static bool opt_machine(const char *arg, void *opaque, GError **errp)
 
     if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
         machine_print_types();
-        config->only_help = true;
+        config->start.only_help = true;
         return true;
     }
     opts = options_parse("-machine", arg, "type", errp);
@@ -222,7 +176,7 @@ static bool opt_trace(const char *arg, void *opaque, GError **errp)
     if (!trace_parse_option(arg, &printed, errp)) {
         return false;
     }
-    ((MainConfig *)opaque)->only_help |= printed;
+    ((MainConfig *)opaque)->start.only_help |= printed;
     return true;
 }
 
@@ -236,7 +190,7 @@ static bool opt_log_file(const char *arg, void *opaque, GError **errp)
 static bool opt_version(const char *arg, void *opaque, GError **errp)
 {
     printf(PROGRAM " version " MPQEMU_VERSION "\n");
-    ((MainConfig *)opaque)->only_help = true;
+    ((MainConfig *)opaque)->start.only_help = true;
     return true;
 }
 
@@ -294,16 +248,16 @@ static const CmdlineOption options[] = {
       "adds a device; also as JSON.  '-device help' lists them,\n'-device DRIVER,help' the "
       "properties of one.\n'-device pci-proxy-dev,id=ID,fd=N' is a device in another process,\n"
       "at the other end of the socket N",
-      opt_device, "Devices and disks" },
+      start_opt_device, "Devices and disks" },
     { "drive", "[file=PATH][,id=ID][,format=raw][,if=none][,option=value...]",
-      "adds a disk image for a device's drive= property", opt_drive },
+      "adds a disk image for a device's drive= property", start_opt_drive },
     { "blockdev", "[driver=]DRIVER,node-name=NAME[,option=value...]",
-      "adds a block node; also as JSON", opt_blockdev },
+      "adds a block node; also as JSON", start_opt_blockdev },
     { "object", "TYPE,id=ID[,prop=value...]",
-      "adds an object; also as JSON.  '-object help' lists the types", opt_object },
+      "adds an object; also as JSON.  '-object help' lists the types", start_opt_object },
     { "add-fd", "fd=N,set=ID[,opaque=NAME]",
       "puts an inherited descriptor into a set, opened as /dev/fdset/ID,\nand names it for fd=",
-      opt_add_fd },
+      start_opt_add_fd },
 
     { "qtest", "unix:PATH[,server=on] | stdio", "a test program plays the guest's CPU", opt_qtest,
       "Running" },
@@ -338,7 +292,7 @@ static bool opt_help(const char *arg, void *opaque, GError **errp)
     g_autofree char *text = cmdline_help(options, "usage: " PROGRAM " [options]");
 
     fputs(text, stdout);
-    ((MainConfig *)opaque)->only_help = true;
+    ((MainConfig *)opaque)->start.only_help = true;
     return true;
 }
 
@@ -349,13 +303,12 @@ MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
     config->machine = "pc";
     config->machine_opts = options_new("-machine");
     config->numa_memdevs = g_ptr_array_new_with_free_func(g_free);
-    for (MainStep step = 0; step < MAIN_STEP_MAX; step++) {
-        config->actions[step] = cmdline_actions_new();
-    }
+    start_options_init(&config->start);
+    config->start.named_fds = true; /* for pci-proxy-dev's fd=NAME */
     if (!cmdline_parse(options, argc, argv, config, errp)) {
         return NULL;
     }
-    if (!config->only_help && !config->accel && !config->qtest) {
+    if (!config->start.only_help && !config->accel && !config->qtest) {
         error_setg(errp, "there is nothing to run the guest in this version but a test program; "
                    "give -accel qtest -qtest unix:PATH,server=on");
         return NULL;
@@ -368,9 +321,7 @@ void main_config_free(MainConfig *config)
     if (!config) {
         return;
     }
-    for (MainStep step = 0; step < MAIN_STEP_MAX; step++) {
-        g_ptr_array_unref(config->actions[step]);
-    }
+    start_options_clear(&config->start);
     g_ptr_array_unref(config->numa_memdevs);
     options_free(config->machine_opts);
     g_free(config);

@@ -10,23 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <glib.h>
+#include "hw/core/startup.h"
 #include "util/options.h"
 
-/*
- * The steps of the start, in this order whatever the order of the options was; inside a step the
- * command line's order holds.  The machine is made between DRIVE and DEVICE.
- */
-typedef enum MainStep {
-    MAIN_STEP_FDS,      /* -add-fd */
-    MAIN_STEP_OBJECTS,  /* -object */
-    MAIN_STEP_BLOCKDEV, /* -blockdev */
-    MAIN_STEP_DRIVE,    /* -drive */
-    MAIN_STEP_DEVICE,   /* -device */
-    MAIN_STEP_MAX,
-} MainStep;
-
 typedef struct MainConfig {
-    GPtrArray *actions[MAIN_STEP_MAX]; /* cmdline_actions_new() */
+    StartOptions start;                /* first: the shared option handlers use it */
     const char *machine;               /* type's name; of `machine_opts`, or static */
     Options *machine_opts;             /* what the -machine options say together */
     const char *memory_backend;        /* -machine memory-backend=; NULL: none */
@@ -36,7 +24,6 @@ typedef struct MainConfig {
     const char *qtest;                 /* -qtest; NULL: not given */
     const char *qtest_log;             /* -qtest-log; NULL: none */
     bool stopped;                      /* -S */
-    bool only_help;                    /* help or version was printed: do nothing else */
 } MainConfig;
 
 /* Parses the command line; options that print something (help, version) have printed. */

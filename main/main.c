@@ -12,7 +12,6 @@
 #include "accel/qtest.h"
 #include "block/block.h"
 #include "config.h"
-#include "hw/core/device.h"
 #include "hw/i386/pc.h"
 #include "hw/intc/ioapic.h"
 #include "hw/proxy/pci-proxy-dev.h"
@@ -22,9 +21,7 @@
 #include "system/ram.h"
 #include "system/reset.h"
 #include "system/runstate.h"
-#include "util/cmdline.h"
 #include "util/event-loop.h"
-#include "util/fd-name.h"
 #include "util/log.h"
 #include "util/machine-lock.h"
 #include "util/trace.h"
@@ -41,46 +38,13 @@ static GType (*const types[])(void) = {
     NULL,
 };
 
-/* ---- steps of the start ---------------------------------------------------------------------- */
-
-static bool start_fd(Options *opts, GError **errp)
-{
-    return fd_add_option(opts, true, errp);
-}
-
-static bool start_object(Options *opts, GError **errp)
-{
-    return user_creatable_add(opts, errp) != NULL;
-}
-
-static bool start_drive(Options *opts, GError **errp)
-{
-    return drive_add(opts, errp) != NULL;
-}
-
-static bool start_device(Options *opts, GError **errp)
-{
-    return device_add(opts, errp) != NULL;
-}
-
-static bool (*const start[MAIN_STEP_MAX])(Options *opts, GError **errp) = {
-    [MAIN_STEP_FDS] = start_fd,
-    [MAIN_STEP_OBJECTS] = start_object,
-    [MAIN_STEP_BLOCKDEV] = blockdev_add,
-    [MAIN_STEP_DRIVE] = start_drive,
-    [MAIN_STEP_DEVICE] = start_device,
-};
+/* ---- start --------------------------------------------------------------------------------------- */
 
 static bool main_start(const MainConfig *config, GError **errp)
 {
     event_clock_set_manual(); /* qtest steps it; nothing else runs a guest in this version */
-    for (MainStep step = 0; step < MAIN_STEP_DEVICE; step++) {
-        if (!cmdline_actions_run(config->actions[step], start[step], errp)) {
-            return false;
-        }
-    }
-    if (!machine_create(config, errp) ||
-        !cmdline_actions_run(config->actions[MAIN_STEP_DEVICE], start_device, errp)) {
+    if (!start_run(&config->start, START_FDS, START_DRIVE, errp) || !machine_create(config, errp) ||
+        !start_run(&config->start, START_DEVICE, START_LATE_OBJECTS, errp)) {
         return false;
     }
     system_reset();
@@ -124,7 +88,7 @@ int main(int argc, char **argv)
         log_error("%s", err->message);
         return 1;
     }
-    if (config->only_help) {
+    if (config->start.only_help) {
         return 0;
     }
     event_loop_set_wait_hooks(event_loop_main(), machine_unlock, machine_lock);

@@ -25,61 +25,6 @@
 #define PROGRAM "qemu-remote"
 #define MACHINE "x-remote"
 
-/* Parses ARG of OPTION and keeps it for STEP. */
-static bool config_add(RemoteConfig *config, RemoteStep step, const char *option, const char *arg,
-                       const char *implied_key, GError **errp)
-{
-    return cmdline_action_add(config->actions[step], option, arg, implied_key, errp);
-}
-
-/* ---- devices, disks, objects ---------------------------------------------------------------------------------- */
-
-static bool opt_device(const char *arg, void *opaque, GError **errp)
-{
-    RemoteConfig *config = opaque;
-
-    if (device_print_help(arg)) {
-        config->only_help = true;
-        return true;
-    }
-    return config_add(config, REMOTE_STEP_DEVICE, "-device", arg, "driver", errp);
-}
-
-static bool opt_drive(const char *arg, void *opaque, GError **errp)
-{
-    return config_add(opaque, REMOTE_STEP_DRIVE, "-drive", arg, NULL, errp);
-}
-
-static bool opt_blockdev(const char *arg, void *opaque, GError **errp)
-{
-    return config_add(opaque, REMOTE_STEP_BLOCKDEV, "-blockdev", arg, "driver", errp);
-}
-
-static bool opt_add_fd(const char *arg, void *opaque, GError **errp)
-{
-    return config_add(opaque, REMOTE_STEP_FDS, "-add-fd", arg, NULL, errp);
-}
-
-static bool opt_object(const char *arg, void *opaque, GError **errp)
-{
-    RemoteConfig *config = opaque;
-    g_autoptr(Options) probe = NULL;
-    const char *type;
-    RemoteStep step;
-
-    if (user_creatable_print_help(arg)) {
-        config->only_help = true;
-        return true;
-    }
-    probe = options_parse("-object", arg, "qom-type", errp);
-    if (!probe) {
-        return false;
-    }
-    type = options_get(probe, "qom-type");
-    step = g_strcmp0(type, TYPE_REMOTE_OBJECT_NAME) == 0 ? REMOTE_STEP_LINK : REMOTE_STEP_OBJECTS;
-    return config_add(config, step, "-object", arg, "qom-type", errp);
-}
-
 /* ---- machine -------------------------------------------------------------------------------------------------- */
 
 static bool opt_machine(const char *arg, void *opaque, GError **errp)
@@ -92,7 +37,7 @@ static bool opt_machine(const char *arg, void *opaque, GError **errp)
 
     if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
         printf("Supported machines are:\n" MACHINE "             PCI devices for another process's guest\n");
-        config->only_help = true;
+        config->start.only_help = true;
         return true;
     }
     opts = options_parse("-machine", arg, "type", errp);
@@ -103,7 +48,7 @@ static bool opt_machine(const char *arg, void *opaque, GError **errp)
         printf(MACHINE "-machine options:\n"
                "  auto-shutdown=<bool>   - end the process when its last link has ended (default: on)\n"
                "  vfio-user=<bool>       - off; the vfio-user protocol is not in this version\n");
-        config->only_help = true;
+        config->start.only_help = true;
         return true;
     }
     type = options_get(opts, "type");
@@ -163,7 +108,7 @@ static bool opt_trace(const char *arg, void *opaque, GError **errp)
     if (!trace_parse_option(arg, &printed, errp)) {
         return false;
     }
-    ((RemoteConfig *)opaque)->only_help |= printed;
+    ((RemoteConfig *)opaque)->start.only_help |= printed;
     return true;
 }
 
@@ -177,7 +122,7 @@ static bool opt_log_file(const char *arg, void *opaque, GError **errp)
 static bool opt_version(const char *arg, void *opaque, GError **errp)
 {
     printf(PROGRAM " (mpqemu) version " MPQEMU_VERSION "\n");
-    ((RemoteConfig *)opaque)->only_help = true;
+    ((RemoteConfig *)opaque)->start.only_help = true;
     return true;
 }
 
@@ -236,16 +181,16 @@ static bool opt_stopped(const char *arg, void *opaque, GError **errp)
 static const CmdlineOption options[] = {
     { "device", "DRIVER[,prop=value...]",
       "adds a device; also as JSON.  '-device help' lists them,\n'-device DRIVER,help' the properties of one",
-      opt_device, "Devices and disks" },
+      start_opt_device, "Devices and disks" },
     { "drive", "[file=PATH][,id=ID][,format=raw][,if=none][,option=value...]",
-      "adds a disk image for a device's drive= property", opt_drive },
-    { "blockdev", "[driver=]DRIVER,node-name=NAME[,option=value...]", "adds a block node; also as JSON", opt_blockdev },
+      "adds a disk image for a device's drive= property", start_opt_drive },
+    { "blockdev", "[driver=]DRIVER,node-name=NAME[,option=value...]", "adds a block node; also as JSON", start_opt_blockdev },
     { "object", "TYPE,id=ID[,prop=value...]",
       "adds an object; also as JSON.  '-object x-remote-object,id=ID,devid=DEVICE,fd=N'\n"
       "serves a PCI device on the connected socket N; there may be several",
-      opt_object },
+      start_opt_object },
     { "add-fd", "fd=N,set=ID[,opaque=TEXT]", "puts an inherited descriptor into a set, opened as /dev/fdset/ID",
-      opt_add_fd },
+      start_opt_add_fd },
 
     { "machine", "x-remote[,auto-shutdown=on|off]", "the machine; may be left out", opt_machine, "Process" },
     { "M", "x-remote", NULL, opt_machine },
@@ -283,7 +228,7 @@ static bool opt_help(const char *arg, void *opaque, GError **errp)
     g_autofree char *text = cmdline_help(options, "usage: " PROGRAM " [options]");
 
     fputs(text, stdout);
-    ((RemoteConfig *)opaque)->only_help = true;
+    ((RemoteConfig *)opaque)->start.only_help = true;
     return true;
 }
 
@@ -292,16 +237,15 @@ RemoteConfig *remote_config_parse(int argc, char *const *argv, GError **errp)
     g_autoptr(RemoteConfig) config = g_new0(RemoteConfig, 1);
 
     config->auto_shutdown = true;
-    for (unsigned step = 0; step < REMOTE_STEP_MAX; step++) {
-        config->actions[step] = cmdline_actions_new();
-    }
+    start_options_init(&config->start);
+    config->start.late_object_type = TYPE_REMOTE_OBJECT_NAME; /* it serves a device */
     return cmdline_parse(options, argc, argv, config, errp) ? g_steal_pointer(&config) : NULL;
 }
 
 void remote_config_free(RemoteConfig *config)
 {
-    for (unsigned step = 0; config && step < REMOTE_STEP_MAX; step++) {
-        g_ptr_array_unref(config->actions[step]);
+    if (config) {
+        start_options_clear(&config->start);
     }
     g_free(config);
 }

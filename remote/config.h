@@ -9,26 +9,11 @@
 
 #include <stdbool.h>
 #include <glib.h>
-#include "util/options.h"
-
-/*
- * The steps of the start, in this order whatever the order of the options was; inside a step the command line's
- * order holds.  What a step makes is needed by the steps after it.
- */
-typedef enum RemoteStep {
-    REMOTE_STEP_FDS,      /* -add-fd */
-    REMOTE_STEP_OBJECTS,  /* -object, but x-remote-object */
-    REMOTE_STEP_BLOCKDEV, /* -blockdev */
-    REMOTE_STEP_DRIVE,    /* -drive */
-    REMOTE_STEP_DEVICE,   /* -device */
-    REMOTE_STEP_LINK,     /* -object x-remote-object */
-    REMOTE_STEP_MAX,
-} RemoteStep;
+#include "hw/core/startup.h"
 
 typedef struct RemoteConfig {
-    GPtrArray *actions[REMOTE_STEP_MAX]; /* cmdline_actions_new() */
-    bool auto_shutdown;                  /* end with the last link */
-    bool only_help;                      /* help or version was printed: do nothing else */
+    StartOptions start; /* first: the shared option handlers use it */
+    bool auto_shutdown; /* end with the last link */
 } RemoteConfig;
 
 /* Parses the command line; options that print something (help, version) have printed.  Free the result. */

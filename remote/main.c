@@ -20,9 +20,7 @@
 #include "hw/scsi/scsi.h"
 #include "system/ram.h"
 #include "system/runstate.h"
-#include "util/cmdline.h"
 #include "util/event-loop.h"
-#include "util/fd-name.h"
 #include "util/log.h"
 #include "util/machine-lock.h"
 #include "util/trace.h"
@@ -38,46 +36,12 @@ static GType (*const types[])(void) = {
     NULL,
 };
 
-/* ---- steps of the start --------------------------------------------------------------------------------------- */
-
-static bool start_fd(Options *opts, GError **errp)
-{
-    return fd_add_option(opts, false, errp);
-}
-
-static bool start_object(Options *opts, GError **errp)
-{
-    return user_creatable_add(opts, errp) != NULL;
-}
-
-static bool start_drive(Options *opts, GError **errp)
-{
-    return drive_add(opts, errp) != NULL;
-}
-
-static bool start_device(Options *opts, GError **errp)
-{
-    return device_add(opts, errp) != NULL;
-}
-
-static bool (*const start[REMOTE_STEP_MAX])(Options *opts, GError **errp) = {
-    [REMOTE_STEP_FDS] = start_fd,
-    [REMOTE_STEP_OBJECTS] = start_object,
-    [REMOTE_STEP_BLOCKDEV] = blockdev_add,
-    [REMOTE_STEP_DRIVE] = start_drive,
-    [REMOTE_STEP_DEVICE] = start_device,
-    [REMOTE_STEP_LINK] = start_object,
-};
+/* ---- start -------------------------------------------------------------------------------------------------------- */
 
 static bool remote_start(const RemoteConfig *config, GError **errp)
 {
     remote_set_auto_shutdown(config->auto_shutdown);
-    for (unsigned step = 0; step < REMOTE_STEP_MAX; step++) {
-        if (!cmdline_actions_run(config->actions[step], start[step], errp)) {
-            return false;
-        }
-    }
-    return true;
+    return start_run(&config->start, START_FDS, START_LATE_OBJECTS, errp);
 }
 
 /* ---- end ------------------------------------------------------------------------------------------------------ */
@@ -116,14 +80,14 @@ int main(int argc, char **argv)
         log_error("%s", err->message);
         return 1;
     }
-    if (config->only_help) {
+    if (config->start.only_help) {
         return 0;
     }
     bus = remote_pci_host_new();
     if (!shutdown_signals_start(&err) || !remote_start(config, &err)) {
         log_error("%s", err->message);
     } else {
-        if (config->actions[REMOTE_STEP_LINK]->len == 0) {
+        if (config->start.actions[START_LATE_OBJECTS]->len == 0) {
             log_warn("no device is served; add -object x-remote-object,id=ID,devid=DEVICE,fd=N");
         }
         vm_start();
