@@ -78,6 +78,52 @@ bool blk_attach(BlockBackend *blk, const char *dev_id, bool writable, GError **e
 /* Gives it back; all its requests must have completed (blk_drain()). */
 void blk_detach(BlockBackend *blk);
 
+/*
+ * Takes away what drive_add() or blk_by_name() made: its name is free afterwards.  Fails while a device has it.
+ */
+bool drive_del(const char *name, GError **errp);
+
+/* Takes away what blockdev_add() made.  Fails while a device or another node uses it. */
+bool blockdev_del(const char *node_name, GError **errp);
+
+/*
+ * Resizes the image below the backend or node NAME to SIZE bytes (a multiple of 512); the change handlers of its
+ * backends are called.  A file is truncated or extended; a block device is measured anew (SIZE must not exceed it).
+ * Refused below what a request in flight needs, and for read-only images.
+ */
+bool block_resize(const char *name, uint64_t size, GError **errp);
+
+/* The user's eject of the medium below the backend NAME (or of device NAME's backend); FORCE: though it is locked. */
+bool block_eject(const char *name, bool force, GError **errp);
+
+/* Calls FN for each backend, and for each named node, in order of their making. */
+void block_foreach_backend(void (*fn)(BlockBackend *blk, void *opaque), void *opaque);
+
+/* Finds a backend by its name, by the id or QOM path of the device it is attached to; NULL: none. */
+BlockBackend *blk_find(const char *name);
+
+/* Counters of a backend since it was made. */
+typedef struct BlockStats {
+    struct {
+        uint64_t operations; /* completed well */
+        uint64_t failed;
+        uint64_t bytes;
+        uint64_t time_ns;    /* sum of the times from submission to completion */
+    } type[4];               /* BLOCK_STATS_* */
+} BlockStats;
+enum { BLOCK_STATS_READ, BLOCK_STATS_WRITE, BLOCK_STATS_FLUSH, BLOCK_STATS_UNMAP };
+void blk_stats(const BlockBackend *blk, BlockStats *ret_stats);
+
+/* What query-block tells of a backend's image; strings stay the backend's; false: no medium. */
+typedef struct BlockImageInfo {
+    const char *filename;
+    const char *node_name;
+    const char *driver;
+    bool read_only, direct, no_flush, locked;
+} BlockImageInfo;
+bool blk_image_info(const BlockBackend *blk, BlockImageInfo *ret_info);
+const char *blk_device(const BlockBackend *blk); /* id of the device it is attached to; NULL: none */
+
 /* Waits for all requests, frees all nodes and backends (images are flushed and unlocked); at the end of the program. */
 void block_cleanup(void);
 

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <glib-object.h>
+#include <json-glib/json-glib.h>
 #include "util/options.h"
 
 typedef struct QomObject QomObject;
@@ -205,6 +206,18 @@ bool qom_set_options(void *obj, Options *opts, const char *const *skip, GError *
 /* Calls FN for each property of TYPE, base classes first. */
 void qom_foreach_property(GType type, void (*fn)(const QomProperty *prop, void *opaque),
                           void *opaque);
+
+/*
+ * The property as a JSON value (bool, number, string); a new node.  "type" (the type's name) is a
+ * property of every object.  NULL with *errp as qom_get_str().
+ */
+JsonNode *qom_get_json(void *obj, const char *name, GError **errp);
+
+/* Sets property NAME from a JSON value of the fitting type; strings as qom_set_str(). */
+bool qom_set_json(void *obj, const char *name, JsonNode *value, GError **errp);
+
+/* The property's type for qom-list and device-list-properties: "bool", "uint8", "str", "size", ... */
+const char *qom_property_type_name(const QomProperty *prop);
 
 /* Checks QOM_PROP_REQUIRED and seals; device_realize() and user_creatable_complete() call it. */
 bool qom_seal(void *obj, GError **errp);

@@ -16,6 +16,7 @@
 typedef struct Bus Bus;
 typedef struct Device Device;
 typedef struct DeviceClass DeviceClass;
+typedef struct DevicePrepare DevicePrepare; /* a device_add_async() under way */
 
 struct Device {
     QomObject qom;
@@ -23,6 +24,7 @@ struct Device {
     Bus *parent_bus;   /* NULL: the device needs none; holds no reference */
     GPtrArray *buses;  /* Bus *, those it provides, in order; owned by the composition tree */
     bool realized;
+    bool removing; /* device_del() was asked for and waits for something */
 };
 
 struct DeviceClass {
@@ -37,6 +39,12 @@ struct DeviceClass {
      */
     bool (*realize)(Device *dev, GError **errp);
     void (*unrealize)(Device *dev);
+    /*
+     * What must be done before realize() and may take time (a proxy asks its remote).  NULL: nothing.
+     * Ends by device_prepared(), once, from the event loop.  Not called at start-up, where realize()
+     * does the same by itself and waits.
+     */
+    void (*prepare)(Device *dev, Bus *bus, DevicePrepare *prepare);
     void (*reset)(Device *dev);
 };
 
@@ -71,6 +79,34 @@ void device_reset(Device *dev);
  * makes and realizes. Returns a borrowed pointer, or NULL with *errp set and nothing half-made.
  */
 Device *device_add(Options *opts, GError **errp);
+
+/*
+ * The same at run time (hot-plug), without waiting for anything: DONE is called once, inside the call or
+ * later from the event loop, with the device (borrowed), or NULL and ERR (which stays the caller's).
+ * A device whose class cannot be hot-plugged is refused.
+ */
+typedef void DeviceAddDone(Device *dev, const GError *err, void *opaque);
+void device_add_async(Options *opts, DeviceAddDone *done, void *opaque);
+
+/* The end of DeviceClass.prepare: ERR (taken) NULL is success, and the device is realized now. */
+void device_prepared(DevicePrepare *prepare, GError *err);
+
+/*
+ * Unplugs the device with ID (or at a canonical path) and all below it, and emits DEVICE_DELETED for each.
+ * Fails with DeviceNotFound, and for devices of the board.  Machines without a way to ask the guest remove
+ * at once.  A handler set by device_set_del_handler() may take over.
+ */
+bool device_del(const char *id, GError **errp);
+
+/*
+ * FN sees each device_del() of a user first and returns true when it takes care of the device itself (then
+ * it calls device_unplugged() later).  One handler a program; NULL: none.
+ */
+typedef bool DeviceDelHandler(Device *dev, void *opaque);
+void device_set_del_handler(DeviceDelHandler *fn, void *opaque);
+
+/* Unrealizes DEV and all below it with DEVICE_DELETED for each: the end of every unplug. */
+void device_unplugged(Device *dev);
 
 /*
  * Handles "-device help" and "-device NAME,help": prints to stdout and returns true; false when ARG

@@ -45,24 +45,54 @@
 
 #include "hw/pci/pci.h"
 
+/*
+ * The device link's state machine.  One function changes it (hw/proxy/state.c).
+ *
+ *   STARTING -> READY <-> SUSPECT -> DEAD -> REATTACHING -> READY
+ *        |        `-------------------^ ^---------'
+ *        `-> DEAD                 any -> GONE
+ */
 typedef enum PciProxyState {
-    /* Entered by creation; realize alone uses the link.  Left to READY, or to DEAD (realize fails). */
+    /*
+     * Entered by creation.  The worker (hot-plug) or realize (start-up) alone uses the link, to ask for the
+     * shape; no guest can reach the device.  Left to READY, or to DEAD (the device is not made).
+     */
     PCI_PROXY_STARTING,
-    /* Entered at the end of a good realize; accesses are forwarded.  Left to DEAD. */
+    /* Entered at the end of a good realize or re-attachment.  Accesses are forwarded. */
     PCI_PROXY_READY,
-    /* Entered when an exchange fails, when the peer hangs up, and by unrealize.  Final. */
+    /*
+     * Entered from READY when the remote's process has not answered a heartbeat in time.  Accesses are
+     * forwarded as in READY, each with its own time limit.  Left to READY when an answer comes, to DEAD.
+     */
+    PCI_PROXY_SUSPECT,
+    /*
+     * Entered when an exchange fails, when the peer hangs up, when pci_proxy_kill() says so.  The link is
+     * closed; reads give all ones, writes are dropped, both are counted; the line is low.  Left to
+     * REATTACHING at any later time, or to GONE.
+     */
     PCI_PROXY_DEAD,
+    /*
+     * Entered by pci_proxy_reattach_take_fd().  The worker alone uses the new link; accesses are treated as
+     * in DEAD.  Left to READY, or to DEAD again (the remote failed, or is another device now).
+     */
+    PCI_PROXY_REATTACHING,
+    /* Entered by unrealize; final.  A vCPU may still be in an access, which it treats as in DEAD. */
+    PCI_PROXY_GONE,
 } PciProxyState;
 
-/* Counters since realize; a snapshot. */
+/* Counters since realize, over all re-attachments; a snapshot. */
 typedef struct PciProxyStats {
     uint64_t exchanges;      /* requests sent, those for memory, interrupts and reset included */
+    uint64_t bytes;          /* of requests and replies, headers included */
     uint64_t failed;         /* accesses that the remote answered with "failed" */
-    uint64_t dropped_reads;  /* reads answered without asking: DEAD, or machine lock held */
+    uint64_t timeouts;       /* exchanges given up because the remote did not answer in time */
+    uint64_t worst_wait_ns;  /* longest time from a request to its reply */
+    uint64_t dropped_reads;  /* reads answered without asking: not READY or SUSPECT, or machine lock held */
     uint64_t dropped_writes; /* writes dropped for the same reasons */
     uint64_t irqs;           /* interrupt events that raised the line */
     uint64_t syncs;          /* memory tables sent */
     uint64_t resets;         /* resets sent */
+    uint64_t reattached;     /* times that REATTACHING ended in READY */
 } PciProxyStats;
 
 typedef struct PciProxyDev PciProxyDev;
@@ -77,5 +107,32 @@ QOM_DECLARE_TYPE(PciProxyDev, pci_proxy_dev, PCI_PROXY_DEV)
 PciProxyState pci_proxy_state(PciProxyDev *proxy);
 const char *pci_proxy_state_name(PciProxyState state);
 void pci_proxy_stats(PciProxyDev *proxy, PciProxyStats *ret_stats);
+
+/*
+ * Sets who is told of each change of state from then on, by a call from the event loop (so a little later,
+ * and several changes may have become one): FROM is the state told last, TO that of now, REASON why it is
+ * DEAD (else NULL).  GONE is not told.  FN NULL: nobody.
+ */
+typedef void PciProxyNotify(PciProxyDev *proxy, PciProxyState from, PciProxyState to, const char *reason,
+                            void *opaque);
+void pci_proxy_set_notify(PciProxyDev *proxy, PciProxyNotify *fn, void *opaque);
+
+/* READY to SUSPECT or back; nothing in other states. */
+void pci_proxy_set_suspect(PciProxyDev *proxy, bool suspect);
+
+/*
+ * Makes a READY or SUSPECT device DEAD for REASON (copied), at once: an access under way ends, the peer sees
+ * the end of the link.  Also ends a REATTACHING under way.  Nothing in other states.
+ */
+void pci_proxy_kill(PciProxyDev *proxy, const char *reason);
+
+/*
+ * Attaches a DEAD device to a new remote at the other end of socket FD (taken, on failure too), without waiting: the
+ * worker sends memory table and eventfds (new ones), asks for the shape and compares it with what the guest knows,
+ * resets the device and writes back the registers of the standard header (BARs, command, cache line size, latency
+ * timer, interrupt line), so that a driver finds the device where it was, in its state after reset.  The end is told
+ * by the notify function: READY, or DEAD with the reason.  False with *errp: not DEAD, or no socket.
+ */
+bool pci_proxy_reattach_take_fd(PciProxyDev *proxy, int fd, GError **errp);
 
 #endif
