@@ -15,9 +15,12 @@
 #include "hw/i386/pc.h"
 #include "hw/intc/ioapic.h"
 #include "hw/proxy/pci-proxy-dev.h"
+#include "hw/proxy/remote-process.h"
+#include "hw/proxy/spawner.h"
 #include "hw/scsi/lsi53c895a.h"
 #include "hw/scsi/scsi.h"
 #include "machine.h"
+#include "remote-options.h"
 #include "system/ram.h"
 #include "system/reset.h"
 #include "system/runstate.h"
@@ -44,7 +47,8 @@ static bool main_start(const MainConfig *config, GError **errp)
 {
     event_clock_set_manual(); /* qtest steps it; nothing else runs a guest in this version */
     if (!start_run(&config->start, START_FDS, START_DRIVE, errp) || !machine_create(config, errp) ||
-        !start_run(&config->start, START_DEVICE, START_LATE_OBJECTS, errp)) {
+        !start_run(&config->start, START_DEVICE, START_LATE_OBJECTS, errp) ||
+        !main_make_remotes(config, errp)) {
         return false;
     }
     system_reset();
@@ -66,6 +70,7 @@ static bool main_start(const MainConfig *config, GError **errp)
 static void main_stop(void)
 {
     machine_destroy_devices();
+    remote_processes_stop();
     qtest_stop();
     block_cleanup();
 }
@@ -91,6 +96,10 @@ int main(int argc, char **argv)
     if (config->start.only_help) {
         return 0;
     }
+    if (!spawner_start(&err)) {
+        log_error("%s", err->message);
+        return 1;
+    }
     event_loop_set_wait_hooks(event_loop_main(), machine_unlock, machine_lock);
     if (!shutdown_signals_start(&err) || !main_start(config, &err)) {
         log_error("%s", err->message);
@@ -100,5 +109,6 @@ int main(int argc, char **argv)
     }
     main_stop();
     shutdown_signals_stop();
+    spawner_stop();
     return status;
 }

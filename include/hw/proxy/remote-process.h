@@ -94,6 +94,9 @@ void remote_block_resize(const char *rdev_id, const char *device, uint64_t size,
 /* Starts RID's process again, whatever its state and policy (a living one is killed first). */
 void remote_restart(const char *rdev_id, RemoteDone *done, void *opaque);
 
+/* The machine's name (-name), for the processes' titles in ps; copied. */
+void remote_set_vm_name(const char *name);
+
 /* At start-up: turns the event loop until no operation is under way. */
 void remote_wait_idle(void);
 
