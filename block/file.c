@@ -201,6 +201,9 @@ static bool open_common(BlockNode *node, Options *opts, bool is_block, GError **
     if (s->direct && !set_direct(s, option, errp)) {
         goto fail;
     }
+    if (!s->direct && (fcntl(s->fd, F_GETFL) & O_DIRECT)) {
+        find_direct_alignment(s); /* a passed descriptor, whose flags its passer chose and may share with others */
+    }
     /* With O_NONBLOCK the kernel would answer EAGAIN instead of reading from the disk. */
     fd_set_nonblock(s->fd, false);
     trace_block_file_open(s->filename, s->fd, s->file_size, s->mem_align, s->offset_align);
