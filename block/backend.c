@@ -67,11 +67,13 @@ BlockBackend *blk_find(const char *name)
 
 void block_foreach_backend(void (*fn)(BlockBackend *blk, void *opaque), void *opaque)
 {
-    for (unsigned i = 0; backends && i < backends->len; i++) {
-        BlockBackend *blk = g_ptr_array_index(backends, i);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        for (unsigned i = 0; backends && i < backends->len; i++) {
+            BlockBackend *blk = g_ptr_array_index(backends, i);
 
-        if (blk->is_drive || blk->owner) {
-            fn(blk, opaque);
+            if (turn == 0 ? blk->is_drive : !blk->is_drive && blk->owner) {
+                fn(blk, opaque);
+            }
         }
     }
 }

@@ -49,10 +49,10 @@ static void find_direct_alignment(FileState *s)
     }
 }
 
-/* What the user called the path: -drive says file=, -blockdev says filename=. */
+/* What the user called the path: -drive and drive_add say file=, -blockdev and blockdev-add filename=. */
 static const char *path_key(const char *option)
 {
-    return g_str_has_prefix(option, "-drive") ? "file" : "filename";
+    return g_str_has_prefix(option, "-drive") || g_str_has_prefix(option, "drive_") ? "file" : "filename";
 }
 
 /* Turns on O_DIRECT, on a descriptor that was passed to us too. */

@@ -171,6 +171,15 @@ static void account(const BlockRequest *req)
     }
 }
 
+/* Counts REQ, which was refused before it came to the image. */
+static void account_invalid(const BlockRequest *req)
+{
+    BlockStats *stats = &req->blk->stats;
+
+    stats->last_ns = event_clock_ns(EVENT_CLOCK_REAL);
+    stats->type[stats_type(req->op.type)].invalid++;
+}
+
 /* ---- completion of a request ----------------------------------------------------------------- */
 
 /* op->done of all requests: the only place that calls callbacks. */
@@ -266,7 +275,7 @@ static BlockRequest *request_submit(BlockRequest *req, int ret)
         ret = request_check(blk, op);
     }
     if (ret) {
-        blk->stats.type[stats_type(op->type)].invalid++;
+        account_invalid(req);
         request_fail(req, ret);
         return req;
     }
@@ -430,7 +439,7 @@ void block_requests_cut(BlockNode *root)
         for (BlockOp *op = blk->wait_head; op; op = next) {
             next = op->next;
             if (is_past_end((BlockRequest *)op, root, root->length)) {
-                blk->stats.type[stats_type(op->type)].invalid++;
+                account_invalid((BlockRequest *)op);
                 unlink_waiting(blk, op);
                 request_fail((BlockRequest *)op, -EIO);
             }

@@ -109,7 +109,7 @@ bool block_resize(const char *node_name, uint64_t size, GError **errp);
  */
 bool block_eject(BlockBackend *blk, bool force, GError **errp);
 
-/* Calls FN for each drive, and for each node's backend that a device has, in the order of their making. */
+/* Calls FN for each drive, then for each node's backend that a device has, in the order of their making. */
 void block_foreach_backend(void (*fn)(BlockBackend *blk, void *opaque), void *opaque);
 
 /* Finds a backend by a drive's id, else blk_of_device(); NULL: none. */
