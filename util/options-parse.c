@@ -259,13 +259,6 @@ static bool parse_json(Options *opts, const char *text, GError **errp)
     return add_object(opts, "", json_node_get_object(root), errp);
 }
 
-Options *options_from_json(const char *option, JsonObject *object, GError **errp)
-{
-    g_autoptr(Options) opts = options_new(option);
-
-    return add_object(opts, "", object, errp) ? g_steal_pointer(&opts) : NULL;
-}
-
 Options *options_parse(const char *option, const char *text, const char *implied_key, GError **errp)
 {
     g_autoptr(Options) opts = options_new(option);
@@ -273,4 +266,11 @@ Options *options_parse(const char *option, const char *text, const char *implied
                              : parse_keyval(opts, text, implied_key, errp);
 
     return ok ? g_steal_pointer(&opts) : NULL;
+}
+
+Options *options_from_json(const char *option, JsonObject *object, GError **errp)
+{
+    g_autoptr(Options) opts = options_new(option);
+
+    return add_object(opts, "", object, errp) ? g_steal_pointer(&opts) : NULL;
 }

@@ -127,7 +127,7 @@ static void wait_for_machine(ScsiDiskOp *op, int error)
     op->is_waiting = true;
     op->wait_link.data = op;
     g_queue_push_tail_link(&op->disk->waiting, &op->wait_link);
-    vm_stop(RUN_STATE_IO_ERROR);
+    vm_stop(RUN_STATE_IO_ERROR); /* the event that says why is out */
 }
 
 static void stop_waiting(ScsiDiskOp *op)
@@ -148,6 +148,7 @@ static bool handle_error(ScsiDiskOp *op, int error)
     if (action == BLOCK_ERROR_STOP && !runstate_resumable()) {
         action = BLOCK_ERROR_REPORT;
     }
+    blk_report_error(op->disk->blk, op->io_writes, error, action);
     switch (action) {
     case BLOCK_ERROR_STOP:
         wait_for_machine(op, error);

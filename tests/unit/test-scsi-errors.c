@@ -162,6 +162,10 @@ static void test_stop_and_retry(void)
     for (unsigned i = 0; i < 3; i++) {
         g_assert_cmpint(req[i]->state, ==, SCSI_REQ_BUSY);
     }
+    g_assert_cmpuint(blk->errors_told, ==, 3);
+    g_assert_true(blk->told_write);
+    g_assert_cmpint(blk->told_error, ==, ENOSPC);
+    g_assert_cmpint(blk->told_action, ==, BLOCK_ERROR_STOP);
     g_assert_cmpuint(hba->dma.mapped, ==, 3);
     g_assert_cmpuint(blk->in_flight, ==, 0);
     /* One is aborted meanwhile. */
@@ -173,6 +177,7 @@ static void test_stop_and_retry(void)
     vm_start();
     test_turn();
     g_assert_cmpint(runstate_get(), ==, RUN_STATE_IO_ERROR);
+    g_assert_cmpuint(blk->errors_told, ==, 5);
     g_assert_cmpuint(hba->ready_calls, ==, 0);
     blk->fail = 0;
     vm_start();
@@ -225,6 +230,7 @@ static void test_stop_without_monitor(void)
     vm_start();
     blk->fail = ENOSPC;
     expect_sense(hba, 0, 0, write_block(hba, 0), 7, 0x27, 7);
+    g_assert_cmpint(blk->told_action, ==, BLOCK_ERROR_REPORT);
     blk->fail = EIO;
     expect_sense_info(hba, 0, 0, read_blocks(hba, 3, 1), 3, 0x11, 0, 3);
     g_assert_cmpint(runstate_get(), ==, RUN_STATE_RUNNING);
