@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside monitor/: the stream below a session, and what QMP and HMP are to each other.
+ *
+ * Thread: main loop with the machine lock held.  Runs in: both programs.
+ *
+ * Layers.  An endpoint (endpoint.c) makes streams: one for each client of a listening socket, one for a
+ * connected socket, one for standard input and output.  A stream (stream.c) carries bytes and bounds them.
+ * On top of it sits one session, QMP (qmp-session.c) or HMP (hmp*.c).
+ *
+ * Ownership.  A stream owns its descriptors.  It lives until its session calls monitor_stream_free(); the
+ * session owns the stream from the call of its open function on.
+ */
+#ifndef MONITOR_MONITOR_INT_H
+#define MONITOR_MONITOR_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <glib.h>
+#include "monitor/monitor.h"
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+typedef struct MonitorStream MonitorStream;
+
+/* Bytes given to a session at once, and so the longest that one client holds the loop by its input. */
+#define MONITOR_CHUNK 4096
+
+/* With this much unsent a session should stop taking commands (QMP and HMP do). */
+#define MONITOR_OUTPUT_HIGH (256u * 1024)
+
+/* Called by the stream, always from the event loop, never inside a function of the stream. */
+typedef struct MonitorStreamOps {
+    /*
+     * LEN bytes came, at most MONITOR_CHUNK.  The session looks at all of them or keeps the rest itself; to
+     * get no more it calls monitor_stream_pause().
+     */
+    void (*bytes)(void *session, const char *data, size_t len);
+    /* Unsent output has fallen below MONITOR_OUTPUT_HIGH after it was above.  NULL: nobody wants to know. */
+    void (*drained)(void *session);
+    /*
+     * The client will send nothing more, but still reads (HALF), or it is gone.  Not called again after it
+     * was gone.  The session frees the stream, at once or when its last answer is out (monitor_stream_finish()).
+     */
+    void (*closed)(void *session, bool half);
+} MonitorStreamOps;
+
+/* To be called by the session's open function.  OPS is static. */
+void monitor_stream_set_session(MonitorStream *stream, const MonitorStreamOps *ops, void *session);
+
+/* Queues LEN bytes and sends what the client takes.  Cannot fail: what a client that is gone does not get is lost. */
+void monitor_stream_write(MonitorStream *stream, const char *data, size_t len);
+
+/* Bytes that wait to be sent. */
+size_t monitor_stream_unsent(const MonitorStream *stream);
+
+/* No bytes are read, or given to the session, until it is called with false. */
+void monitor_stream_pause(MonitorStream *stream, bool paused);
+
+/*
+ * Moves the descriptors that came with the bytes given last to FDS (room for MONITOR_STREAM_FDS); returns their number.
+ * What is not taken inside ops->bytes is closed.
+ */
+#define MONITOR_STREAM_FDS 8
+unsigned monitor_stream_take_fds(MonitorStream *stream, int *fds);
+
+/* The descriptors when this is standard input and output and both are one terminal; false: it is none. */
+bool monitor_stream_is_terminal(const MonitorStream *stream, int *ret_in, int *ret_out);
+
+/* Closes it at once.  Allowed inside the stream's callbacks.  Accepts NULL. */
+void monitor_stream_free(MonitorStream *stream);
+
+/* Sends what is queued in the background, then closes.  The session hears no more and must not use it again. */
+void monitor_stream_finish(MonitorStream *stream);
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+/* Begin a session on STREAM (taken), and stand in monitor_sessions until they end. */
+void qmp_session_open(MonitorStream *stream, bool pretty);
+void hmp_session_open(MonitorStream *stream); /* hmp*.c */
+
+/*
+ * Ends all sessions at the end of the program (STREAM is freed, what is queued was sent as far as the client
+ * took it at once).
+ */
+void qmp_sessions_stop(void);
+void hmp_sessions_stop(void); /* hmp*.c */
+
+/*
+ * Runs one line as HMP does, for human-monitor-command.  DONE is called once, inside or later, with what the
+ * command printed (stays the callee's).  hmp*.c
+ */
+void hmp_run_line(const char *line, void (*done)(const char *text, void *opaque), void *opaque);
+
+#endif
