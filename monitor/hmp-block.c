@@ -90,7 +90,7 @@ static void print_image(HmpSession *hmp, JsonObject *inserted)
 {
     JsonObject *image = hmp_json_obj(inserted, "image");
     int64_t size = hmp_json_int(image, "virtual-size");
-    g_autofree char *readable = g_format_size_full((guint64)MAX(size, 0), G_FORMAT_SIZE_IEC_UNITS);
+    g_autofree char *readable = hmp_size_text((uint64_t)MAX(size, 0));
 
     hmp_printf(hmp, "\nImages:\nimage: %s\nfile format: %s\nvirtual size: %s (%" PRId64 " bytes)\n",
                hmp_json_str(image, "filename"), hmp_json_str(image, "format"), readable, size);

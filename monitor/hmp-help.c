@@ -1,12 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * HMP: help, and how a wrong use is told.
+ * HMP: help, how a wrong use is told, how a size is written.
  *
  * Runs in: both programs.
  */
 #include "monitor/hmp-int.h"
 
 #include <string.h>
+
+char *hmp_size_text(uint64_t size)
+{
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+    double value = (double)size;
+    unsigned unit = 0;
+    char number[G_ASCII_DTOSTR_BUF_SIZE];
+
+    while (value >= 999.5 && unit + 1 < G_N_ELEMENTS(units)) {
+        value /= 1024;
+        unit++;
+    }
+    g_ascii_formatd(number, sizeof(number), "%.3g", value);
+    return g_strdup_printf("%s %s", number, units[unit]);
+}
 
 static void print_row(HmpSession *hmp, const HmpCommand *row)
 {

@@ -101,6 +101,9 @@ extern const HmpCommand hmp_info_commands[];
 extern const HmpCommand hmp_tree_commands[];
 extern const HmpCommand hmp_remote_commands[];
 
+/* SIZE for people: "8 MiB", "1.5 GiB"; three digits.  Free with g_free(). */
+char *hmp_size_text(uint64_t size);
+
 /* ---- reading QMP answers: a member that is absent or of another type reads as "", 0, false, NULL ------ */
 
 const char *hmp_json_str(JsonObject *obj, const char *name);

@@ -13,9 +13,9 @@
  * Signals from keys are off while the terminal is ours: Ctrl-C gives an empty line and does not end the
  * machine, as it would in QEMU.  Ctrl-D on an empty line ends the monitor; the machine runs on, and Ctrl-C is a signal again.
  *
- * End.  `stop` and a byte in wake_fd get the thread out of every wait but one: a write to a terminal whose other end does
- * not read.  For that one the output is thrown away.  The modes of the terminal are put back by the main thread
- * whatever the thread does, at exit() too.
+ * End.  `stop` and a byte in wake_fd get the thread out of every wait.  libedit's own writes do not wait: what it
+ * draws on a terminal whose other end does not read is lost.  The modes of the terminal are put back by the main
+ * thread whatever the thread does, at exit() too.
  */
 #include "monitor/hmp-stream.h"
 
@@ -24,6 +24,7 @@
 #include <histedit.h>
 #include <locale.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 #include <wchar.h>
 #include "monitor/hmp-int.h"
@@ -41,21 +43,20 @@
 /* Lines that arrow-up finds. */
 #define HISTORY_MAX 500
 
-/* The thread gets out of a write within this time, twice, or is left behind. */
-#define STOP_WAIT_US (G_USEC_PER_SEC)
+/* The thread ends at once.  Should a terminal's driver hold it for longer, it is left behind. */
+#define STOP_WAIT_S 2
 
 typedef struct HmpTerminal {
-    GMutex lock; /* of the fields up to the next comment; no other lock is taken with it held */
-    GCond cond;  /* told at each change that the thread, or the end, waits for */
+    pthread_mutex_t lock; /* of the fields up to the next comment; no other lock is taken with it held */
+    pthread_cond_t cond; /* told at each change that the thread, or the end, waits for */
     char *line;           /* typed; the main loop takes it */
     char *question;       /* text before the cursor, to be completed; the main loop takes it */
     GPtrArray *answer;    /* its completions; the thread takes them */
     size_t answer_start;  /* where in the text the completed word begins */
     GString *output;      /* printed; the thread takes it */
     bool prompt;          /* the next line may be read */
-    bool eof;             /* the thread reads no more lines */
     bool stop;            /* the thread must end */
-    bool finished;        /* it has, but for its return */
+    bool finished;        /* the thread has ended, but for its return */
 
     /* The thread's. */
     EditLine *el;
@@ -65,12 +66,13 @@ typedef struct HmpTerminal {
     bool interrupted; /* Ctrl-C ended el_gets() */
 
     /* Constant while the thread lives. */
-    int fd;      /* the terminal, opened anew: its modes are shared, its O_NONBLOCK is not */
+    int fd;      /* the terminal, opened anew: its modes are shared, its O_NONBLOCK is not (open_terminal()) */
     int wake_fd; /* eventfd: `stop` was set */
     EventBh *bh;
 
     /* The main loop's. */
-    GThread *thread;
+    pthread_t thread;
+    bool started; /* there is a thread */
     struct termios modes; /* as they were */
     HmpSession *hmp;
     MonitorStream *stream;
@@ -81,28 +83,56 @@ static HmpTerminal *terminal; /* the only one; main thread */
 
 /* ---- the thread: waiting, writing -------------------------------------------------------------- */
 
+/* So few bytes do not block when the terminal has room at all. */
+#define WRITE_CHUNK 128
+
+/* Writes TEXT; what the terminal does not take before the end is dropped. */
+static void write_text(HmpTerminal *t, const char *text)
+{
+    struct pollfd fds[2] = { { .fd = t->fd, .events = POLLOUT }, { .fd = t->wake_fd, .events = POLLIN } };
+    size_t left = strlen(text);
+
+    while (left > 0) {
+        ssize_t count;
+
+        if (poll(fds, 2, -1) < 0) {
+            continue; /* EINTR */
+        }
+        if (!fds[0].revents) {
+            return;
+        }
+        count = write(t->fd, text, MIN(left, WRITE_CHUNK));
+        if (count < 0 && errno != EAGAIN && errno != EINTR) {
+            return;
+        }
+        if (count > 0) {
+            text += count;
+            left -= (size_t)count;
+        }
+    }
+}
+
 /* Writes what commands print until the next line may be read; false: the end. */
 static bool wait_for_prompt(HmpTerminal *t)
 {
     bool go_on;
 
-    g_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->lock);
     while (t->output->len > 0 || (!t->stop && !t->prompt)) {
         if (t->output->len > 0) {
             g_autofree char *text = g_string_free(t->output, FALSE);
 
             t->output = g_string_new(NULL);
-            g_mutex_unlock(&t->lock);
-            fputs(text, t->out);
-            fflush(t->out);
-            g_mutex_lock(&t->lock);
+            pthread_mutex_unlock(&t->lock);
+            write_text(t, text);
+            pthread_mutex_lock(&t->lock);
         } else {
-            g_cond_wait(&t->cond, &t->lock);
+            pthread_cond_wait(&t->cond, &t->lock);
         }
     }
     t->prompt = false;
     go_on = !t->stop;
-    g_mutex_unlock(&t->lock);
+    pthread_mutex_unlock(&t->lock);
     return go_on;
 }
 
@@ -110,18 +140,18 @@ static bool is_stopped(HmpTerminal *t)
 {
     bool stop;
 
-    g_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->lock);
     stop = t->stop;
-    g_mutex_unlock(&t->lock);
+    pthread_mutex_unlock(&t->lock);
     return stop;
 }
 
 /* Gives LINE (taken) to the main loop. */
 static void hand_over(HmpTerminal *t, char *line)
 {
-    g_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->lock);
     t->line = line;
-    g_mutex_unlock(&t->lock);
+    pthread_mutex_unlock(&t->lock);
     event_bh_schedule(t->bh);
 }
 
@@ -130,15 +160,15 @@ static GPtrArray *ask(HmpTerminal *t, char *text, size_t *ret_start)
 {
     GPtrArray *answer;
 
-    g_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->lock);
     t->question = text;
     event_bh_schedule(t->bh);
     while (!t->answer && !t->stop) {
-        g_cond_wait(&t->cond, &t->lock);
+        pthread_cond_wait(&t->cond, &t->lock);
     }
     answer = g_steal_pointer(&t->answer);
     *ret_start = t->answer_start;
-    g_mutex_unlock(&t->lock);
+    pthread_mutex_unlock(&t->lock);
     return answer;
 }
 
@@ -232,6 +262,7 @@ static size_t common_prefix(const GPtrArray *words)
 /* Lists WORDS in columns below the line. */
 static void list_words(HmpTerminal *t, const GPtrArray *words)
 {
+    g_autoptr(GString) list = g_string_new(NULL);
     struct winsize size = { 0 };
     size_t widest = 0;
     size_t columns;
@@ -242,9 +273,10 @@ static void list_words(HmpTerminal *t, const GPtrArray *words)
     ioctl(t->fd, TIOCGWINSZ, &size);
     columns = MAX(1, (size.ws_col ? size.ws_col : 80) / (widest + 2));
     for (guint i = 0; i < words->len; i++) {
-        fprintf(t->out, "%s%-*s", i % columns ? "  " : "\n", (int)widest, (const char *)words->pdata[i]);
+        g_string_append_printf(list, "%s%-*s", i % columns ? "  " : "\n", (int)widest, (const char *)words->pdata[i]);
     }
-    fputs("\n", t->out);
+    g_string_append_c(list, '\n');
+    write_text(t, list->str);
 }
 
 /* Completes WORD, what stands before the cursor, with WORDS. */
@@ -350,7 +382,7 @@ static bool read_line(HmpTerminal *t)
         el_resize(t->el); /* its size may have changed; nobody tells a thread */
         text = el_gets(t->el, &count);
         if (t->interrupted) {
-            fputs("^C\n", t->out);
+            write_text(t, "^C\n");
         }
     } while (t->interrupted && !is_stopped(t));
     if (!text || count <= 0 || is_stopped(t)) {
@@ -365,7 +397,7 @@ static bool read_line(HmpTerminal *t)
     return true;
 }
 
-static gpointer thread_main(gpointer opaque)
+static void *thread_main(void *opaque)
 {
     HmpTerminal *t = opaque;
     locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", NULL);
@@ -377,22 +409,17 @@ static gpointer thread_main(gpointer opaque)
     edits = editing_begin(t);
     while (edits && wait_for_prompt(t) && read_line(t)) {
     }
-    if (edits && !is_stopped(t)) {
-        fputs("\nThe monitor has ended, the program runs on.\n", t->out);
-    } else if (edits) {
-        fputs("\n", t->out);
-    }
+    write_text(t, is_stopped(t) ? "\n" : "\nThe monitor has ended, the program runs on.\n");
     editing_end(t);
     if (utf8) {
         uselocale(LC_GLOBAL_LOCALE);
         freelocale(utf8);
     }
-    g_mutex_lock(&t->lock);
-    t->eof = true;
+    pthread_mutex_lock(&t->lock);
     t->finished = true;
     event_bh_schedule(t->bh);
-    g_cond_broadcast(&t->cond);
-    g_mutex_unlock(&t->lock);
+    pthread_cond_broadcast(&t->cond);
+    pthread_mutex_unlock(&t->lock);
     return NULL;
 }
 
@@ -401,7 +428,9 @@ static gpointer thread_main(gpointer opaque)
 /* In the background the terminal is somebody else's. */
 static void restore_modes(void)
 {
-    if (terminal && tcgetpgrp(terminal->fd) == getpgrp()) {
+    pid_t foreground = terminal ? tcgetpgrp(terminal->fd) : -1;
+
+    if (terminal && (foreground < 0 || foreground == getpgrp())) {
         tcsetattr(terminal->fd, TCSANOW, &terminal->modes);
     }
 }
@@ -411,11 +440,11 @@ static void answer(HmpTerminal *t, const char *question)
     size_t start;
     GPtrArray *words = hmp_complete(question, &start);
 
-    g_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->lock);
     t->answer = words;
     t->answer_start = start;
-    g_cond_broadcast(&t->cond);
-    g_mutex_unlock(&t->lock);
+    pthread_cond_broadcast(&t->cond);
+    pthread_mutex_unlock(&t->lock);
 }
 
 static void remember(HmpTerminal *t, const char *line)
@@ -428,19 +457,44 @@ static void remember(HmpTerminal *t, const char *line)
     }
 }
 
+/* The thread has finished, or was never started. */
+static void terminal_free(HmpTerminal *t)
+{
+    if (t->started) {
+        pthread_join(t->thread, NULL);
+    }
+    event_bh_free(t->bh);
+    fd_close(&t->fd);
+    fd_close(&t->wake_fd);
+    g_free(t->line);
+    g_free(t->question);
+    g_clear_pointer(&t->answer, g_ptr_array_unref);
+    g_string_free(t->output, TRUE);
+    g_ptr_array_unref(t->lines);
+    pthread_mutex_destroy(&t->lock);
+    pthread_cond_destroy(&t->cond);
+    g_free(t);
+}
+
 /* The thread has put something down. */
 static void terminal_bh(void *opaque)
 {
     HmpTerminal *t = opaque;
     g_autofree char *question = NULL;
     g_autofree char *line = NULL;
-    bool eof;
+    bool finished;
 
-    g_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->lock);
     question = g_steal_pointer(&t->question);
     line = g_steal_pointer(&t->line);
-    eof = t->eof;
-    g_mutex_unlock(&t->lock);
+    finished = t->finished;
+    pthread_mutex_unlock(&t->lock);
+    if (t != terminal) { /* was left behind */
+        if (finished) {
+            terminal_free(t);
+        }
+        return;
+    }
     if (question) {
         answer(t, question);
     }
@@ -448,7 +502,7 @@ static void terminal_bh(void *opaque)
         remember(t, line);
         hmp_session_run(t->hmp, line);
     }
-    if (eof) {
+    if (finished) {
         hmp_terminal_stop();
     }
 }
@@ -457,20 +511,20 @@ static void front_write(const char *text, size_t len, void *opaque)
 {
     HmpTerminal *t = opaque;
 
-    g_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->lock);
     g_string_append_len(t->output, text, (gssize)len);
-    g_cond_broadcast(&t->cond);
-    g_mutex_unlock(&t->lock);
+    pthread_cond_broadcast(&t->cond);
+    pthread_mutex_unlock(&t->lock);
 }
 
 static void front_idle(void *opaque)
 {
     HmpTerminal *t = opaque;
 
-    g_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->lock);
     t->prompt = true;
-    g_cond_broadcast(&t->cond);
-    g_mutex_unlock(&t->lock);
+    pthread_cond_broadcast(&t->cond);
+    pthread_mutex_unlock(&t->lock);
 }
 
 static const GPtrArray *front_history(void *opaque)
@@ -490,36 +544,30 @@ static void stream_closed(void *session, bool half)
 
 /* ---- begin and end ----------------------------------------------------------------------------- */
 
-/* The terminal behind FD with flags of its own; where its name does not lead to it, a duplicate of FD. */
+/*
+ * The terminal behind FD with flags of its own, which does not block.  Where its name does not lead to it, a duplicate
+ * of FD, which does as FD does: the flags are shared with whoever started us.
+ */
 static int open_terminal(int fd)
 {
     char name[64];
-    int own = ttyname_r(fd, name, sizeof(name)) == 0 ? open(name, O_RDWR | O_NOCTTY | O_CLOEXEC) : -1;
+    int flags = O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
+    int own = ttyname_r(fd, name, sizeof(name)) == 0 ? open(name, flags) : -1;
 
     return own >= 0 ? own : fd_dup(fd);
-}
-
-static void terminal_free(HmpTerminal *t)
-{
-    event_bh_free(t->bh);
-    fd_close(&t->fd);
-    fd_close(&t->wake_fd);
-    g_free(t->line);
-    g_free(t->question);
-    g_clear_pointer(&t->answer, g_ptr_array_unref);
-    g_string_free(t->output, TRUE);
-    g_ptr_array_unref(t->lines);
-    g_mutex_clear(&t->lock);
-    g_cond_clear(&t->cond);
-    g_free(t);
 }
 
 static HmpTerminal *terminal_new(int in_fd)
 {
     HmpTerminal *t = g_new0(HmpTerminal, 1);
 
-    g_mutex_init(&t->lock);
-    g_cond_init(&t->cond);
+    pthread_condattr_t monotonic;
+
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&t->cond, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     t->output = g_string_new(NULL);
     t->lines = g_ptr_array_new_with_free_func(g_free);
     t->bh = event_bh_new(event_loop_main(), terminal_bh, t);
@@ -529,20 +577,26 @@ static HmpTerminal *terminal_new(int in_fd)
 }
 
 /* Signals of the program are the main thread's, but for those of job control, which stop all of it. */
-static GThread *start_thread(HmpTerminal *t, GError **errp)
+static bool start_thread(HmpTerminal *t, GError **errp)
 {
     sigset_t all;
     sigset_t before;
-    GThread *thread;
+    int ret;
 
     sigfillset(&all);
     sigdelset(&all, SIGTSTP);
     sigdelset(&all, SIGTTIN);
     sigdelset(&all, SIGTTOU);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread = g_thread_try_new("monitor", thread_main, t, errp);
+    ret = pthread_create(&t->thread, NULL, thread_main, t);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return thread;
+    if (ret) {
+        error_setg_errno(errp, ret, "monitor without editing: cannot start a thread");
+        return false;
+    }
+    pthread_setname_np(t->thread, "monitor");
+    t->started = true;
+    return true;
 }
 
 bool hmp_terminal_open(MonitorStream *stream, int in_fd, int out_fd, GError **errp)
@@ -562,8 +616,7 @@ bool hmp_terminal_open(MonitorStream *stream, int in_fd, int out_fd, GError **er
         terminal_free(t);
         return false;
     }
-    t->thread = start_thread(t, errp);
-    if (!t->thread) {
+    if (!start_thread(t, errp)) {
         terminal_free(t);
         return false;
     }
@@ -584,14 +637,16 @@ bool hmp_terminal_open(MonitorStream *stream, int in_fd, int out_fd, GError **er
 /* Waits for the thread's end for a bounded time; true: it came. */
 static bool wait_finished(HmpTerminal *t)
 {
-    gint64 deadline = g_get_monotonic_time() + STOP_WAIT_US;
+    struct timespec deadline;
     bool finished;
 
-    g_mutex_lock(&t->lock);
-    while (!t->finished && g_cond_wait_until(&t->cond, &t->lock, deadline)) {
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += STOP_WAIT_S;
+    pthread_mutex_lock(&t->lock);
+    while (!t->finished && pthread_cond_timedwait(&t->cond, &t->lock, &deadline) == 0) {
     }
     finished = t->finished;
-    g_mutex_unlock(&t->lock);
+    pthread_mutex_unlock(&t->lock);
     return finished;
 }
 
@@ -603,23 +658,17 @@ void hmp_terminal_stop(void)
     if (!t) {
         return;
     }
-    g_mutex_lock(&t->lock);
+    pthread_mutex_lock(&t->lock);
     t->stop = true;
-    g_cond_broadcast(&t->cond);
-    g_mutex_unlock(&t->lock);
+    pthread_cond_broadcast(&t->cond);
+    pthread_mutex_unlock(&t->lock);
     eventfd_write(t->wake_fd, 1);
     finished = wait_finished(t);
-    if (!finished) {
-        tcflow(t->fd, TCOON);
-        tcflush(t->fd, TCOFLUSH);
-        finished = wait_finished(t);
-    }
     restore_modes();
     terminal = NULL;
     hmp_session_free(t->hmp);
     monitor_stream_free(t->stream);
     if (finished) {
-        g_thread_join(t->thread);
         terminal_free(t);
     }
 }

@@ -38,7 +38,7 @@ static void print_property_value(HmpSession *hmp, const QomProperty *prop, const
         hmp_printf(hmp, "%s\n", g_str_equal(text, "on") || g_str_equal(text, "true") ? "true" : "false");
         break;
     case QOM_PROP_KIND_SIZE:
-        readable = g_format_size_full(number, G_FORMAT_SIZE_IEC_UNITS);
+        readable = hmp_size_text(number);
         hmp_printf(hmp, "%" PRIu64 " (%s)\n", number, readable);
         break;
     case QOM_PROP_KIND_UINT8:
