@@ -26,6 +26,12 @@ typedef struct MonitorStream MonitorStream;
 /* Bytes given to a session at once, and so the longest that one client holds the loop by its input. */
 #define MONITOR_CHUNK 4096
 
+/* A client that lets more than this pile up (a single answer, or HMP text) is cut off. */
+#define MONITOR_OUTPUT_MAX (32u * 1024 * 1024)
+
+/* With this much unsent, events are dropped. */
+#define MONITOR_EVENTS_HIGH (1024u * 1024)
+
 /* With this much unsent a session should stop taking commands (QMP and HMP do). */
 #define MONITOR_OUTPUT_HIGH (256u * 1024)
 
@@ -67,15 +73,69 @@ unsigned monitor_stream_take_fds(MonitorStream *stream, int *fds);
 /* The descriptors when this is standard input and output and both are one terminal; false: it is none. */
 bool monitor_stream_is_terminal(const MonitorStream *stream, int *ret_in, int *ret_out);
 
+/* Called once when STREAM is freed, by whoever made it. */
+typedef void MonitorStreamGone(void *opaque);
+
+/*
+ * On connected socket FD, or on standard input and output (which stay open).  NULL with *errp.  GONE may be NULL.
+ */
+MonitorStream *monitor_stream_new_take_fd(int fd, MonitorStreamGone *gone, void *opaque, GError **errp);
+MonitorStream *monitor_stream_new_stdio(MonitorStreamGone *gone, void *opaque, GError **errp);
+
 /* Closes it at once.  Allowed inside the stream's callbacks.  Accepts NULL. */
 void monitor_stream_free(MonitorStream *stream);
 
 /* Sends what is queued in the background, then closes.  The session hears no more and must not use it again. */
 void monitor_stream_finish(MonitorStream *stream);
 
+/* ---- commands -------------------------------------------------------------------------------- */
+
+/* Descriptors that came with some bytes, for the commands in them.  Counted references. */
+typedef struct FdBatch {
+    unsigned refs;
+    unsigned num;
+    int fds[MONITOR_STREAM_FDS]; /* -1: taken */
+} FdBatch;
+
+FdBatch *fd_batch_new(void);
+void fd_batch_add_take_fd(FdBatch *batch, int fd); /* closed when there is no room */
+FdBatch *fd_batch_ref(FdBatch *batch);             /* accepts NULL */
+void fd_batch_unref(FdBatch *batch);               /* closes what is left; accepts NULL */
+
+typedef struct QmpSession QmpSession;
+
+/*
+ * Runs COMMAND for SESSION (NULL: none) with ARGS (NULL: none) and the descriptors FDS (may be NULL).  Returns NULL
+ * when DONE has been called, else the call that is under way.
+ */
+QmpCall *qmp_call_start(const QapiCommand *command, JsonObject *args, FdBatch *fds, QmpSession *session,
+                        QmpDone *done, void *opaque);
+
+/* Nobody waits for CALL (under way) any more: DONE will not be called. */
+void qmp_call_orphan(QmpCall *call);
+
+/* The session that the call came from; NULL: none. */
+QmpSession *qmp_call_session(QmpCall *call);
+
+/* Begins and ends the sending of events to sessions. */
+void monitor_events_start(void);
+void monitor_events_stop(void);
+
+/* Called for each event, from the event loop. */
+void qmp_sessions_event(JsonNode *node);
+
+/* What the session enabled in qmp_capabilities. */
+void qmp_session_negotiated(QmpSession *session, bool oob);
+
+/* The version as the greeting and query-version tell it; a new object. */
+JsonObject *monitor_version(void);
+
+/* Tables of this directory. */
+extern const QmpCommandImpl qmp_control_commands[], qmp_machine_commands[], qmp_fd_commands[], qmp_trace_commands[];
+
 /* ---- sessions -------------------------------------------------------------------------------- */
 
-/* Begin a session on STREAM (taken), and stand in monitor_sessions until they end. */
+/* Begin a session on STREAM (taken). */
 void qmp_session_open(MonitorStream *stream, bool pretty);
 void hmp_session_open(MonitorStream *stream); /* hmp*.c */
 
