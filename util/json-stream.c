@@ -162,6 +162,11 @@ bool json_stream_next(JsonStream *stream, JsonNode **ret_node, GError **errp)
     return false;
 }
 
+bool json_stream_is_partial(const JsonStream *stream)
+{
+    return stream->in_text;
+}
+
 char *json_line(JsonNode *node)
 {
     g_autofree char *text = json_to_string(node, FALSE);

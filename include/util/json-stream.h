@@ -39,6 +39,9 @@ void json_stream_push(JsonStream *stream, const void *data, size_t len);
  */
 bool json_stream_next(JsonStream *stream, JsonNode **ret_node, GError **errp);
 
+/* True when json_stream_next() has seen the beginning of a text, but not yet its end. */
+bool json_stream_is_partial(const JsonStream *stream);
+
 /* NODE as one line with a final newline; free with g_free().  Non-ASCII text stays UTF-8. */
 char *json_line(JsonNode *node);
 
