@@ -4,26 +4,78 @@
  *
  * Runs in: both.
  *
- * Backends live until block_cleanup(): a device may come and go.  Requests are in request.c.
+ * A drive's backend lives until drive_del(): devices may come and go.  One for a node-name lives as long as a device
+ * has it; what is left of a device that took none (its start failed) is used for the next one or goes with the node.
+ * Requests are in request.c.
  */
-#include "block/block-int.h"
-#include "block/uring.h"
+#include <string.h>
+#include "block/file-int.h"
 #include "trace/block.h"
 #include "util/error.h"
 
 static GPtrArray *backends; /* of BlockBackend, in the order of their making; NULL before the first */
 
+GPtrArray *block_backends(void)
+{
+    return backends;
+}
+
 /* A handful of drives: a walk is enough. */
-static BlockBackend *find(const char *name)
+static BlockBackend *find_drive(const char *name)
 {
     for (unsigned i = 0; backends && i < backends->len; i++) {
         BlockBackend *blk = g_ptr_array_index(backends, i);
 
-        if (!g_strcmp0(blk->name, name)) {
+        if (blk->is_drive && !strcmp(blk->name, name)) {
             return blk;
         }
     }
     return NULL;
+}
+
+/* The backend made for NODE, or NULL.  One whose medium was ejected stands for no node any more. */
+static BlockBackend *find_for_node(const BlockNode *node)
+{
+    for (unsigned i = 0; backends && i < backends->len; i++) {
+        BlockBackend *blk = g_ptr_array_index(backends, i);
+
+        if (!blk->is_drive && blk->root == node) {
+            return blk;
+        }
+    }
+    return NULL;
+}
+
+BlockBackend *blk_of_device(const char *name)
+{
+    for (unsigned i = 0; backends && i < backends->len; i++) {
+        BlockBackend *blk = g_ptr_array_index(backends, i);
+
+        if (blk->owner && (!strcmp(blk->owner, name) || !g_strcmp0(blk->device_path, name))) {
+            return blk;
+        }
+    }
+    return NULL;
+}
+
+BlockBackend *blk_find(const char *name)
+{
+    BlockBackend *blk = find_drive(name);
+
+    return blk ? blk : blk_of_device(name);
+}
+
+void block_foreach_backend(void (*fn)(BlockBackend *blk, void *opaque), void *opaque)
+{
+    for (unsigned turn = 0; turn < 2; turn++) {
+        for (unsigned i = 0; backends && i < backends->len; i++) {
+            BlockBackend *blk = g_ptr_array_index(backends, i);
+
+            if (turn == 0 ? blk->is_drive : !blk->is_drive && blk->owner) {
+                fn(blk, opaque);
+            }
+        }
+    }
 }
 
 /* Drives and nodes share one name space, as in QEMU: drive=NAME of a device may mean either. */
@@ -34,7 +86,7 @@ bool block_check_new_name(const char *option, const char *key, const char *name,
                    option, key, name);
         return false;
     }
-    if (find(name) || block_node_find(name)) {
+    if (find_drive(name) || block_node_find(name)) {
         error_setg(errp, "%s: %s=%s is in use already by another drive or block node; choose another name",
                    option, key, name);
         return false;
@@ -67,7 +119,7 @@ BlockBackend *block_backend_new(const char *name, BlockNode *root, BlockAccess i
 
 BlockBackend *blk_by_name(const char *name, GError **errp)
 {
-    BlockBackend *blk = find(name);
+    BlockBackend *blk = find_drive(name);
     BlockNode *node;
 
     if (blk) {
@@ -79,7 +131,60 @@ BlockBackend *blk_by_name(const char *name, GError **errp)
                    "-blockdev node-name=%s,...", name, name, name);
         return NULL;
     }
-    return block_backend_new(name, block_node_ref(node), BLOCK_ACCESS_NONE, errp);
+    blk = find_for_node(node);
+    return blk ? blk : block_backend_new(name, block_node_ref(node), BLOCK_ACCESS_NONE, errp);
+}
+
+static void drop_root(BlockBackend *blk);
+
+/* No request of BLK is left. */
+static void backend_free(BlockBackend *blk)
+{
+    block_news_flush(blk);
+    drop_root(blk);
+    g_free(blk->owner);
+    g_free(blk->device_path);
+    g_free(blk->name);
+    g_free(blk);
+}
+
+void block_backends_forget(const BlockNode *node)
+{
+    BlockBackend *blk = find_for_node(node);
+
+    if (blk && !blk->owner) {
+        g_ptr_array_remove(backends, blk);
+        backend_free(blk);
+    }
+}
+
+bool drive_del(const char *name, GError **errp)
+{
+    BlockBackend *blk = find_drive(name);
+
+    if (!blk) {
+        error_set(errp, ERROR_CLASS_DEVICE_NOT_FOUND, "Device '%s' not found", name);
+        return false;
+    }
+    if (blk->owner) {
+        error_setg(errp, "drive '%s' is in use by device '%s'; remove the device first", name, blk->owner);
+        return false;
+    }
+    if (blk->in_flight) {
+        error_setg(errp, "drive '%s' has a request under way; try again", name);
+        return false;
+    }
+    if (blk->root) {
+        block_backends_forget(blk->root);
+        if (blk->root->refs > 1) {
+            error_setg(errp, "drive '%s': its block node '%s' is in use by others; remove these first", name,
+                       blk->root->name);
+            return false;
+        }
+    }
+    g_ptr_array_remove(backends, blk);
+    backend_free(blk);
+    return true;
 }
 
 /* ---- attachment ------------------------------------------------------------------------------ */
@@ -108,18 +213,34 @@ bool blk_attach(BlockBackend *blk, const char *dev_id, bool writable, GError **e
     return true;
 }
 
-/* Dropping access cannot fail, so neither can this; the node stays open for the next device. */
+/* Dropping access cannot fail, so neither can this; a drive's node stays open for the next device. */
 void blk_detach(BlockBackend *blk)
 {
     trace_block_detach(blk->name);
+    if (!blk->is_drive) {
+        g_ptr_array_remove(backends, blk);
+        backend_free(blk);
+        return;
+    }
+    block_news_flush(blk);
     if (blk->root) {
         block_node_change_access(blk->root, blk->access, blk->idle, NULL);
         blk->access = blk->idle;
     }
     g_free(blk->owner);
     blk->owner = NULL;
+    g_clear_pointer(&blk->device_path, g_free);
     blk->medium_locked = false;
     blk->changed = NULL;
+    blk->tray = NULL;
+    blk->tray_open = false;
+    blk->io_status = BLOCK_IO_OK;
+}
+
+void blk_set_device_path(BlockBackend *blk, const char *path)
+{
+    g_free(blk->device_path);
+    blk->device_path = g_strdup(path);
 }
 
 /* ---- the medium ------------------------------------------------------------------------------ */
@@ -135,16 +256,44 @@ static void drop_root(BlockBackend *blk)
     }
 }
 
-/* The user's eject: a guest that opens the tray keeps the medium on it. */
-void blk_eject(BlockBackend *blk)
+static void take_medium(BlockBackend *blk)
 {
-    if (!blk->medium_locked && blk->root) {
+    if (blk->root) {
         trace_block_eject(blk->name);
         drop_root(blk);
         if (blk->changed) {
             blk->changed(blk->changed_opaque);
         }
     }
+}
+
+void blk_eject(BlockBackend *blk)
+{
+    if (!blk->medium_locked) {
+        take_medium(blk);
+    }
+}
+
+/* A guest that opens the tray itself keeps the medium on it; the user takes it away. */
+bool block_eject(BlockBackend *blk, bool force, GError **errp)
+{
+    const char *name = blk->is_drive ? blk->name : blk->owner;
+
+    if (blk->owner && !blk->tray) {
+        error_setg(errp, "Device '%s' is not removable", name);
+        return false;
+    }
+    if (blk->medium_locked && !blk->tray_open && !force) {
+        blk->tray->request(blk->tray_opaque);
+        error_setg(errp, "Device '%s' is locked and force was not specified, wait for tray to open and try again",
+                   name);
+        return false;
+    }
+    if (blk->tray && !blk->tray_open) {
+        blk->tray->open(blk->tray_opaque);
+    }
+    take_medium(blk);
+    return true;
 }
 
 void blk_lock_medium(BlockBackend *blk, bool locked)
@@ -168,15 +317,71 @@ void block_cleanup(void)
         BlockBackend *blk = g_ptr_array_index(backends, i);
 
         blk_drain(blk);
-        drop_root(blk);
-        g_free(blk->owner);
-        g_free(blk->name);
-        g_free(blk);
+        backend_free(blk);
     }
     g_clear_pointer(&backends, g_ptr_array_unref);
     block_nodes_cleanup();
+    file_wait_closed();
     block_requests_cleanup();
     uring_cleanup();
+}
+
+/* ---- what is told of a backend ---------------------------------------------------------------- */
+
+void blk_stats(const BlockBackend *blk, BlockStats *ret_stats)
+{
+    *ret_stats = blk->stats;
+}
+
+bool blk_image_info(const BlockBackend *blk, BlockImageInfo *ret_info)
+{
+    if (blk->root) {
+        block_node_fill_info(blk->root, ret_info);
+    }
+    return blk->root != NULL;
+}
+
+const char *blk_device(const BlockBackend *blk)
+{
+    return blk->owner;
+}
+
+const char *blk_drive_id(const BlockBackend *blk)
+{
+    return blk->is_drive ? blk->name : "";
+}
+
+bool blk_is_locked(const BlockBackend *blk)
+{
+    return blk->medium_locked;
+}
+
+bool blk_is_removable(const BlockBackend *blk)
+{
+    return !blk->owner || blk->tray;
+}
+
+bool blk_tray(const BlockBackend *blk, bool *ret_open)
+{
+    *ret_open = blk->tray_open;
+    return blk->tray != NULL;
+}
+
+void blk_set_tray(BlockBackend *blk, const BlockTrayOps *ops, void *opaque)
+{
+    blk->tray = ops;
+    blk->tray_opaque = opaque;
+}
+
+static bool may_stop(BlockErrorAction action)
+{
+    return action == BLOCK_ERROR_STOP || action == BLOCK_ERROR_ENOSPC;
+}
+
+bool blk_io_status(const BlockBackend *blk, BlockIoStatus *ret_status)
+{
+    *ret_status = blk->io_status;
+    return blk->owner && (may_stop(blk->on_read_error) || may_stop(blk->on_write_error));
 }
 
 /* ---- properties ------------------------------------------------------------------------------ */

@@ -16,7 +16,9 @@
 #ifndef BLOCK_BLOCK_INT_H
 #define BLOCK_BLOCK_INT_H
 
+#include <json-glib/json-glib.h>
 #include "block/block.h"
+#include "util/event-loop.h"
 
 /* Offsets and lengths of requests are multiples of it; so is the length of every node. */
 #define BLOCK_SECTOR 512u
@@ -69,7 +71,10 @@ struct BlockDriver {
      * for leaves node->discard.  The child is open already.  On failure nothing is left behind.
      */
     bool (*open)(BlockNode *node, Options *opts, GError **errp);
-    /* No operation is in flight.  Makes written data stable.  NULL: nothing to do. */
+    /*
+     * No operation is in flight.  Makes written data stable, which may last longer than this call.  NULL: nothing to
+     * do.
+     */
     void (*close)(BlockNode *node);
     /* Starts OP, which was checked against the node's length. */
     void (*submit)(BlockNode *node, BlockOp *op);
@@ -77,6 +82,18 @@ struct BlockDriver {
     void (*cancel)(BlockNode *node, BlockOp *op);
     /* Takes and drops locks as ACCESS needs.  On failure the former ones stay.  NULL: there are no locks. */
     bool (*set_access)(BlockNode *node, BlockAccess access, GError **errp);
+    /*
+     * Filters: a node of SIZE bytes is wanted, what must its child have?  NULL: the same.  Fails for a node whose size
+     * is fixed.
+     */
+    bool (*child_size)(const BlockNode *node, uint64_t size, uint64_t *ret_child_size, GError **errp);
+    /* Filters: the length on a child of CHILD_LENGTH bytes.  NULL: the same. */
+    uint64_t (*length_over)(const BlockNode *node, uint64_t child_length);
+    /* Leaves: gives the image SIZE bytes, or measures it, and sets node->length.  NULL: it cannot be resized. */
+    bool (*resize)(BlockNode *node, uint64_t size, GError **errp);
+    /* Leaves: what the user calls the image, and the bytes it takes on the host.  NULL: the driver's name, nothing. */
+    const char *(*filename)(const BlockNode *node);
+    uint64_t (*allocated)(const BlockNode *node);
     /* Reads up to LEN <= 4096 first bytes, synchronously, at start-up.  Leaves only.  Returns bytes or -errno. */
     ssize_t (*peek)(BlockNode *node, void *buf, size_t len);
 };
@@ -96,6 +113,7 @@ struct BlockNode {
     bool discard;        /* discard=unmap, here and below */
     unsigned readers;    /* users with BLOCK_ACCESS_READ */
     bool writer;         /* a user with BLOCK_ACCESS_WRITE; it is the only user then */
+    uint64_t highest_write; /* leaves: end of the farthest write */
 };
 
 /* ---- operations (request.c) -------------------------------------------------------------------------------------- */
@@ -115,6 +133,12 @@ void block_schedule_poll(void);
 
 /* Submits and reaps I/O and delivers completions.  Returns true when it delivered any. */
 bool block_poll(void);
+
+/* Whether a request under way in ROOT and below reaches beyond LENGTH bytes of ROOT. */
+bool block_requests_reach(BlockNode *root, uint64_t length);
+
+/* Fails requests for ROOT that wait in backends' queues and reach beyond its end. */
+void block_requests_cut(BlockNode *root);
 
 /* At the end of the program: frees what block_schedule_poll() made. */
 void block_requests_cleanup(void);
@@ -161,28 +185,70 @@ BlockNode *block_node_find(const char *name);
  */
 bool block_node_change_access(BlockNode *node, BlockAccess from, BlockAccess to, GError **errp);
 
+/* The lowest node below NODE: the image. */
+static inline BlockNode *block_node_leaf(BlockNode *node)
+{
+    while (node->child) {
+        node = node->child;
+    }
+    return node;
+}
+
+/* Calls FN for all nodes that stand right on CHILD; NULL: for all nodes there are. */
+void block_node_foreach_parent(const BlockNode *child, void (*fn)(BlockNode *node, void *opaque), void *opaque);
+
+/* Fills the answer of blk_image_info(). */
+void block_node_fill_info(BlockNode *node, BlockImageInfo *ret_info);
+
 /* Drops the references of -blockdev; at the end of the program. */
 void block_nodes_cleanup(void);
 
 /* ---- backends (backend.c) --------------------------------------------------------------------------------------- */
 
+/* What is to be told of a backend, not more than once a second of each kind (events.c). */
+typedef struct BlockNews {
+    EventBh *bh;           /* made at first need, as is the timer */
+    EventTimer *timer;
+    JsonObject *error;     /* BLOCK_IO_ERROR that waits; NULL: none */
+    int64_t error_ns;      /* when the last one was told; 0: never */
+    int64_t tray_ns;
+    bool tray_told;        /* the tray's state as it was told last */
+} BlockNews;
+
 struct BlockBackend {
     char *name;            /* -drive id, or the node-name */
+    bool is_drive;         /* made by drive_add(), not for a device's node-name */
     BlockNode *root;       /* referenced; NULL: no medium */
     BlockAccess idle;      /* access to root while no device is attached: a drive holds its image from the start */
     BlockAccess access;    /* access to root now */
     char *owner;           /* the device that attached; NULL: free */
     bool write_cache;
+    char *device_path;     /* QOM path of the device; NULL: not told */
     bool medium_locked;
+    bool tray_open;
+    const BlockTrayOps *tray; /* NULL: the device has none */
+    void *tray_opaque;
+    BlockIoStatus io_status;
+    BlockNews news;
+    BlockStats stats;
     BlockErrorAction on_read_error, on_write_error;
     void (*changed)(void *opaque);
     void *changed_opaque;
 
     unsigned in_flight;    /* requests without a completion yet */
-    unsigned in_nodes;     /* of these, in the nodes; at most BLOCK_IN_FLIGHT_MAX */
+    GQueue in_nodes;       /* of these, in the nodes: BlockRequests, at most BLOCK_IN_FLIGHT_MAX */
     BlockOp *wait_head;    /* the others, oldest first */
     BlockOp **wait_tail;
 };
+
+/* All of them, in the order of their making; NULL: none. */
+GPtrArray *block_backends(void);
+
+/* Drops what no device has of backends made for NODE by blk_by_name(). */
+void block_backends_forget(const BlockNode *node);
+
+/* Tells what waits to be told, and frees what there is for it; the device or the backend goes (events.c). */
+void block_news_flush(BlockBackend *blk);
 
 /*
  * Makes a backend named NAME on ROOT (takes the reference on success; NULL: empty) with access IDLE while no device is

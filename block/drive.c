@@ -253,6 +253,7 @@ BlockBackend *drive_add(Options *opts, GError **errp)
     blk = block_backend_new(config.id, root, BLOCK_ACCESS_READ, errp);
     if (blk) {
         g_steal_pointer(&root);
+        blk->is_drive = true;
         blk->write_cache = config.cache.write_cache;
         blk->on_read_error = config.on_read_error;
         blk->on_write_error = config.on_write_error;

@@ -141,4 +141,25 @@ bool file_op_retry(FileOp *f, int res);
 /* Takes and drops the locks on the image so that they fit ACCESS.  On failure the former ones stay. */
 bool file_lock(FileState *s, BlockAccess access, GError **errp);
 
+/* ---- file-size.c */
+
+/* The image's actual size in bytes, or -errno. */
+int64_t file_measure(const FileState *s);
+
+/* Takes the image's size, SIZE bytes, for true. */
+void file_set_size(BlockNode *node, uint64_t size);
+
+/* BlockDriver.resize, .filename, .allocated. */
+bool file_resize(BlockNode *node, uint64_t size, GError **errp);
+const char *file_filename(const BlockNode *node);
+uint64_t file_allocated(const BlockNode *node);
+
+/* ---- file-close.c */
+
+/* BlockDriver.close: unlocks now, closes when the data is on stable storage. */
+void file_close(BlockNode *node);
+
+/* Waits until all images are closed; at the end of the program. */
+void file_wait_closed(void);
+
 #endif

@@ -23,19 +23,7 @@
 
 static const char *const locking_names[] = { "auto", "on", "off", NULL };
 
-/* ---- size and alignment ---------------------------------------------------------------------- */
-
-/* The image's actual size in bytes, or -errno. */
-static int64_t get_size(const FileState *s)
-{
-    struct stat st;
-    uint64_t size;
-
-    if (s->is_block) {
-        return ioctl(s->fd, BLKGETSIZE64, &size) < 0 ? -errno : (int64_t)MIN(size, INT64_MAX);
-    }
-    return fstat(s->fd, &st) < 0 ? -errno : st.st_size;
-}
+/* ---- alignment ---------------------------------------------------------------------- */
 
 /*
  * Finds out what O_DIRECT needs.  statx() tells it for files since Linux 6.1, not on every file system; a block device
@@ -61,10 +49,10 @@ static void find_direct_alignment(FileState *s)
     }
 }
 
-/* What the user called the path: -drive says file=, -blockdev says filename=. */
+/* What the user called the path: -drive and drive_add say file=, -blockdev and blockdev-add filename=. */
 static const char *path_key(const char *option)
 {
-    return g_str_has_prefix(option, "-drive") ? "file" : "filename";
+    return g_str_has_prefix(option, "-drive") || g_str_has_prefix(option, "drive_") ? "file" : "filename";
 }
 
 /* Turns on O_DIRECT, on a descriptor that was passed to us too. */
@@ -154,11 +142,11 @@ static bool check_kind(const FileState *s, const char *option, GError **errp)
     return false;
 }
 
-/* Reads the size once: an image does not grow under us but by our own writes. */
+/* Reads the size once: an image does not grow under us but by our own writes; block_resize() looks again. */
 static bool find_size(BlockNode *node, const char *option, GError **errp)
 {
     FileState *s = node->state;
-    int64_t size = get_size(s);
+    int64_t size = file_measure(s);
     int sector;
 
     if (size < 0) {
@@ -172,13 +160,11 @@ static bool find_size(BlockNode *node, const char *option, GError **errp)
                    "use a larger image", option, path_key(option), s->filename, size, BLOCK_SECTOR);
         return false;
     }
-    s->file_size = size;
     s->block_size = 1;
     if (s->is_block && !ioctl(s->fd, BLKSSZGET, &sector) && sector > 0) {
         s->block_size = sector;
     }
-    /* The last, partial sector of a file reads as if zeroes followed. */
-    node->length = ((uint64_t)size + BLOCK_SECTOR - 1) / BLOCK_SECTOR * BLOCK_SECTOR;
+    file_set_size(node, (uint64_t)size);
     return true;
 }
 
@@ -215,6 +201,9 @@ static bool open_common(BlockNode *node, Options *opts, bool is_block, GError **
     if (s->direct && !set_direct(s, option, errp)) {
         goto fail;
     }
+    if (!s->direct && (fcntl(s->fd, F_GETFL) & O_DIRECT)) {
+        find_direct_alignment(s); /* a passed descriptor, whose flags its passer chose and may share with others */
+    }
     /* With O_NONBLOCK the kernel would answer EAGAIN instead of reading from the disk. */
     fd_set_nonblock(s->fd, false);
     trace_block_file_open(s->filename, s->fd, s->file_size, s->mem_align, s->offset_align);
@@ -234,19 +223,6 @@ static bool file_open(BlockNode *node, Options *opts, GError **errp)
 static bool host_device_open(BlockNode *node, Options *opts, GError **errp)
 {
     return open_common(node, opts, true, errp);
-}
-
-/* The last chance for data in the host's cache; after that nobody is left to be told of an error. */
-static void file_close(BlockNode *node)
-{
-    FileState *s = node->state;
-
-    if (!node->read_only && !node->no_flush && fdatasync(s->fd) < 0) {
-        trace_block_file_close_error(s->filename, errno);
-    }
-    file_lock(s, BLOCK_ACCESS_NONE, NULL);
-    fd_close(&s->fd);
-    g_free(s->filename);
 }
 
 /* Called for each change of the node's users, also when nothing changes for the image. */
@@ -287,6 +263,9 @@ static ssize_t file_peek(BlockNode *node, void *buf, size_t len)
         .submit = file_submit,                                                         \
         .cancel = file_cancel,                                                         \
         .set_access = file_set_access,                                                 \
+        .resize = file_resize,                                                         \
+        .filename = file_filename,                                                     \
+        .allocated = file_allocated,                                                   \
         .peek = file_peek,                                                             \
     }
 

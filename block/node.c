@@ -24,7 +24,7 @@ static const char *const common_keys[] = {
     "cache.no-flush", NULL,
 };
 
-static GHashTable *named;       /* node-name -> BlockNode, no reference; NULL before the first */
+static GPtrArray *nodes;        /* all, in the order of their making, no references; NULL: none */
 static GPtrArray *blockdevs;    /* the references of -blockdev, in the order of their making */
 static unsigned next_anonymous; /* for made-up names */
 
@@ -186,17 +186,17 @@ static bool check_unused(const BlockNode *node, const Options *opts, const Block
 static void register_name(BlockNode *node, const char *name)
 {
     node->name = name ? g_strdup(name) : g_strdup_printf("#block%u", next_anonymous++);
-    if (!named) {
-        named = g_hash_table_new(g_str_hash, g_str_equal);
+    if (!nodes) {
+        nodes = g_ptr_array_new();
     }
-    g_hash_table_insert(named, node->name, node);
+    g_ptr_array_add(nodes, node);
 }
 
 /* Frees NODE, whose driver is closed or was never opened. */
 static void node_free(BlockNode *node)
 {
     if (node->name) {
-        g_hash_table_remove(named, node->name);
+        g_ptr_array_remove(nodes, node);
     }
     block_node_unref(node->child);
     g_free(node->state);
@@ -266,9 +266,76 @@ void block_node_unref(BlockNode *node)
     node_free(node);
 }
 
+/* There are as many as a user has made: a walk is enough. */
 BlockNode *block_node_find(const char *name)
 {
-    return named ? g_hash_table_lookup(named, name) : NULL;
+    for (unsigned i = 0; nodes && i < nodes->len; i++) {
+        BlockNode *node = g_ptr_array_index(nodes, i);
+
+        if (!strcmp(node->name, name)) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+void block_node_foreach_parent(const BlockNode *child, void (*fn)(BlockNode *node, void *opaque), void *opaque)
+{
+    for (unsigned i = 0; nodes && i < nodes->len; i++) {
+        BlockNode *node = g_ptr_array_index(nodes, i);
+
+        if (!child || node->child == child) {
+            fn(node, opaque);
+        }
+    }
+}
+
+/* ---- what is told of a node ------------------------------------------------------------------ */
+
+void block_node_fill_info(BlockNode *node, BlockImageInfo *ret_info)
+{
+    const BlockNode *leaf = block_node_leaf(node);
+
+    *ret_info = (BlockImageInfo) {
+        .node_name = node->name,
+        .driver = node->driver->name,
+        .filename = leaf->driver->filename ? leaf->driver->filename(leaf) : leaf->driver->name,
+        .child = node->child ? node->child->name : NULL,
+        .length = node->length,
+        .allocated = leaf->driver->allocated ? leaf->driver->allocated(leaf) : 0,
+        .highest_write = node->highest_write,
+        .read_only = node->read_only,
+        .direct = node->direct,
+        .no_flush = node->no_flush,
+    };
+}
+
+bool block_node_info(const char *node_name, BlockImageInfo *ret_info)
+{
+    BlockNode *node = block_node_find(node_name);
+
+    if (node) {
+        block_node_fill_info(node, ret_info);
+    }
+    return node != NULL;
+}
+
+static bool is_blockdev(const BlockNode *node)
+{
+    return blockdevs && g_ptr_array_find(blockdevs, node, NULL);
+}
+
+void block_foreach_node(void (*fn)(const char *node_name, void *opaque), void *opaque)
+{
+    for (unsigned turn = 0; turn < 2; turn++) {
+        for (unsigned i = 0; nodes && i < nodes->len; i++) {
+            BlockNode *node = g_ptr_array_index(nodes, i);
+
+            if (is_blockdev(node) == (turn == 0)) {
+                fn(node->name, opaque);
+            }
+        }
+    }
 }
 
 /* ---- who may use a node ---------------------------------------------------------------------- */
@@ -345,6 +412,58 @@ bool blockdev_add(Options *opts, GError **errp)
     return true;
 }
 
+/* For block_node_foreach_parent(): any name will do. */
+static void take_name(BlockNode *node, void *opaque)
+{
+    *(const char **)opaque = node->name;
+}
+
+/* Tells who keeps NODE. */
+static void explain_use(const BlockNode *node, GError **errp)
+{
+    GPtrArray *backends = block_backends();
+    const char *parent = NULL;
+
+    for (unsigned i = 0; backends && i < backends->len; i++) {
+        const BlockBackend *blk = g_ptr_array_index(backends, i);
+
+        if (blk->root == node) {
+            error_setg(errp, "block node '%s' is in use by device '%s'; remove the device first", node->name,
+                       blk_device(blk) ? blk_device(blk) : blk->name);
+            return;
+        }
+    }
+    block_node_foreach_parent(node, take_name, &parent);
+    if (parent) {
+        error_setg(errp, "block node '%s' is in use by block node '%s'; remove that first", node->name, parent);
+    } else {
+        error_setg(errp, "block node '%s' is in use by a request that is under way; try again", node->name);
+    }
+}
+
+bool blockdev_del(const char *node_name, GError **errp)
+{
+    BlockNode *node = block_node_find(node_name);
+
+    if (!node) {
+        error_setg(errp, "Failed to find node with node-name='%s'", node_name);
+        return false;
+    }
+    if (!is_blockdev(node)) {
+        error_setg(errp, "block node '%s' was not made by blockdev-add; remove the drive or the node that it belongs "
+                   "to", node_name);
+        return false;
+    }
+    block_backends_forget(node);
+    if (node->refs > 1) {
+        explain_use(node, errp);
+        return false;
+    }
+    g_ptr_array_remove(blockdevs, node);
+    block_node_unref(node);
+    return true;
+}
+
 void block_nodes_cleanup(void)
 {
     /* The last first: later nodes stand on earlier ones. */
@@ -352,5 +471,5 @@ void block_nodes_cleanup(void)
         block_node_unref(g_ptr_array_steal_index(blockdevs, blockdevs->len - 1));
     }
     g_clear_pointer(&blockdevs, g_ptr_array_unref);
-    g_clear_pointer(&named, g_hash_table_unref);
+    g_clear_pointer(&nodes, g_ptr_array_unref);
 }

@@ -39,9 +39,15 @@ static void null_submit(BlockNode *node, BlockOp *op)
     block_op_complete(op, 0);
 }
 
+static const char *null_filename(const BlockNode *node)
+{
+    return "null-co://";
+}
+
 const BlockDriver block_driver_null_co = {
     .name = "null-co",
     .keys = (const char *const[]) { "size", "read-zeroes", NULL },
     .open = null_open,
     .submit = null_submit,
+    .filename = null_filename,
 };

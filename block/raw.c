@@ -9,6 +9,8 @@
 
 typedef struct RawState {
     uint64_t offset; /* where the window begins in the child */
+    bool has_size;   /* the window's size is fixed ... */
+    uint64_t size;   /* ... at this, as far as the child goes */
 } RawState;
 
 static bool raw_open(BlockNode *node, Options *opts, GError **errp)
@@ -34,8 +36,33 @@ static bool raw_open(BlockNode *node, Options *opts, GError **errp)
                    node->child->length - s->offset);
         return false;
     }
+    s->has_size = options_has(opts, "size");
+    s->size = size;
     node->length = size;
     return true;
+}
+
+static bool raw_child_size(const BlockNode *node, uint64_t size, uint64_t *ret_child_size, GError **errp)
+{
+    const RawState *s = node->state;
+
+    if (s->has_size) {
+        error_setg(errp, "block node '%s' is a window of fixed size (size=); resize the node below it, or make the "
+                   "window without size=", node->name);
+        return false;
+    }
+    /* No overflow: both are lengths of files. */
+    *ret_child_size = size + s->offset;
+    return true;
+}
+
+/* A child that shrinks takes the window's end along, and gives it back when it grows. */
+static uint64_t raw_length_over(const BlockNode *node, uint64_t child_length)
+{
+    const RawState *s = node->state;
+    uint64_t left = child_length > s->offset ? child_length - s->offset : 0;
+
+    return s->has_size ? MIN(s->size, left) : left;
 }
 
 static void raw_submit(BlockNode *node, BlockOp *op)
@@ -53,5 +80,7 @@ const BlockDriver block_driver_raw = {
     .child_key = "file",
     .keys = (const char *const[]) { "file", "offset", "size", NULL },
     .open = raw_open,
+    .child_size = raw_child_size,
+    .length_over = raw_length_over,
     .submit = raw_submit,
 };

@@ -31,6 +31,9 @@ struct BlockRequest {
     BlockBackend *blk;
     BlockNode *root; /* a reference: the medium may be ejected while the request runs */
     RequestPlace place;
+    GList link; /* in the backend's in_nodes */
+    uint64_t offset; /* at the root; filters move op.offset */
+    int64_t start_ns; /* EVENT_CLOCK_REAL */
     BlockCompletion *cb;
     void *opaque;
     struct iovec iov[];
@@ -112,20 +115,72 @@ bool block_poll(void)
 static void request_start(BlockRequest *req)
 {
     req->place = PLACE_NODES;
-    req->blk->in_nodes++;
+    g_queue_push_tail_link(&req->blk->in_nodes, &req->link);
     block_node_submit(req->root, &req->op);
 }
 
 /* Lets waiting requests into the nodes as far as the limit allows. */
 static void start_waiting(BlockBackend *blk)
 {
-    while (blk->wait_head && blk->in_nodes < BLOCK_IN_FLIGHT_MAX) {
+    while (blk->wait_head && blk->in_nodes.length < BLOCK_IN_FLIGHT_MAX) {
         BlockOp *op = blk->wait_head;
 
         blk->wait_head = op->next;
         request_start((BlockRequest *)op);
     }
 }
+
+/* ---- accounting ------------------------------------------------------------------------------ */
+
+static unsigned stats_type(BlockOpType type)
+{
+    static const uint8_t types[] = {
+        [BLOCK_OP_READ] = BLOCK_STATS_READ,
+        [BLOCK_OP_WRITE] = BLOCK_STATS_WRITE,
+        [BLOCK_OP_FLUSH] = BLOCK_STATS_FLUSH,
+        [BLOCK_OP_DISCARD] = BLOCK_STATS_UNMAP,
+        [BLOCK_OP_WRITE_ZEROES] = BLOCK_STATS_WRITE,
+    };
+
+    return types[type];
+}
+
+/* Counts REQ, which the image has ended.  What its device gave up says nothing about the image. */
+static void account(const BlockRequest *req)
+{
+    BlockStats *stats = &req->blk->stats;
+    const BlockOp *op = &req->op;
+    unsigned type = stats_type(op->type);
+    BlockNode *leaf;
+
+    if (op->ret == -ECANCELED) {
+        return;
+    }
+    stats->last_ns = event_clock_ns(EVENT_CLOCK_REAL);
+    stats->type[type].time_ns += (uint64_t)(stats->last_ns - req->start_ns);
+    if (op->ret) {
+        stats->type[type].failed++;
+        return;
+    }
+    stats->type[type].operations++;
+    stats->type[type].bytes += op->len;
+    if (type == BLOCK_STATS_WRITE) {
+        leaf = block_node_leaf(req->root);
+        leaf->highest_write = MAX(leaf->highest_write, op->offset + op->len);
+        stats->highest_write = MAX(stats->highest_write, req->offset + op->len);
+    }
+}
+
+/* Counts REQ, which was refused before it came to the image. */
+static void account_invalid(const BlockRequest *req)
+{
+    BlockStats *stats = &req->blk->stats;
+
+    stats->last_ns = event_clock_ns(EVENT_CLOCK_REAL);
+    stats->type[stats_type(req->op.type)].invalid++;
+}
+
+/* ---- completion of a request ----------------------------------------------------------------- */
 
 /* op->done of all requests: the only place that calls callbacks. */
 static void request_done(BlockOp *op)
@@ -135,7 +190,8 @@ static void request_done(BlockOp *op)
 
     if (req->place == PLACE_NODES) {
         req->place = PLACE_COMPLETED;
-        blk->in_nodes--;
+        g_queue_unlink(&blk->in_nodes, &req->link);
+        account(req);
         start_waiting(blk);
     }
     blk->in_flight--;
@@ -168,6 +224,9 @@ static BlockRequest *request_new(BlockBackend *blk, BlockOpType type, uint64_t o
     req->op.iov = req->iov;
     req->op.iov_count = count;
     req->op.done = request_done;
+    req->link = (GList) { .data = req };
+    req->offset = offset;
+    req->start_ns = 0;
     req->blk = blk;
     req->root = blk->root ? block_node_ref(blk->root) : NULL;
     req->cb = cb;
@@ -215,11 +274,18 @@ static BlockRequest *request_submit(BlockRequest *req, int ret)
     if (!ret) {
         ret = request_check(blk, op);
     }
-    if (ret || (op->type != BLOCK_OP_FLUSH && !op->len)) {
+    if (ret) {
+        account_invalid(req);
         request_fail(req, ret);
-    } else if (op->type == BLOCK_OP_DISCARD && !blk->root->discard) {
+        return req;
+    }
+    req->start_ns = event_clock_ns(EVENT_CLOCK_REAL);
+    if (op->type != BLOCK_OP_FLUSH && !op->len) {
         request_fail(req, 0);
-    } else if (blk->in_nodes < BLOCK_IN_FLIGHT_MAX) {
+    } else if (op->type == BLOCK_OP_DISCARD && !blk->root->discard) {
+        account(req); /* for the device it was one */
+        request_fail(req, 0);
+    } else if (blk->in_nodes.length < BLOCK_IN_FLIGHT_MAX) {
         request_start(req);
     } else {
         if (!blk->wait_head) {
@@ -338,6 +404,46 @@ void blk_cancel(BlockRequest *req)
         break;
     case PLACE_COMPLETED:
         break;
+    }
+}
+
+static bool is_past_end(const BlockRequest *req, const BlockNode *root, uint64_t length)
+{
+    return req->root == root && req->offset + req->op.len > length;
+}
+
+bool block_requests_reach(BlockNode *root, uint64_t length)
+{
+    GPtrArray *backends = block_backends();
+
+    for (unsigned i = 0; backends && i < backends->len; i++) {
+        const BlockBackend *blk = g_ptr_array_index(backends, i);
+
+        for (const GList *link = blk->in_nodes.head; link; link = link->next) {
+            if (is_past_end(link->data, root, length)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+void block_requests_cut(BlockNode *root)
+{
+    GPtrArray *backends = block_backends();
+
+    for (unsigned i = 0; backends && i < backends->len; i++) {
+        BlockBackend *blk = g_ptr_array_index(backends, i);
+        BlockOp *next;
+
+        for (BlockOp *op = blk->wait_head; op; op = next) {
+            next = op->next;
+            if (is_past_end((BlockRequest *)op, root, root->length)) {
+                account_invalid((BlockRequest *)op);
+                unlink_waiting(blk, op);
+                request_fail((BlockRequest *)op, -EIO);
+            }
+        }
     }
 }
 

@@ -35,8 +35,8 @@ void scsi_cd_medium_changed(ScsiDisk *disk)
 }
 
 /*
- * The guest opens or closes the tray.  The medium stays on it, out of reach, until the tray is closed again or the user
- * takes it away; the initiator is told to look at it anew.
+ * The guest opens or closes the tray, or the user opens it.  The medium stays on it, out of reach, until the tray is
+ * closed again or the user takes it away; the initiator is told to look at it anew.
  */
 static void move_tray(ScsiDisk *disk, bool open)
 {
@@ -44,12 +44,29 @@ static void move_tray(ScsiDisk *disk, bool open)
         return;
     }
     disk->tray_open = open;
+    blk_tray_moved(disk->blk, open);
     disk->media_event = open ? MEDIA_EVENT_REMOVED : MEDIA_EVENT_NONE;
     if (!open && blk_is_inserted(disk->blk)) {
         disk->media_event = MEDIA_EVENT_NEW;
         scsi_device_set_unit_attention(&disk->scsi, scsi_sense(SENSE_UNIT_ATTENTION, 0x28, 0x00));
     }
 }
+
+/* The guest has locked the medium; it hears of the wish when it polls for events, and may let go of it. */
+static void eject_requested(void *opaque)
+{
+    ((ScsiDisk *)opaque)->media_event = MEDIA_EVENT_EJECT_REQUEST;
+}
+
+static void eject_by_user(void *opaque)
+{
+    move_tray(opaque, true);
+}
+
+const BlockTrayOps scsi_cd_tray_ops = {
+    .request = eject_requested,
+    .open = eject_by_user,
+};
 
 /* The cache is on the medium: now it may go. */
 static void eject_now(ScsiDiskOp *op)

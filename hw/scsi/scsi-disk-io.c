@@ -127,7 +127,7 @@ static void wait_for_machine(ScsiDiskOp *op, int error)
     op->is_waiting = true;
     op->wait_link.data = op;
     g_queue_push_tail_link(&op->disk->waiting, &op->wait_link);
-    vm_stop(RUN_STATE_IO_ERROR);
+    vm_stop(RUN_STATE_IO_ERROR); /* the event that says why is out */
 }
 
 static void stop_waiting(ScsiDiskOp *op)
@@ -136,11 +136,25 @@ static void stop_waiting(ScsiDiskOp *op)
     op->is_waiting = false;
 }
 
+/* The medium became shorter than OP's piece while that was under way. */
+static bool is_past_end(const ScsiDiskOp *op)
+{
+    uint64_t blocks = scsi_disk_blocks(op->disk), count = op->len / op->disk->block_size;
+
+    return op->io_has_lba && blk_is_inserted(op->disk->blk) && (op->lba > blocks || count > blocks - op->lba);
+}
+
 /* Applies rerror/werror; true: the op waits for the machine and keeps its reference. */
 static bool handle_error(ScsiDiskOp *op, int error)
 {
     BlockErrorAction action = blk_error_action(op->disk->blk, op->io_writes);
 
+    /* No error of the image, and it would be no better after a stop: as if the command came only now. */
+    if (error == EIO && is_past_end(op)) {
+        scsi_disk_end_lending(op, 0);
+        scsi_req_check(op->req, scsi_sense_lba_out_of_range(op->lba));
+        return false;
+    }
     if (action == BLOCK_ERROR_ENOSPC) {
         action = error == ENOSPC ? BLOCK_ERROR_STOP : BLOCK_ERROR_REPORT;
     }
@@ -148,6 +162,7 @@ static bool handle_error(ScsiDiskOp *op, int error)
     if (action == BLOCK_ERROR_STOP && !runstate_resumable()) {
         action = BLOCK_ERROR_REPORT;
     }
+    blk_report_error(op->disk->blk, op->io_writes, error, action);
     switch (action) {
     case BLOCK_ERROR_STOP:
         wait_for_machine(op, error);

@@ -110,6 +110,7 @@ static void disk_runstate(bool running, RunState state, void *opaque)
 {
     (void)state;
     if (running) {
+        blk_reset_io_status(((ScsiDisk *)opaque)->blk);
         scsi_disk_retry_waiting(opaque);
     }
 }
@@ -241,8 +242,9 @@ static void apply_backend_options(ScsiDisk *disk)
 static bool disk_realize(Device *device, GError **errp)
 {
     ScsiDisk *disk = SCSI_DISK(device);
-    const char *name = device->id ? device->id : G_OBJECT_TYPE_NAME(disk);
+    g_autofree char *path = qom_path(device);
     BlockBackend *blk;
+    bool writes;
 
     if (disk->channel != 0) {
         error_setg(errp, "channel=%u: the bus has channel 0 only; leave channel out", disk->channel);
@@ -252,7 +254,8 @@ static bool disk_realize(Device *device, GError **errp)
         return false;
     }
     blk = blk_by_name(disk->drive, errp);
-    if (!blk || !blk_attach(blk, name, !scsi_disk_is_cd(disk) && !blk_is_read_only(blk), errp)) {
+    writes = blk && !scsi_disk_is_cd(disk) && !blk_is_read_only(blk);
+    if (!blk || !blk_attach(blk, device->id ? device->id : path, writes, errp)) {
         return false;
     }
     disk->blk = blk;
@@ -263,7 +266,11 @@ static bool disk_realize(Device *device, GError **errp)
     }
     disk->was_inserted = blk_is_inserted(blk);
     apply_backend_options(disk);
+    blk_set_device_path(blk, path);
     blk_set_change_handler(blk, disk_changed, disk);
+    if (scsi_disk_is_removable(disk)) {
+        blk_set_tray(blk, &scsi_cd_tray_ops, disk);
+    }
     runstate_register(disk_runstate, disk);
     return true;
 }

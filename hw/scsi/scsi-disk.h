@@ -92,6 +92,7 @@ QOM_DECLARE_TYPE(ScsiDisk, scsi_disk, SCSI_DISK)
 /* Media event codes (MMC-5 table 303). */
 enum {
     MEDIA_EVENT_NONE = 0,
+    MEDIA_EVENT_EJECT_REQUEST = 1,
     MEDIA_EVENT_NEW = 2,
     MEDIA_EVENT_REMOVED = 3,
 };
@@ -220,6 +221,9 @@ ScsiDiskStep scsi_disk_mode_sense, scsi_disk_mode_select;                       
 ScsiDiskStep scsi_cd_read_toc, scsi_cd_get_configuration, scsi_cd_get_event_status;       /* scsi-cd.c */
 ScsiDiskStep scsi_cd_read_disc_information, scsi_cd_mechanism_status;
 ScsiDiskStep scsi_disk_start_stop, scsi_disk_prevent_allow;
+
+/* The user's eject. */
+extern const BlockTrayOps scsi_cd_tray_ops;
 
 /* The medium came or went by the user's hand (not the guest's). */
 void scsi_cd_medium_changed(ScsiDisk *disk);

@@ -64,8 +64,8 @@ BlockBackend *drive_add(Options *opts, GError **errp);
 bool blockdev_add(Options *opts, GError **errp);
 
 /*
- * The backend for a device's drive=NAME: a -drive id or a node-name (a backend is then made for the node).  NULL with
- * *errp.
+ * The backend for a device's drive=NAME: a -drive id or a node-name (a backend is then made for the node; it goes away
+ * when the device gives it back by blk_detach()).  NULL with *errp.
  */
 BlockBackend *blk_by_name(const char *name, GError **errp);
 
@@ -75,54 +75,94 @@ BlockBackend *blk_by_name(const char *name, GError **errp);
  */
 bool blk_attach(BlockBackend *blk, const char *dev_id, bool writable, GError **errp);
 
-/* Gives it back; all its requests must have completed (blk_drain()). */
+/*
+ * Gives it back; all its requests must have completed (blk_drain()).  The caller forgets BLK: one that stands for a
+ * node-name is gone.
+ */
 void blk_detach(BlockBackend *blk);
 
+/* The QOM path of the device that has BLK, for blk_find(); blk_detach() forgets it. */
+void blk_set_device_path(BlockBackend *blk, const char *path);
+
 /*
- * Takes away what drive_add() or blk_by_name() made: its name is free afterwards.  Fails while a device has it.
+ * Takes away what drive_add() made: its name is free afterwards.  Fails while a device has it, or a request of it is
+ * under way.  The image is closed behind the caller's back, when its data is on stable storage.
  */
 bool drive_del(const char *name, GError **errp);
 
-/* Takes away what blockdev_add() made.  Fails while a device or another node uses it. */
+/* Takes away what blockdev_add() made.  Fails while a device, another node or a request uses it. */
 bool blockdev_del(const char *node_name, GError **errp);
 
+/* ---- at run time ----------------------------------------------------------------------------- */
+
 /*
- * Resizes the image below the backend or node NAME to SIZE bytes (a multiple of 512); the change handlers of its
- * backends are called.  A file is truncated or extended; a block device is measured anew (SIZE must not exceed it).
- * Refused below what a request in flight needs, and for read-only images.
+ * Resizes the image below the node NODE_NAME to SIZE bytes, counted at that node (a multiple of 512); the change
+ * handlers of all backends above it are called.  A file is truncated or extended; a block device is measured anew
+ * (SIZE must not exceed it).  What somebody else did to the image's size is taken notice of.  Requests beyond the new
+ * end that wait in a backend's queue fail; refused when one is in the kernel's hands, and for read-only images.
  */
-bool block_resize(const char *name, uint64_t size, GError **errp);
+bool block_resize(const char *node_name, uint64_t size, GError **errp);
 
-/* The user's eject of the medium below the backend NAME (or of device NAME's backend); FORCE: though it is locked. */
-bool block_eject(const char *name, bool force, GError **errp);
+/*
+ * The user's eject: the tray opens and the medium is gone.  FORCE: though the guest has locked it; otherwise the guest
+ * is asked for it and this fails.  Fails for a device with a fixed medium.
+ */
+bool block_eject(BlockBackend *blk, bool force, GError **errp);
 
-/* Calls FN for each backend, and for each named node, in order of their making. */
+/* Calls FN for each drive, then for each node's backend that a device has, in the order of their making. */
 void block_foreach_backend(void (*fn)(BlockBackend *blk, void *opaque), void *opaque);
 
-/* Finds a backend by its name, by the id or QOM path of the device it is attached to; NULL: none. */
+/* Finds a backend by a drive's id, else blk_of_device(); NULL: none. */
 BlockBackend *blk_find(const char *name);
+
+/* The backend of the device with that id or QOM path; NULL: none. */
+BlockBackend *blk_of_device(const char *id_or_path);
 
 /* Counters of a backend since it was made. */
 typedef struct BlockStats {
     struct {
         uint64_t operations; /* completed well */
-        uint64_t failed;
-        uint64_t bytes;
-        uint64_t time_ns;    /* sum of the times from submission to completion */
+        uint64_t failed;     /* the image gave an error; cancelled ones are not counted at all */
+        uint64_t invalid;    /* refused before they came to the image: past the end, no medium */
+        uint64_t bytes;      /* of operations */
+        uint64_t time_ns;    /* sum of the times from submission to completion, of failed ones too */
     } type[4];               /* BLOCK_STATS_* */
+    uint64_t highest_write;  /* end of the farthest write, bytes */
+    int64_t last_ns;         /* when the latest completed, on EVENT_CLOCK_REAL; 0: none did yet */
 } BlockStats;
-enum { BLOCK_STATS_READ, BLOCK_STATS_WRITE, BLOCK_STATS_FLUSH, BLOCK_STATS_UNMAP };
+enum { BLOCK_STATS_READ, BLOCK_STATS_WRITE /* and zeroing */, BLOCK_STATS_FLUSH, BLOCK_STATS_UNMAP };
 void blk_stats(const BlockBackend *blk, BlockStats *ret_stats);
 
-/* What query-block tells of a backend's image; strings stay the backend's; false: no medium. */
+/* What query-block tells of an image; strings stay the block layer's. */
 typedef struct BlockImageInfo {
-    const char *filename;
     const char *node_name;
     const char *driver;
-    bool read_only, direct, no_flush, locked;
+    const char *filename;    /* of the image below */
+    const char *child;       /* name of the node below; NULL: this is the image itself */
+    uint64_t length;
+    uint64_t allocated;      /* bytes that the file takes on its file system */
+    uint64_t highest_write;  /* at the image: end of the farthest write, bytes; 0 for nodes above it */
+    bool read_only, direct, no_flush;
 } BlockImageInfo;
-bool blk_image_info(const BlockBackend *blk, BlockImageInfo *ret_info);
-const char *blk_device(const BlockBackend *blk); /* id of the device it is attached to; NULL: none */
+bool blk_image_info(const BlockBackend *blk, BlockImageInfo *ret_info); /* false: no medium */
+bool block_node_info(const char *node_name, BlockImageInfo *ret_info);  /* false: no such node */
+
+/* Calls FN for each node, those of -blockdev first, in the order of their making. */
+void block_foreach_node(void (*fn)(const char *node_name, void *opaque), void *opaque);
+
+/* Id, else QOM path, of the device it is attached to; NULL: none. */
+const char *blk_device(const BlockBackend *blk);
+/* The -drive's id; "" for a backend that stands for a node-name. */
+const char *blk_drive_id(const BlockBackend *blk);
+bool blk_is_locked(const BlockBackend *blk);    /* the guest has locked the medium */
+bool blk_is_removable(const BlockBackend *blk); /* the device says so; without a device: yes */
+/* False: the device has no tray. */
+bool blk_tray(const BlockBackend *blk, bool *ret_open);
+
+/* What the last errors that stopped the machine left, until it goes on. */
+typedef enum BlockIoStatus { BLOCK_IO_OK, BLOCK_IO_FAILED, BLOCK_IO_NOSPACE } BlockIoStatus;
+/* False: no error stops the machine, so there is nothing to tell. */
+bool blk_io_status(const BlockBackend *blk, BlockIoStatus *ret_status);
 
 /* Waits for all requests, frees all nodes and backends (images are flushed and unlocked); at the end of the program. */
 void block_cleanup(void);
@@ -139,16 +179,35 @@ bool blk_discard_enabled(const BlockBackend *blk);
 BlockErrorAction blk_error_action(const BlockBackend *blk, bool is_write);
 void blk_set_error_action(BlockBackend *blk, bool is_write, BlockErrorAction action);
 
-/*
- * Drops the medium (the user's eject), unless it is locked; a later insert is left to the monitor.  Requests in
- * flight still end as if it were there.
- */
+/* Drops the medium, unless it is locked.  Requests in flight still end as if it were there. */
 void blk_eject(BlockBackend *blk);
 /* While locked blk_eject() does nothing (PREVENT ALLOW MEDIUM REMOVAL). */
 void blk_lock_medium(BlockBackend *blk, bool locked);
 
 /* FN is called when length or medium changed, by blk_eject() too; NULL: nobody.  blk_detach() forgets it. */
 void blk_set_change_handler(BlockBackend *blk, void (*fn)(void *opaque), void *opaque);
+
+/* ---- what devices tell ------------------------------------------------------------------------ */
+
+/* A device with a tray; blk_detach() forgets it. */
+typedef struct BlockTrayOps {
+    void (*request)(void *opaque); /* the user wants the medium, which the guest has locked */
+    void (*open)(void *opaque);    /* by the user's hand; the device answers with blk_tray_moved() */
+} BlockTrayOps;
+void blk_set_tray(BlockBackend *blk, const BlockTrayOps *ops, void *opaque);
+
+/* The tray is open or closed now.  Event DEVICE_TRAY_MOVED, at most one a second of each backend. */
+void blk_tray_moved(BlockBackend *blk, bool open);
+
+/*
+ * A request failed with errno ERROR and ACTION (report, ignore, stop) is taken, before the machine is stopped.  Event
+ * BLOCK_IO_ERROR: at once for the first error that stops the machine, else at most one a second of each backend, the
+ * latest.  Main loop's thread only.
+ */
+void blk_report_error(BlockBackend *blk, bool is_write, int error, BlockErrorAction action);
+
+/* The machine goes on: blk_io_status() is BLOCK_IO_OK again. */
+void blk_reset_io_status(BlockBackend *blk);
 
 /* ---- requests -------------------------------------------------------------------------------- */
 

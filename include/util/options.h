@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <glib.h>
+#include <json-glib/json-glib.h>
 
 /* An ordered set of key/value strings that remembers which of them were used. */
 typedef struct Options Options;
@@ -27,6 +28,10 @@ typedef struct Options Options;
  */
 Options *options_parse(const char *option, const char *text, const char *implied_key,
                        GError **errp);
+
+/* The same from a JSON object that somebody else has parsed. */
+Options *options_from_json(const char *option, JsonObject *object, GError **errp);
+
 Options *options_new(const char *option);
 void options_free(Options *opts);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Options, options_free)

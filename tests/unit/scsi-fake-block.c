@@ -164,6 +164,36 @@ void blk_set_change_handler(BlockBackend *blk, void (*fn)(void *opaque), void *o
     blk->changed_opaque = opaque;
 }
 
+void blk_set_device_path(BlockBackend *blk, const char *path)
+{
+    g_assert_true(g_str_has_prefix(path, "/machine/"));
+}
+
+void blk_set_tray(BlockBackend *blk, const BlockTrayOps *ops, void *opaque)
+{
+    blk->tray = ops;
+    blk->tray_opaque = opaque;
+}
+
+void blk_tray_moved(BlockBackend *blk, bool open)
+{
+    blk->tray_moves++;
+    blk->tray_open = open;
+}
+
+void blk_report_error(BlockBackend *blk, bool is_write, int error, BlockErrorAction action)
+{
+    blk->errors_told++;
+    blk->told_write = is_write;
+    blk->told_error = error;
+    blk->told_action = action;
+}
+
+void blk_reset_io_status(BlockBackend *blk)
+{
+    blk->status_resets++;
+}
+
 /* ---- requests -------------------------------------------------------------------------------- */
 
 static bool concerns_failure(const BlockRequest *req)

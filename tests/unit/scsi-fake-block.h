@@ -29,6 +29,14 @@ struct BlockBackend {
     unsigned submitted;  /* counters since the start */
     unsigned reads, writes, flushes, discards, zeroes, fua, cancels;
     uint64_t read_bytes_max; /* longest read */
+    const BlockTrayOps *tray; /* as the device gave them */
+    void *tray_opaque;
+    bool tray_open;
+    unsigned tray_moves, status_resets;
+    unsigned errors_told;    /* blk_report_error() calls, and the last one's arguments */
+    bool told_write;
+    int told_error;
+    BlockErrorAction told_action;
     unsigned unmap_zeroes;   /* write_zeroes with BLOCK_REQ_MAY_UNMAP */
 };
 

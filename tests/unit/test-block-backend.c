@@ -115,11 +115,14 @@ static void test_nodes_and_their_users(void)
     g_assert_true(blk_attach(a, "disk0", false, &err));
     g_assert_true(blk_attach(b, "disk1", false, &err));
     blk_detach(b);
+    b = blk_by_name("b", NULL);
     g_assert_false(blk_attach(b, "disk1", true, &err));
     g_assert_nonnull(strstr(err->message, "'f' is in use"));
     g_clear_error(&err);
     blk_detach(a);
+    g_assert_true(blk_by_name("b", NULL) == b);
     g_assert_true(blk_attach(b, "disk1", true, &err));
+    a = blk_by_name("a", NULL);
     g_assert_false(blk_attach(a, "disk0", false, NULL));
     blk_detach(b);
     g_assert_true(blk_attach(a, "disk0", true, &err));

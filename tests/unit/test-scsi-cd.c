@@ -201,6 +201,44 @@ static void test_eject(void)
     test_hba_free(hba);
 }
 
+/* The user's eject: a tray that opens; a medium that the guest has locked is asked for. */
+static void test_eject_by_user(void)
+{
+    TestHba *hba = hba_with_cd(true);
+
+    g_assert_nonnull(cd->tray);
+    cd->tray->request(cd->tray_opaque);
+    g_assert_cmpuint(cd->tray_moves, ==, 0);
+    expect_bytes(event(hba, 1, 0x10, 255), 0, 6, 4, 0x10, 1, 2, 0, 0);
+    expect_bytes(event(hba, 1, 0x10, 255), 0, 6, 4, 0x10, 0, 2, 0, 0);
+    cd->tray->open(cd->tray_opaque);
+    fake_set_medium(cd, 0);
+    g_assert_cmpuint(cd->tray_moves, ==, 1);
+    g_assert_true(cd->tray_open);
+    expect_sense(hba, 2, 0, tur(hba), 2, 0x3a, 0x02);
+    expect_bytes(event(hba, 1, 0x10, 255), 0, 6, 4, 0x10, 3, 1, 0, 0);
+    /* Open already. */
+    cd->tray->open(cd->tray_opaque);
+    g_assert_cmpuint(cd->tray_moves, ==, 1);
+    expect_good(start_stop(hba, 3));
+    g_assert_cmpuint(cd->tray_moves, ==, 2);
+    g_assert_false(cd->tray_open);
+    expect_sense(hba, 2, 0, tur(hba), 2, 0x3a, 0x01);
+    test_hba_free(hba);
+}
+
+/* A fixed disk has no tray, a removable one has. */
+static void test_trays(void)
+{
+    TestHba *hba = test_hba_with_disk(NULL);
+
+    g_assert_null(test_disk_backend()->tray);
+    test_hba_free(hba);
+    hba = test_hba_with_disk("removable=on");
+    g_assert_nonnull(test_disk_backend()->tray);
+    test_hba_free(hba);
+}
+
 static void test_disc_information(void)
 {
     TestHba *hba = hba_with_cd(true);
@@ -222,6 +260,8 @@ int main(int argc, char **argv)
     g_test_add_func("/scsi-cd/get-configuration", test_configuration);
     g_test_add_func("/scsi-cd/medium-comes-and-goes", test_medium_changes);
     g_test_add_func("/scsi-cd/eject-and-prevent", test_eject);
+    g_test_add_func("/scsi-cd/eject-by-user", test_eject_by_user);
+    g_test_add_func("/scsi-cd/removable-has-a-tray", test_trays);
     g_test_add_func("/scsi-cd/disc-information", test_disc_information);
     return g_test_run();
 }

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The groups of QMP commands: each is made known by one function, which a program calls at its start when it has what
+ * the group is about.
+ *
+ * Thread: main loop with the machine lock held.  Runs in: both programs.
+ */
+#ifndef MONITOR_COMMANDS_H
+#define MONITOR_COMMANDS_H
+
+/* Block devices: query-block*, blockdev-*, drive_*, block_resize, eject. */
+void qmp_register_block(void);
+
+#endif
