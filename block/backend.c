@@ -4,8 +4,8 @@
  *
  * Runs in: both.
  *
- * A drive's backend lives until drive_del(): devices may come and go.  One for a node-name lives as long as a device has
- * it; what is left of a device that took none (its start failed) is used for the next one or goes with the node.
+ * A drive's backend lives until drive_del(): devices may come and go.  One for a node-name lives as long as a device
+ * has it; what is left of a device that took none (its start failed) is used for the next one or goes with the node.
  * Requests are in request.c.
  */
 #include <string.h>

@@ -11,6 +11,7 @@
 
 #include "endpoint.h"
 #include "monitor-int.h"
+#include "monitor/hmp.h"
 #include "monitor/options.h"
 #include "system/runstate.h"
 #include "util/cmdline.h"
@@ -254,4 +255,5 @@ void monitor_init(void)
     qmp_register(qmp_machine_commands);
     qmp_register(qmp_fd_commands);
     qmp_register(qmp_trace_commands);
+    hmp_commands_init();
 }

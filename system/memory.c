@@ -254,6 +254,38 @@ void memory_listener_unregister(MemoryListener *listener)
     listener->as = NULL;
 }
 
+/* ---- walks ------------------------------------------------------------------------------------- */
+
+static void region_visit(const MemoryRegion *mr, unsigned depth, hwaddr start,
+                         void (*fn)(const MemoryRegionVisit *visit, void *opaque), void *opaque)
+{
+    /* A size of 2^64 is written one less (MEMORY_SIZE_WHOLE), so its last byte is that of the space. */
+    uint64_t span = mr->size == MEMORY_SIZE_WHOLE ? UINT64_MAX : mr->size ? mr->size - 1 : 0;
+    MemoryRegionVisit visit = { mr, depth, start, start + MIN(span, UINT64_MAX - start) };
+
+    fn(&visit, opaque);
+    for (guint i = 0; mr->subregions && i < mr->subregions->len; i++) {
+        const MemoryRegion *sub = mr->subregions->pdata[i];
+
+        region_visit(sub, depth + 1, start + sub->addr, fn, opaque);
+    }
+}
+
+void memory_region_foreach(const MemoryRegion *root, void (*fn)(const MemoryRegionVisit *visit, void *opaque),
+                           void *opaque)
+{
+    region_visit(root, 0, 0, fn, opaque);
+}
+
+void address_space_foreach(void (*fn)(AddressSpace *as, const char *name, void *opaque), void *opaque)
+{
+    for (GList *link = address_spaces; link; link = link->next) {
+        AddressSpace *as = link->data;
+
+        fn(as, as->name, opaque);
+    }
+}
+
 AddressSpace *system_memory(void)
 {
     static MemoryRegion root;

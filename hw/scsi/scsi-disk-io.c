@@ -136,11 +136,25 @@ static void stop_waiting(ScsiDiskOp *op)
     op->is_waiting = false;
 }
 
+/* The medium became shorter than OP's piece while that was under way. */
+static bool is_past_end(const ScsiDiskOp *op)
+{
+    uint64_t blocks = scsi_disk_blocks(op->disk), count = op->len / op->disk->block_size;
+
+    return op->io_has_lba && blk_is_inserted(op->disk->blk) && (op->lba > blocks || count > blocks - op->lba);
+}
+
 /* Applies rerror/werror; true: the op waits for the machine and keeps its reference. */
 static bool handle_error(ScsiDiskOp *op, int error)
 {
     BlockErrorAction action = blk_error_action(op->disk->blk, op->io_writes);
 
+    /* No error of the image, and it would be no better after a stop: as if the command came only now. */
+    if (error == EIO && is_past_end(op)) {
+        scsi_disk_end_lending(op, 0);
+        scsi_req_check(op->req, scsi_sense_lba_out_of_range(op->lba));
+        return false;
+    }
     if (action == BLOCK_ERROR_ENOSPC) {
         action = error == ENOSPC ? BLOCK_ERROR_STOP : BLOCK_ERROR_REPORT;
     }

@@ -97,9 +97,9 @@ bool blockdev_del(const char *node_name, GError **errp);
 
 /*
  * Resizes the image below the node NODE_NAME to SIZE bytes, counted at that node (a multiple of 512); the change
- * handlers of all backends above it are called.  A file is truncated or extended; a block device is measured anew (SIZE
- * must not exceed it).  What somebody else did to the image's size is taken notice of.  Requests beyond the new end that
- * wait in a backend's queue fail; refused when one is in the kernel's hands, and for read-only images.
+ * handlers of all backends above it are called.  A file is truncated or extended; a block device is measured anew
+ * (SIZE must not exceed it).  What somebody else did to the image's size is taken notice of.  Requests beyond the new
+ * end that wait in a backend's queue fail; refused when one is in the kernel's hands, and for read-only images.
  */
 bool block_resize(const char *node_name, uint64_t size, GError **errp);
 

@@ -33,9 +33,10 @@ typedef struct HmpCommand {
     const char *help;      /* one line */
     HmpHandler *run;
     HmpCompleter *complete; /* NULL: nothing to offer */
+    const char *qmp;        /* QMP command that it needs: without it the row is not offered; NULL: none */
 } HmpCommand;
 
-/* Makes the commands of TABLE (static) known; at program start. */
+/* Makes the commands of TABLE (static) known; at program start.  A later row of the same name is not reached. */
 void hmp_register(const HmpCommand *table);
 
 /* Text to the session's person. */
@@ -60,7 +61,19 @@ void hmp_qmp(HmpSession *hmp, const char *name, JsonObject *args, HmpPrinter *pr
  */
 char **hmp_words(HmpSession *hmp, const char *args, unsigned min, unsigned max);
 
-/* OPTS as the arguments of a QMP command: dotted keys nest, values stay text. */
+/*
+ * OPTS as the arguments of a QMP command: dotted keys nest, values stay text.  Of a key that is a value and
+ * has keys below it ("a=1,a.b=2") the later one stays.
+ */
 JsonObject *hmp_options_to_json(Options *opts);
+
+/*
+ * ARGS, the whole rest of a line, as options named after OPTION: one word (maybe in quotes), or JSON up to the
+ * line's end.  NULL: the usage or the error has been printed.
+ */
+Options *hmp_options(HmpSession *hmp, const char *option, const char *args, const char *implied_key);
+
+/* Makes the commands of this directory known; at program start, after all qmp_register(). */
+void hmp_commands_init(void);
 
 #endif

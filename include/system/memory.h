@@ -189,6 +189,25 @@ struct MemoryListener {
 void memory_listener_register(MemoryListener *listener, AddressSpace *as);
 void memory_listener_unregister(MemoryListener *listener);
 
+/*
+ * Read-only walks, for monitors.  With the machine lock held; FN must not change the topology.
+ *
+ * One region of a tree, shown before its parts.  [start, last] is where it is in the walk's root, cut to 64 bits.
+ */
+typedef struct MemoryRegionVisit {
+    const MemoryRegion *mr;
+    unsigned depth; /* 0: the root */
+    hwaddr start;
+    hwaddr last;
+} MemoryRegionVisit;
+
+/* Calls FN for ROOT and all below it, highest priority first.  Aliases are shown, not followed. */
+void memory_region_foreach(const MemoryRegion *root, void (*fn)(const MemoryRegionVisit *visit, void *opaque),
+                           void *opaque);
+
+/* Calls FN for each address space in order of their making. */
+void address_space_foreach(void (*fn)(AddressSpace *as, const char *name, void *opaque), void *opaque);
+
 /* The program's system memory and I/O port space (64 KiB), made at first use by the main thread. */
 AddressSpace *system_memory(void);
 AddressSpace *system_io(void);

@@ -220,6 +220,65 @@ static void test_stop_on_read(void)
     test_hba_free(hba);
 }
 
+/* The user shrinks the image below what a command that waits for the machine wants: no stop would help. */
+static void test_shrink_under_request(void)
+{
+    TestHba *hba = test_hba_with_disk("rerror=stop");
+    BlockBackend *blk = test_disk_backend();
+    const uint8_t cdb[10] = { 0x28, 0, 0, 0, 0, 4, 0, 0, 4, 0 };
+    ScsiRequest *req = scsi_req_new(hba->bus, 0, 0, 1, cdb, 10, NULL);
+
+    vm_start();
+    blk->fail = EIO;
+    test_start(hba, req);
+    test_fetch(hba, req);
+    test_turn();
+    g_assert_cmpint(runstate_get(), ==, RUN_STATE_IO_ERROR);
+    g_assert_cmpuint(blk->errors_told, ==, 1);
+    fake_set_medium(blk, 6 * 512);
+    blk->fail = 0;
+    vm_start();
+    test_turn();
+    g_assert_cmpint(runstate_get(), ==, RUN_STATE_RUNNING);
+    g_assert_cmpuint(blk->errors_told, ==, 1);
+    g_assert_cmpuint(blk->status_resets, >=, 1);
+    g_assert_cmpint(req->state, ==, SCSI_REQ_DONE);
+    g_assert_cmpint(req->status, ==, SCSI_STATUS_CHECK_CONDITION);
+    scsi_req_unref(req);
+    /* The next commands: sense data of the failed one, the change of capacity, then less than a block of 512. */
+    expect_bytes(test_cmd(hba, 0, 0, 0x03, 0, 0, 0, 8, 0), 0xf0, 0, 5, 0, 0, 0, 4, 10);
+    expect_sense(hba, 0, 0, test_cmd(hba, 0, 0, 0x00, 0, 0, 0, 0, 0), 6, 0x2a, 0x09);
+    expect_bytes(test_cmd(hba, 0, 0, 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0), 0, 0, 0, 5, 0, 0, 2, 0);
+    test_hba_free(hba);
+}
+
+/* An image of less than one block: not ready, and nothing breaks. */
+static void test_shrink_to_nothing(void)
+{
+    TestHba *hba = test_hba_with_disk("logical_block_size=4096");
+    BlockBackend *blk = test_disk_backend();
+    static const uint8_t opcodes[] = { 0x00, 0x08, 0x0a, 0x1a, 0x25, 0x28, 0x2a, 0x2f, 0x35, 0x41, 0x42, 0x5a,
+                                       0x88, 0x8a, 0x8f, 0x91, 0x93, 0x9e, 0xa8 };
+
+    fake_set_medium(blk, 512);
+    expect_sense(hba, 0, 0, test_cmd(hba, 0, 0, 0x00, 0, 0, 0, 0, 0), 6, 0x2a, 0x09);
+    expect_sense(hba, 0, 0, test_cmd(hba, 0, 0, 0x00, 0, 0, 0, 0, 0), 2, 0x30, 0x00);
+    for (unsigned i = 0; i < G_N_ELEMENTS(opcodes); i++) {
+        uint8_t cdb[16] = { opcodes[i], opcodes[i] == 0x9e ? 0x10 : 0 };
+        ScsiRequest *req = scsi_req_new(hba->bus, 0, 0, 1, cdb, sizeof(cdb), NULL);
+
+        test_start(hba, req);
+        test_turn();
+        scsi_req_cancel(req);
+        scsi_req_unref(req);
+    }
+    g_assert_cmpuint(blk->reads + blk->writes, ==, 0);
+    fake_set_medium(blk, 4096);
+    expect_sense(hba, 0, 0, test_cmd(hba, 0, 0, 0x00, 0, 0, 0, 0, 0), 6, 0x2a, 0x09);
+    expect_bytes(test_cmd(hba, 0, 0, 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0), 0, 0, 0, 0, 0, 0, 0x10, 0);
+    test_hba_free(hba);
+}
+
 /* Where nothing could let the machine go on, the guest sees the error. */
 static void test_stop_without_monitor(void)
 {
@@ -277,6 +336,8 @@ int main(int argc, char **argv)
     g_test_add_func("/scsi-errors/ignore", test_ignore);
     g_test_add_func("/scsi-errors/stop/retries-when-going-on", test_stop_and_retry);
     g_test_add_func("/scsi-errors/stop/on-read", test_stop_on_read);
+    g_test_add_func("/scsi-errors/shrink/under-a-request", test_shrink_under_request);
+    g_test_add_func("/scsi-errors/shrink/below-one-block", test_shrink_to_nothing);
     g_test_add_func("/scsi-errors/stop/reset-and-unplug", test_stop_and_reset);
     g_test_add_func("/scsi-errors/stop/reports-where-nobody-can-go-on", test_stop_without_monitor);
     return g_test_run();

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * HMP: devices, objects, the object tree.
+ *
+ * Runs in: both programs.
+ */
+#include "monitor/hmp-int.h"
+
+/* Runs QMP command NAME with the options ARGS. */
+static void run_options(HmpSession *hmp, const char *args, const char *implied_key)
+{
+    const HmpCommand *row = hmp_session_command(hmp);
+    g_autoptr(Options) opts = hmp_options(hmp, row->name, args, implied_key);
+
+    if (opts) {
+        hmp_qmp(hmp, row->qmp, hmp_options_to_json(opts), NULL);
+    }
+}
+
+/* Runs the row's QMP command with WORDS as the members named by MEMBERS, one each. */
+static void run_words(HmpSession *hmp, char *const *words, const char *const *members, HmpPrinter *print)
+{
+    JsonObject *json = json_object_new();
+
+    for (unsigned i = 0; words[i]; i++) {
+        json_object_set_string_member(json, members[i], words[i]);
+    }
+    hmp_qmp(hmp, hmp_session_command(hmp)->qmp, json, print);
+}
+
+static void run_device_add(HmpSession *hmp, const char *args)
+{
+    run_options(hmp, args, "driver");
+}
+
+static void run_object_add(HmpSession *hmp, const char *args)
+{
+    run_options(hmp, args, "qom-type");
+}
+
+static void run_del(HmpSession *hmp, const char *args)
+{
+    static const char *const members[] = { "id" };
+    g_auto(GStrv) words = hmp_words(hmp, args, 1, 1);
+
+    if (words) {
+        run_words(hmp, words, members, NULL);
+    }
+}
+
+/* ---- the object tree --------------------------------------------------------------------------- */
+
+static const char *const qom_members[] = { "path", "property" };
+
+static void print_property(HmpSession *hmp, JsonObject *obj)
+{
+    hmp_printf(hmp, "%s (%s)\n", hmp_json_str(obj, "name"), hmp_json_str(obj, "type"));
+}
+
+static void print_qom_list(HmpSession *hmp, JsonNode *value)
+{
+    hmp_json_foreach(hmp, hmp_json_node_array(value), print_property);
+}
+
+static void run_qom_list(HmpSession *hmp, const char *args)
+{
+    g_auto(GStrv) words = hmp_words(hmp, *args ? args : "/", 1, 1);
+
+    if (words) {
+        run_words(hmp, words, qom_members, print_qom_list);
+    }
+}
+
+static void print_value(HmpSession *hmp, JsonNode *value)
+{
+    g_autofree char *text = value ? json_to_string(value, TRUE) : NULL;
+
+    hmp_printf(hmp, "%s\n", text ? text : "{}");
+}
+
+static void run_qom_get(HmpSession *hmp, const char *args)
+{
+    g_auto(GStrv) words = hmp_words(hmp, args, 2, 2);
+
+    if (words) {
+        run_words(hmp, words, qom_members, print_value);
+    }
+}
+
+/* A word that is a JSON number, true, false or null is that; anything else is text. */
+static JsonNode *value_of_word(const char *word)
+{
+    JsonNode *node = json_node_new(JSON_NODE_VALUE);
+    gint64 number;
+    char *end;
+
+    if (g_str_equal(word, "true") || g_str_equal(word, "false")) {
+        json_node_set_boolean(node, *word == 't');
+        return node;
+    }
+    number = g_ascii_strtoll(word, &end, 10);
+    if (end != word && *end == '\0') {
+        json_node_set_int(node, number);
+    } else {
+        json_node_set_string(node, word);
+    }
+    return node;
+}
+
+static void run_qom_set(HmpSession *hmp, const char *args)
+{
+    g_auto(GStrv) words = hmp_words(hmp, args, 3, 3);
+    JsonObject *json;
+
+    if (!words) {
+        return;
+    }
+    json = json_object_new();
+    json_object_set_string_member(json, "path", words[0]);
+    json_object_set_string_member(json, "property", words[1]);
+    json_object_set_member(json, "value", value_of_word(words[2]));
+    hmp_qmp(hmp, "qom-set", json, NULL);
+}
+
+const HmpCommand hmp_device_commands[] = {
+    { "device_add", NULL, "DRIVER[,prop=value...]", "add a device, as -device does", run_device_add,
+      hmp_complete_driver, "device_add" },
+    { "device_del", NULL, "ID", "remove a device", run_del, hmp_complete_device, "device_del" },
+    { "object_add", NULL, "TYPE,id=ID[,prop=value...]", "make an object, as -object does", run_object_add,
+      hmp_complete_object_type, "object-add" },
+    { "object_del", NULL, "ID", "delete an object", run_del, hmp_complete_object, "object-del" },
+    { "qom-list", NULL, "[PATH]", "list the properties and children of an object", run_qom_list, hmp_complete_qom,
+      "qom-list" },
+    { "qom-get", NULL, "PATH PROPERTY", "show a property", run_qom_get, hmp_complete_qom, "qom-get" },
+    { "qom-set", NULL, "PATH PROPERTY VALUE", "set a property", run_qom_set, hmp_complete_qom, "qom-set" },
+    { NULL },
+};
