@@ -105,7 +105,6 @@ def test_properties_are_read(any_program):
     ("qom-set", {"path": "hd0", "property": "lun", "value": 1}, "GenericError", ["lun"]),
     ("qom-set", {"path": "hd0", "property": "lun", "value": -1}, "GenericError", ["lun"]),
     ("qom-set", {"path": "hd0", "property": "serial", "value": "x"}, "GenericError", ["serial"]),
-    ("qom-set", {"path": "hd0", "property": "drive", "value": "n0"}, "GenericError", []),
 ])
 def test_errors_of_properties(any_program, command, args, error_class, words):
     any_program.ok("device_add", driver="scsi-hd", drive="n0", id="hd0")
