@@ -11,10 +11,12 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "hw/core/device.h"
 #include "machine.h"
+#include "monitor/monitor.h"
 #include "util/cmdline.h"
 #include "util/error.h"
 #include "util/trace.h"
@@ -62,7 +64,7 @@ static bool opt_machine(const char *arg, void *opaque, GError **errp)
 
     if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
         machine_print_types();
-        config->start.only_help = true;
+        config->monitor.start.only_help = true;
         return true;
     }
     opts = options_parse("-machine", arg, "type", errp);
@@ -147,6 +149,29 @@ static bool opt_numa(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
+/* -name [guest=]NAME[,process=NAME][,debug-threads=on|off]: the last has no effect. */
+static bool opt_name(const char *arg, void *opaque, GError **errp)
+{
+    static const char *const known[] = { "guest", "process", "debug-threads", NULL };
+    g_autoptr(Options) opts = options_parse("-name", arg, "guest", errp);
+    const char *process;
+    bool debug_threads = false;
+
+    if (!opts) {
+        return false;
+    }
+    monitor_set_vm_name(options_get(opts, "guest"));
+    process = options_get(opts, "process");
+    if (!options_get_bool(opts, "debug-threads", &debug_threads, errp) ||
+        !options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    if (process) {
+        prctl(PR_SET_NAME, process);
+    }
+    return true;
+}
+
 /* ---- run and debug --------------------------------------------------------------------------- */
 
 static bool opt_qtest(const char *arg, void *opaque, GError **errp)
@@ -176,7 +201,7 @@ static bool opt_trace(const char *arg, void *opaque, GError **errp)
     if (!trace_parse_option(arg, &printed, errp)) {
         return false;
     }
-    ((MainConfig *)opaque)->start.only_help |= printed;
+    ((MainConfig *)opaque)->monitor.start.only_help |= printed;
     return true;
 }
 
@@ -190,7 +215,7 @@ static bool opt_log_file(const char *arg, void *opaque, GError **errp)
 static bool opt_version(const char *arg, void *opaque, GError **errp)
 {
     printf(PROGRAM " version " MPQEMU_VERSION "\n");
-    ((MainConfig *)opaque)->start.only_help = true;
+    ((MainConfig *)opaque)->monitor.start.only_help = true;
     return true;
 }
 
@@ -220,7 +245,6 @@ static bool accept_none(const char *option, const char *arg, GError **errp)
     }
 
 ACCEPT_NONE(opt_display, "-display")
-ACCEPT_NONE(opt_monitor, "-monitor")
 ACCEPT_NONE(opt_serial, "-serial")
 ACCEPT_NONE(opt_parallel, "-parallel")
 ACCEPT_NONE(opt_vga, "-vga")
@@ -242,7 +266,7 @@ static const CmdlineOption options[] = {
       opt_memory },
     { "numa", "node,memdev=ID[,nodeid=N]", "makes a memory backend part of guest memory",
       opt_numa },
-    { "name", "NAME", "accepted without effect", opt_accepted },
+    { "name", "[guest=]NAME[,process=NAME]", "names the machine, and the process", opt_name },
 
     { "device", "DRIVER[,prop=value...]",
       "adds a device; also as JSON.  '-device help' lists them,\n'-device DRIVER,help' the "
@@ -263,6 +287,7 @@ static const CmdlineOption options[] = {
       "Running" },
     { "qtest-log", "PATH | none", "writes the qtest conversation to a file", opt_qtest_log },
     { "S", NULL, "does not start the machine", opt_stopped },
+    MONITOR_OPTION_ROWS,
     { "trace", "PATTERN | [enable=PATTERN][,events=FILE][,file=PATH]",
       "switches trace events on; '-trace help' lists them", opt_trace },
     { "D", "PATH", "writes traces to a file", opt_log_file },
@@ -277,7 +302,6 @@ static const CmdlineOption options[] = {
     { "no-reboot", NULL, "accepted without effect", opt_accepted },
     { "no-shutdown", NULL, "accepted without effect", opt_accepted },
     { "display", "none", "accepted", opt_display },
-    { "monitor", "none", "accepted", opt_monitor },
     { "serial", "none", "accepted", opt_serial },
     { "parallel", "none", "accepted", opt_parallel },
     { "vga", "none", "accepted", opt_vga },
@@ -292,7 +316,7 @@ static bool opt_help(const char *arg, void *opaque, GError **errp)
     g_autofree char *text = cmdline_help(options, "usage: " PROGRAM " [options]");
 
     fputs(text, stdout);
-    ((MainConfig *)opaque)->start.only_help = true;
+    ((MainConfig *)opaque)->monitor.start.only_help = true;
     return true;
 }
 
@@ -303,12 +327,12 @@ MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
     config->machine = "pc";
     config->machine_opts = options_new("-machine");
     config->numa_memdevs = g_ptr_array_new_with_free_func(g_free);
-    start_options_init(&config->start);
-    config->start.named_fds = true; /* for pci-proxy-dev's fd=NAME */
+    monitor_options_init(&config->monitor);
+    config->monitor.start.named_fds = true; /* for pci-proxy-dev's fd=NAME */
     if (!cmdline_parse(options, argc, argv, config, errp)) {
         return NULL;
     }
-    if (!config->start.only_help && !config->accel && !config->qtest) {
+    if (!config->monitor.start.only_help && !config->accel && !config->qtest) {
         error_setg(errp, "there is nothing to run the guest in this version but a test program; "
                    "give -accel qtest -qtest unix:PATH,server=on");
         return NULL;
@@ -321,7 +345,7 @@ void main_config_free(MainConfig *config)
     if (!config) {
         return;
     }
-    start_options_clear(&config->start);
+    monitor_options_clear(&config->monitor);
     g_ptr_array_unref(config->numa_memdevs);
     options_free(config->machine_opts);
     g_free(config);

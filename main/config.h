@@ -10,11 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <glib.h>
-#include "hw/core/startup.h"
+#include "monitor/options.h"
 #include "util/options.h"
 
 typedef struct MainConfig {
-    StartOptions start;                /* first: the shared option handlers use it */
+    MonitorOptions monitor;            /* first: the shared option handlers use it */
     const char *machine;               /* type's name; of `machine_opts`, or static */
     Options *machine_opts;             /* what the -machine options say together */
     const char *memory_backend;        /* -machine memory-backend=; NULL: none */

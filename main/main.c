@@ -6,7 +6,7 @@
  *
  * Theory of operation.  The whole command line is parsed, then carried out step by step
  * (config.h); the first failure ends the program with status 1.  The main thread then is the event
- * loop: it holds the machine lock except while it waits.  The program ends by SIGTERM, SIGINT,
+ * loop: it holds the machine lock except while it waits.  The program ends by a monitor's quit, SIGTERM, SIGINT,
  * SIGHUP, or when the only possible qtest client has gone: devices are unrealized, images flushed.
  */
 #include "accel/qtest.h"
@@ -18,6 +18,7 @@
 #include "hw/scsi/lsi53c895a.h"
 #include "hw/scsi/scsi.h"
 #include "machine.h"
+#include "monitor/monitor.h"
 #include "system/ram.h"
 #include "system/reset.h"
 #include "system/runstate.h"
@@ -43,11 +44,14 @@ static GType (*const types[])(void) = {
 static bool main_start(const MainConfig *config, GError **errp)
 {
     event_clock_set_manual(); /* qtest steps it; nothing else runs a guest in this version */
-    if (!start_run(&config->start, START_FDS, START_DRIVE, errp) || !machine_create(config, errp) ||
-        !start_run(&config->start, START_DEVICE, START_LATE_OBJECTS, errp)) {
+    if (!start_run(&config->monitor.start, START_FDS, START_DRIVE, errp) || !machine_create(config, errp) ||
+        !start_run(&config->monitor.start, START_DEVICE, START_LATE_OBJECTS, errp)) {
         return false;
     }
     system_reset();
+    if (!monitor_start(&config->monitor, errp)) {
+        return false;
+    }
     if (config->qtest && !qtest_start(config->qtest, config->qtest_log, errp)) {
         return false;
     }
@@ -68,6 +72,7 @@ static void main_stop(void)
     machine_destroy_devices();
     qtest_stop();
     block_cleanup();
+    monitor_stop(); /* last: who sees its end may use the images */
 }
 
 int main(int argc, char **argv)
@@ -79,7 +84,7 @@ int main(int argc, char **argv)
     log_init("mpqemu");
     trace_init(trace_event_tables);
     ram_guard_install();
-    runstate_set_resumable(false); /* there is no monitor */
+    monitor_init();
     machine_lock();
     qom_register_types(types);
 
@@ -88,14 +93,17 @@ int main(int argc, char **argv)
         log_error("%s", err->message);
         return 1;
     }
-    if (config->start.only_help) {
+    if (config->monitor.start.only_help) {
         return 0;
     }
     event_loop_set_wait_hooks(event_loop_main(), machine_unlock, machine_lock);
-    if (!shutdown_signals_start(&err) || !main_start(config, &err)) {
+    if (shutdown_signals_start(&err) && main_start(config, &err)) {
+        event_loop_run(event_loop_main());
+        shutdown_announce();
+    }
+    if (err) {
         log_error("%s", err->message);
     } else {
-        event_loop_run(event_loop_main());
         shutdown_requested(&status);
     }
     main_stop();

@@ -17,6 +17,7 @@
 
 #include "hw/core/device.h"
 #include "hw/remote/remote-object.h"
+#include "monitor/monitor.h"
 #include "util/cmdline.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -37,7 +38,7 @@ static bool opt_machine(const char *arg, void *opaque, GError **errp)
 
     if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
         printf("Supported machines are:\n" MACHINE "             PCI devices for another process's guest\n");
-        config->start.only_help = true;
+        config->monitor.start.only_help = true;
         return true;
     }
     opts = options_parse("-machine", arg, "type", errp);
@@ -48,7 +49,7 @@ static bool opt_machine(const char *arg, void *opaque, GError **errp)
         printf(MACHINE "-machine options:\n"
                "  auto-shutdown=<bool>   - end the process when its last link has ended (default: on)\n"
                "  vfio-user=<bool>       - off; the vfio-user protocol is not in this version\n");
-        config->start.only_help = true;
+        config->monitor.start.only_help = true;
         return true;
     }
     type = options_get(opts, "type");
@@ -76,7 +77,7 @@ static bool opt_no_shutdown(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
-/* -name [guest=]NAME[,process=NAME][,debug-threads=on|off]: only the process name has an effect, in ps and top. */
+/* -name [guest=]NAME[,process=NAME][,debug-threads=on|off]: the last has no effect. */
 static bool opt_name(const char *arg, void *opaque, GError **errp)
 {
     static const char *const known[] = { "guest", "process", "debug-threads", NULL };
@@ -87,7 +88,7 @@ static bool opt_name(const char *arg, void *opaque, GError **errp)
     if (!opts) {
         return false;
     }
-    options_get(opts, "guest");
+    monitor_set_vm_name(options_get(opts, "guest"));
     process = options_get(opts, "process");
     if (!options_get_bool(opts, "debug-threads", &debug_threads, errp) ||
         !options_check_unused(opts, known, errp)) {
@@ -108,7 +109,7 @@ static bool opt_trace(const char *arg, void *opaque, GError **errp)
     if (!trace_parse_option(arg, &printed, errp)) {
         return false;
     }
-    ((RemoteConfig *)opaque)->start.only_help |= printed;
+    ((RemoteConfig *)opaque)->monitor.start.only_help |= printed;
     return true;
 }
 
@@ -122,7 +123,7 @@ static bool opt_log_file(const char *arg, void *opaque, GError **errp)
 static bool opt_version(const char *arg, void *opaque, GError **errp)
 {
     printf(PROGRAM " (mpqemu) version " MPQEMU_VERSION "\n");
-    ((RemoteConfig *)opaque)->start.only_help = true;
+    ((RemoteConfig *)opaque)->monitor.start.only_help = true;
     return true;
 }
 
@@ -152,12 +153,9 @@ static bool accept_only(const char *option, const char *accepted, const char *ar
         return accept_only(option, value, arg, why, errp); \
     }
 
-#define NO_MONITOR "there is no monitor in this version"
 #define NO_SUCH_DEVICE "a device process has none unless -device makes it"
 
 ACCEPT_ONLY(opt_display, "-display", "none", "there is no display")
-ACCEPT_ONLY(opt_monitor, "-monitor", "none", NO_MONITOR)
-ACCEPT_ONLY(opt_qmp, "-qmp", "none", NO_MONITOR)
 ACCEPT_ONLY(opt_serial, "-serial", "none", NO_SUCH_DEVICE)
 ACCEPT_ONLY(opt_parallel, "-parallel", "none", NO_SUCH_DEVICE)
 ACCEPT_ONLY(opt_vga, "-vga", "none", NO_SUCH_DEVICE)
@@ -174,8 +172,8 @@ static bool opt_daemonize(const char *arg, void *opaque, GError **errp)
 
 static bool opt_stopped(const char *arg, void *opaque, GError **errp)
 {
-    error_setg(errp, "-S is not supported: " NO_MONITOR " that could start the devices; leave it out");
-    return false;
+    ((RemoteConfig *)opaque)->stopped = true;
+    return true;
 }
 
 static const CmdlineOption options[] = {
@@ -196,6 +194,8 @@ static const CmdlineOption options[] = {
     { "M", "x-remote", NULL, opt_machine },
     { "no-shutdown", NULL, "goes on running when the last link has ended", opt_no_shutdown },
     { "name", "[guest=]NAME[,process=NAME]", "names the process", opt_name },
+    MONITOR_OPTION_ROWS,
+    { "S", NULL, "does not start the devices; needs a monitor", opt_stopped },
     { "trace", "PATTERN | [enable=PATTERN][,events=FILE][,file=PATH]",
       "switches trace events on; '-trace help' lists them", opt_trace },
     { "D", "PATH", "writes traces to a file", opt_log_file },
@@ -209,8 +209,6 @@ static const CmdlineOption options[] = {
     { "m", "SIZE", "accepted without effect: guest memory comes by the link", opt_accepted },
     { "accel", "NAME", "accepted without effect: there is no CPU", opt_accepted },
     { "display", "none", "accepted", opt_display },
-    { "monitor", "none", "accepted", opt_monitor },
-    { "qmp", "none", "accepted", opt_qmp },
     { "serial", "none", "accepted", opt_serial },
     { "parallel", "none", "accepted", opt_parallel },
     { "vga", "none", "accepted", opt_vga },
@@ -219,7 +217,6 @@ static const CmdlineOption options[] = {
     { "sandbox", "off", "accepted", opt_sandbox },
 
     { "daemonize", NULL, "let the launcher do it", opt_daemonize, "Refused" },
-    { "S", NULL, "nothing could start the devices later", opt_stopped },
     { NULL },
 };
 
@@ -228,7 +225,7 @@ static bool opt_help(const char *arg, void *opaque, GError **errp)
     g_autofree char *text = cmdline_help(options, "usage: " PROGRAM " [options]");
 
     fputs(text, stdout);
-    ((RemoteConfig *)opaque)->start.only_help = true;
+    ((RemoteConfig *)opaque)->monitor.start.only_help = true;
     return true;
 }
 
@@ -237,15 +234,22 @@ RemoteConfig *remote_config_parse(int argc, char *const *argv, GError **errp)
     g_autoptr(RemoteConfig) config = g_new0(RemoteConfig, 1);
 
     config->auto_shutdown = true;
-    start_options_init(&config->start);
-    config->start.late_object_type = TYPE_REMOTE_OBJECT_NAME; /* it serves a device */
-    return cmdline_parse(options, argc, argv, config, errp) ? g_steal_pointer(&config) : NULL;
+    monitor_options_init(&config->monitor);
+    config->monitor.start.late_object_type = TYPE_REMOTE_OBJECT_NAME; /* it serves a device */
+    if (!cmdline_parse(options, argc, argv, config, errp)) {
+        return NULL;
+    }
+    if (config->stopped && !monitor_wanted(&config->monitor)) {
+        error_setg(errp, "-S: there is no monitor that could start the devices; add -qmp or -monitor, or leave it out");
+        return NULL;
+    }
+    return g_steal_pointer(&config);
 }
 
 void remote_config_free(RemoteConfig *config)
 {
     if (config) {
-        start_options_clear(&config->start);
+        monitor_options_clear(&config->monitor);
     }
     g_free(config);
 }

@@ -9,11 +9,12 @@
 
 #include <stdbool.h>
 #include <glib.h>
-#include "hw/core/startup.h"
+#include "monitor/options.h"
 
 typedef struct RemoteConfig {
-    StartOptions start; /* first: the shared option handlers use it */
-    bool auto_shutdown; /* end with the last link */
+    MonitorOptions monitor; /* first: the shared option handlers use it */
+    bool auto_shutdown;     /* end with the last link */
+    bool stopped;           /* -S */
 } RemoteConfig;
 
 /* Parses the command line; options that print something (help, version) have printed.  Free the result. */

@@ -7,7 +7,7 @@
  * Theory of operation.  The program has one thread, which holds the machine lock all its life, and the event
  * loop.  Start: the whole command line is parsed, then carried out step by step (config.h); the first failure ends the
  * program with status 1 before anything was answered.  End: by the last link's end (status 0, or 1 when a peer
- * was cut off for breaking the protocol) or by SIGTERM, SIGINT, SIGHUP (status 0); devices are unrealized, images
+ * was cut off for breaking the protocol), by a monitor's quit, or by SIGTERM, SIGINT, SIGHUP (status 0); devices are unrealized, images
  * flushed and unlocked in both cases.
  */
 
@@ -18,7 +18,9 @@
 #include "hw/remote/remote-object.h"
 #include "hw/scsi/lsi53c895a.h"
 #include "hw/scsi/scsi.h"
+#include "monitor/monitor.h"
 #include "system/ram.h"
+#include "system/reset.h"
 #include "system/runstate.h"
 #include "util/event-loop.h"
 #include "util/log.h"
@@ -41,7 +43,23 @@ static GType (*const types[])(void) = {
 static bool remote_start(const RemoteConfig *config, GError **errp)
 {
     remote_set_auto_shutdown(config->auto_shutdown);
-    return start_run(&config->start, START_FDS, START_LATE_OBJECTS, errp);
+    if (!start_run(&config->monitor.start, START_FDS, START_LATE_OBJECTS, errp) ||
+        !monitor_start(&config->monitor, errp)) {
+        return false;
+    }
+    if (config->monitor.start.actions[START_LATE_OBJECTS]->len == 0 && !monitor_wanted(&config->monitor)) {
+        log_warn("no device is served; add -object x-remote-object,id=ID,devid=DEVICE,fd=N");
+    }
+    if (!config->stopped) {
+        vm_start();
+    }
+    return true;
+}
+
+/* system_reset of a monitor; the guest's machine resets each device by its link. */
+static void reset_devices(void *opaque)
+{
+    bus_reset(opaque);
 }
 
 /* ---- end ------------------------------------------------------------------------------------------------------ */
@@ -59,6 +77,7 @@ static void remote_stop(PciBus *bus)
     }
     remote_pci_host_free();
     block_cleanup();
+    monitor_stop(); /* last: who sees its end may use the images */
 }
 
 int main(int argc, char **argv)
@@ -71,7 +90,7 @@ int main(int argc, char **argv)
     log_init("qemu-remote");
     trace_init(trace_event_tables);
     ram_guard_install();
-    runstate_set_resumable(false); /* there is no monitor */
+    monitor_init();
     machine_lock();
     qom_register_types(types);
 
@@ -80,18 +99,18 @@ int main(int argc, char **argv)
         log_error("%s", err->message);
         return 1;
     }
-    if (config->start.only_help) {
+    if (config->monitor.start.only_help) {
         return 0;
     }
     bus = remote_pci_host_new();
-    if (!shutdown_signals_start(&err) || !remote_start(config, &err)) {
+    reset_register(reset_devices, bus);
+    if (shutdown_signals_start(&err) && remote_start(config, &err)) {
+        event_loop_run(event_loop_main());
+        shutdown_announce();
+    }
+    if (err) {
         log_error("%s", err->message);
     } else {
-        if (config->start.actions[START_LATE_OBJECTS]->len == 0) {
-            log_warn("no device is served; add -object x-remote-object,id=ID,devid=DEVICE,fd=N");
-        }
-        vm_start();
-        event_loop_run(event_loop_main());
         shutdown_requested(&status);
     }
     remote_stop(bus);

@@ -29,3 +29,9 @@ void system_reset(void)
         entry->handler(entry->opaque);
     }
 }
+
+void system_reset_for(ShutdownCause cause)
+{
+    system_reset();
+    shutdown_cause_emit("RESET", cause);
+}

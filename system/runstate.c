@@ -4,6 +4,7 @@
  * Runs in: both programs.
  */
 #include <glib.h>
+#include "qapi/qapi.h"
 #include "system/runstate.h"
 #include "util/event-loop.h"
 #include "trace/system.h"
@@ -17,8 +18,10 @@ static RunState current = RUN_STATE_PRELAUNCH;
 static GList *entries; /* RunStateEntry * */
 static bool can_resume = true;
 
-/* -1: not asked; any thread or signal handler may set it, once. */
-static int shutdown_status = -1;
+/* -1: not asked; else status and cause in one word.  Any thread or signal handler may set it, once. */
+static int shutdown_word = -1;
+#define CAUSE_SHIFT 8
+static bool shutdown_announced;
 
 RunState runstate_get(void)
 {
@@ -54,6 +57,7 @@ static void set_state(RunState state)
         next = link->next;
         entry->handler(running, state, entry->opaque);
     }
+    qapi_event_emit(running ? "RESUME" : "STOP", NULL);
 }
 
 void runstate_register(RunStateHandler *handler, void *opaque)
@@ -101,21 +105,52 @@ bool runstate_resumable(void)
     return can_resume;
 }
 
-void shutdown_request(int exit_status)
+/* ---- shutdown -------------------------------------------------------------------------------- */
+
+void shutdown_cause_emit(const char *name, ShutdownCause cause)
+{
+    static const char *const names[] = {
+        "none", "host-error", "host-qmp-quit", "host-qmp-system-reset", "host-signal", "host-ui", "guest-shutdown",
+        "guest-reset", "guest-panic", "subsystem-reset", "snapshot-load",
+    };
+    bool guest = cause >= SHUTDOWN_CAUSE_GUEST_SHUTDOWN && cause <= SHUTDOWN_CAUSE_GUEST_PANIC;
+    JsonObject *data = json_object_new();
+
+    json_object_set_boolean_member(data, "guest", guest);
+    json_object_set_string_member(data, "reason", names[cause]);
+    qapi_event_emit(name, data);
+}
+
+void shutdown_request_for(int exit_status, ShutdownCause cause)
 {
     int expected = -1;
+    int word = exit_status | (int)cause << CAUSE_SHIFT;
 
-    __atomic_compare_exchange_n(&shutdown_status, &expected, exit_status, false, __ATOMIC_RELEASE,
-                                __ATOMIC_RELAXED);
+    __atomic_compare_exchange_n(&shutdown_word, &expected, word, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
     event_loop_quit(event_loop_main());
+}
+
+void shutdown_request(int exit_status)
+{
+    shutdown_request_for(exit_status, exit_status ? SHUTDOWN_CAUSE_HOST_ERROR : SHUTDOWN_CAUSE_NONE);
 }
 
 bool shutdown_requested(int *ret_exit_status)
 {
-    int status = __atomic_load_n(&shutdown_status, __ATOMIC_ACQUIRE);
+    int word = __atomic_load_n(&shutdown_word, __ATOMIC_ACQUIRE);
 
-    if (status >= 0) {
-        *ret_exit_status = status;
+    if (word >= 0) {
+        *ret_exit_status = word & ((1 << CAUSE_SHIFT) - 1);
     }
-    return status >= 0;
+    return word >= 0;
+}
+
+void shutdown_announce(void)
+{
+    int word = __atomic_load_n(&shutdown_word, __ATOMIC_ACQUIRE);
+
+    if (word >= 0 && !shutdown_announced) {
+        shutdown_announced = true;
+        shutdown_cause_emit("SHUTDOWN", (ShutdownCause)(word >> CAUSE_SHIFT));
+    }
 }

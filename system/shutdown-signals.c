@@ -22,7 +22,7 @@ static void handle_signal(int fd, unsigned ready, void *opaque)
 
     if (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         log_warn("terminating on signal %u from pid %u", info.ssi_signo, info.ssi_pid);
-        shutdown_request(0);
+        shutdown_request_for(0, SHUTDOWN_CAUSE_HOST_SIGNAL);
     }
 }
 

@@ -34,6 +34,16 @@ bool fd_name_add_take_fd(const char *name, int fd, GError **errp)
     return true;
 }
 
+bool fd_name_remove(const char *name)
+{
+    return names != NULL && g_hash_table_remove(names, name);
+}
+
+unsigned fd_name_count(void)
+{
+    return names ? g_hash_table_size(names) : 0;
+}
+
 int fd_name_or_number_take(const char *option, const char *value, GError **errp)
 {
     gpointer key, held;
@@ -42,7 +52,7 @@ int fd_name_or_number_take(const char *option, const char *value, GError **errp)
     if (!g_ascii_isdigit(value[0])) {
         if (names == NULL || !g_hash_table_steal_extended(names, value, &key, &held)) {
             error_setg(errp, "%s=%s: there is no descriptor of this name; give its number, or name "
-                       "it with -add-fd fd=N,set=ID,opaque=%s", option, value, value);
+                       "it with -add-fd fd=N,set=ID,opaque=%s or getfd", option, value, value);
             return -1;
         }
         g_free(key);

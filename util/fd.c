@@ -129,11 +129,11 @@ int fd_parse(const char *option, const char *value, GError **errp)
 
 /* ---- descriptor sets ------------------------------------------------------------------------ */
 
-/* One descriptor of a set.  Lives as long as the program: a node may open its path at any time. */
+/* One descriptor of a set.  An open user has a duplicate, so it may go at any time. */
 typedef struct FdsetMember {
     int64_t set_id;
     int fd;       /* owned */
-    char *opaque; /* what the user wrote about it, for messages; may be NULL */
+    char *opaque; /* what the user wrote about it; may be NULL */
     struct FdsetMember *next;
 } FdsetMember;
 
@@ -168,6 +168,60 @@ bool fdset_add_take_fd(int64_t set_id, int fd, const char *opaque, GError **errp
         .opaque = g_strdup(opaque),
     };
     return true;
+}
+
+unsigned fdset_remove(int64_t set_id, int fd)
+{
+    FdsetMember **link = &fdset_members;
+    unsigned removed = 0;
+
+    while (*link) {
+        FdsetMember *member = *link;
+
+        if (member->set_id == set_id && (fd < 0 || member->fd == fd)) {
+            *link = member->next;
+            fd_close(&member->fd);
+            g_free(member->opaque);
+            g_free(member);
+            removed++;
+        } else {
+            link = &member->next;
+        }
+    }
+    return removed;
+}
+
+void fdset_foreach(void (*fn)(int64_t set_id, int fd, const char *opaque, void *data), void *data)
+{
+    for (FdsetMember *member = fdset_members; member; member = member->next) {
+        fn(member->set_id, member->fd, member->opaque, data);
+    }
+}
+
+unsigned fdset_count(void)
+{
+    unsigned count = 0;
+
+    for (FdsetMember *member = fdset_members; member; member = member->next) {
+        count++;
+    }
+    return count;
+}
+
+int64_t fdset_free_id(void)
+{
+    int64_t id = 0;
+    FdsetMember *member = fdset_members;
+
+    while (member) {
+        if (member->set_id == id) {
+            id++;
+            member = fdset_members;
+        } else {
+            member = member->next;
+        }
+    }
+    return id;
 }
 
 /* An exact match is best; a read-write descriptor also serves a reader or a writer. */

@@ -38,6 +38,9 @@ typedef struct QmpCommandImpl {
     QmpHandler *run;
 } QmpCommandImpl;
 
+/* Makes the monitor's own commands known; at program start. */
+void monitor_init(void);
+
 /* Makes the commands of TABLE (static) known; at program start.  A name that is not in the schema is a bug. */
 void qmp_register(const QmpCommandImpl *table);
 

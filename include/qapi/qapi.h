@@ -96,10 +96,16 @@ JsonNode *qapi_introspect(bool (*have)(const char *command, void *opaque), void 
 /* ---- events ---------------------------------------------------------------------------------- */
 
 /*
- * Tells all monitors that EVENT happened.  DATA is taken; NULL: no members.  What is emitted fits the
- * schema (checked; a mismatch is a bug, which is logged).  Costs nothing when there is no monitor.
+ * Tells all monitors that EVENT happened.  Any thread that holds the machine lock.  DATA is taken; NULL: no members.  What is emitted fits the
+ * schema (checked; a mismatch is a bug, which is logged, and is not sent).  Costs nothing when there is no monitor.
  */
 void qapi_event_emit(const char *event, JsonObject *data);
+
+/*
+ * The object of an event as clients see it, stamped with the time of now: a new node.  DATA (may be NULL) stays
+ * the caller's.
+ */
+JsonNode *qapi_event_node(const char *event, JsonObject *data);
 
 /*
  * Where events go: the monitor sets it, a test may.  NODE is the whole event object with "event",

@@ -24,6 +24,8 @@ RunState runstate_get(void);
 const char *runstate_name(RunState state);
 
 /*
+ * STOP and RESUME are emitted at each change of "running".
+ *
  * Tells every registered function about a change of "running".  Devices retry stopped requests on
  * running == true.
  */
@@ -42,8 +44,32 @@ void vm_stop(RunState reason); /* nothing when not running */
 void runstate_set_resumable(bool resumable);
 bool runstate_resumable(void);
 
-/* Ends the main loop with EXIT_STATUS; the first call counts.  Any thread. */
+/* Why the machine ends or is reset: ShutdownCause of the schema (qapi/run-state.json), in its order. */
+typedef enum ShutdownCause {
+    SHUTDOWN_CAUSE_NONE,
+    SHUTDOWN_CAUSE_HOST_ERROR,
+    SHUTDOWN_CAUSE_HOST_QMP_QUIT,
+    SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET,
+    SHUTDOWN_CAUSE_HOST_SIGNAL,
+    SHUTDOWN_CAUSE_HOST_UI,
+    SHUTDOWN_CAUSE_GUEST_SHUTDOWN,
+    SHUTDOWN_CAUSE_GUEST_RESET,
+    SHUTDOWN_CAUSE_GUEST_PANIC,
+    SHUTDOWN_CAUSE_SUBSYSTEM_RESET,
+    SHUTDOWN_CAUSE_SNAPSHOT_LOAD,
+} ShutdownCause;
+
+/* Emits event NAME ("SHUTDOWN", "RESET") with CAUSE. */
+void shutdown_cause_emit(const char *name, ShutdownCause cause);
+
+/* Ends the main loop with EXIT_STATUS for CAUSE; the first call counts.  Any thread. */
+void shutdown_request_for(int exit_status, ShutdownCause cause);
+
+/* The same without a cause, or for one of ours (HOST_ERROR) when EXIT_STATUS is not 0. */
 void shutdown_request(int exit_status);
+
+/* Emits SHUTDOWN, once, when shutdown was requested.  main() calls it behind the loop, quit before its answer. */
+void shutdown_announce(void);
 bool shutdown_requested(int *ret_exit_status);
 
 /*

@@ -2,9 +2,9 @@
 /*
  * Descriptors from the user: -add-fd, and what may be written for "fd=" instead of a number.
  *
- * Thread: main loop only.  Runs in: both programs; names are used in mpqemu.
+ * Thread: main loop only.  Runs in: both programs.
  *
- * Names come from -add-fd fd=N,set=ID,opaque=NAME.  A name serves one use: taking it removes it.
+ * Names come from -add-fd fd=N,set=ID,opaque=NAME and from getfd.  A name serves one use: taking it removes it.
  */
 #ifndef UTIL_FD_NAME_H
 #define UTIL_FD_NAME_H
@@ -15,6 +15,12 @@
 
 /* Names FD, which is taken (on failure too), NAME; an earlier one of that name is closed. */
 bool fd_name_add_take_fd(const char *name, int fd, GError **errp);
+
+/* Closes the descriptor called NAME.  False: there is none. */
+bool fd_name_remove(const char *name);
+
+/* How many names there are. */
+unsigned fd_name_count(void);
 
 /*
  * The owned descriptor that VALUE of option OPTION (for the message) means: a number of an open

@@ -74,9 +74,24 @@ int fd_parse(const char *option, const char *value, GError **errp);
 
 /*
  * Adds FD, which is taken (on failure too), to set SET_ID (made when new).  The set keeps it until
- * the program ends. Fails on a descriptor that is not open and on a negative SET_ID.
+ * fdset_remove().  Fails on a descriptor that is not open and on a negative SET_ID.
  */
 bool fdset_add_take_fd(int64_t set_id, int fd, const char *opaque, GError **errp);
+
+/*
+ * Closes descriptor FD (-1: all) of set SET_ID; a set without members is no more.  What was opened through the set stays
+ * open.  Returns how many there were.
+ */
+unsigned fdset_remove(int64_t set_id, int fd);
+
+/* Calls FN for each descriptor of each set, in order of their addition; FN must not change the sets. */
+void fdset_foreach(void (*fn)(int64_t set_id, int fd, const char *opaque, void *data), void *data);
+
+/* Descriptors in all sets. */
+unsigned fdset_count(void);
+
+/* The lowest number that is no set. */
+int64_t fdset_free_id(void);
 
 /*
  * Opens PATH with open(2) FLAGS (close-on-exec is added).  "/dev/fdset/ID" gives a duplicate of a

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The command line's options for monitors: -qmp, -monitor, -chardev, -mon.
+ *
+ * Thread: main loop with the machine lock held.  Runs in: both programs.
+ *
+ *   -qmp DEVICE, -monitor DEVICE
+ *       DEVICE: unix:[path=]PATH[,server=on|off][,wait=on|off] | stdio | null | none
+ *   -chardev socket,id=ID,path=PATH[,server=on|off][,wait=on|off] | socket,id=ID,fd=N | stdio,id=ID | null,id=ID
+ *   -mon [chardev=]ID[,mode=readline|control][,pretty=on|off]
+ *
+ * A listening socket (server=on) serves up to MONITOR_CLIENTS_MAX clients at once, each with a session of its own; more wait
+ * to be accepted.  wait=on (the default) holds the start of the machine until the first has connected.  A socket file left
+ * over by a program that has ended is replaced; the file is removed at the end.
+ */
+#ifndef MONITOR_OPTIONS_H
+#define MONITOR_OPTIONS_H
+
+#include <stdbool.h>
+#include "hw/core/startup.h"
+
+/* Sessions of one listening socket: a launcher, libvirt, a person or two. */
+#define MONITOR_CLIENTS_MAX 16
+
+/* The first member of a program's own configuration, which is the OPAQUE of its option handlers. */
+typedef struct MonitorOptions {
+    StartOptions start;  /* first: the shared option handlers use it */
+    GPtrArray *chardevs; /* cmdline_actions_new(): -chardev */
+    GPtrArray *monitors; /* cmdline_actions_new(): -mon, and what -qmp and -monitor stand for */
+} MonitorOptions;
+
+void monitor_options_init(MonitorOptions *options);
+void monitor_options_clear(MonitorOptions *options);
+
+/* Option handlers for a CmdlineOption table; OPAQUE begins with a MonitorOptions. */
+bool monitor_opt_qmp(const char *arg, void *opaque, GError **errp);
+bool monitor_opt_monitor(const char *arg, void *opaque, GError **errp);
+bool monitor_opt_chardev(const char *arg, void *opaque, GError **errp);
+bool monitor_opt_mon(const char *arg, void *opaque, GError **errp);
+
+/* Rows of the CmdlineOption table of a program. */
+#define MONITOR_OPTION_ROWS \
+    { "qmp", "unix:PATH[,server=on][,wait=off] | stdio | null | none", \
+      "a QMP monitor: on a Unix socket, for programs", monitor_opt_qmp }, \
+    { "monitor", "unix:PATH[,server=on][,wait=off] | stdio | null | none", "a monitor for people", \
+      monitor_opt_monitor }, \
+    { "chardev", "socket,id=ID,path=PATH[,server=on][,wait=off] | socket,id=ID,fd=N |\n         stdio,id=ID | null,id=ID", \
+      "what a -mon sits on", monitor_opt_chardev }, \
+    { "mon", "[chardev=]ID[,mode=readline|control][,pretty=on]", "a monitor on a -chardev", monitor_opt_mon }
+
+/* True when the user has asked for any monitor. */
+bool monitor_wanted(const MonitorOptions *options);
+
+/*
+ * Makes the monitors' sockets and sessions, and tells the run state that somebody can let the machine go on.  Waits for
+ * clients where wait=on says so (the event loop turns meanwhile); false without *errp when the program was asked to end
+ * before one came.  On failure monitor_stop() is still due.
+ */
+bool monitor_start(const MonitorOptions *options, GError **errp);
+
+/* Ends all sessions and removes the sockets' files; at the end of the program. */
+void monitor_stop(void);
+
+#endif
