@@ -132,6 +132,13 @@ const QmpCommandImpl qom_commands[] = {
 
 void qmp_register_objects(void)
 {
+    static const char *const always[] = { "/machine/peripheral", "/machine/peripheral-anon", "/machine/unattached",
+                                          "/objects" };
+
+    /* Clients list these without looking whether there is anything in them. */
+    for (unsigned i = 0; i < G_N_ELEMENTS(always); i++) {
+        qom_container(always[i]);
+    }
     qmp_register(qom_commands);
     qmp_register(device_commands);
     qmp_register(pci_commands);
