@@ -20,6 +20,7 @@
 #include "hw/scsi/lsi53c895a.h"
 #include "hw/scsi/scsi.h"
 #include "machine.h"
+#include "monitor/commands.h"
 #include "monitor/monitor.h"
 #include "remote-options.h"
 #include "system/ram.h"
@@ -90,6 +91,7 @@ int main(int argc, char **argv)
     trace_init(trace_event_tables);
     ram_guard_install();
     monitor_init();
+    qmp_register_block();
     machine_lock();
     qom_register_types(types);
 

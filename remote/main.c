@@ -18,6 +18,7 @@
 #include "hw/remote/remote-object.h"
 #include "hw/scsi/lsi53c895a.h"
 #include "hw/scsi/scsi.h"
+#include "monitor/commands.h"
 #include "monitor/monitor.h"
 #include "system/ram.h"
 #include "system/reset.h"
@@ -91,6 +92,7 @@ int main(int argc, char **argv)
     trace_init(trace_event_tables);
     ram_guard_install();
     monitor_init();
+    qmp_register_block();
     machine_lock();
     qom_register_types(types);
 
