@@ -18,8 +18,8 @@ static const char *const informing[] = { "h", "help", "version", "audio-help", N
 
 /* Options whose argument may ask for a list. */
 static const char *const listing[] = {
-    "accel", "audio", "audiodev", "chardev", "cpu", "d", "device", "display", "drive", "M", "machine", "net",
-    "netdev", "nic", "object", "soundhw", "tpmdev", "trace", "vga", "watchdog", NULL,
+    "accel", "audio", "audiodev", "chardev", "cpu", "d", "device", "display", "drive", "global", "L", "M", "machine",
+    "net", "netdev", "nic", "object", "rtc", "soundhw", "tpmdev", "trace", "vga", "watchdog", NULL,
 };
 
 static const char *const list_items[] = {

@@ -196,8 +196,11 @@ static void pass_on(const Watch *watch, const siginfo_t *info)
     bool to_leader = (info->si_signo == SIGHUP || info->si_signo == SIGCONT) && getsid(0) == getpid();
     bool by_terminal = info->si_code == SI_KERNEL && !to_leader;
 
-    /* SIGPIPE is about the launcher's own messages. */
-    if (!by_terminal && info->si_signo != SIGPIPE) {
+    /*
+     * SIGPIPE is about the launcher's own messages.  SIGTSTP is sent in any case: an earlier SIGCONT that was passed on
+     * may have come after the terminal's, and a stopped process does not notice a second one.
+     */
+    if ((!by_terminal || info->si_signo == SIGTSTP) && info->si_signo != SIGPIPE) {
         kill(watch->plan->emulator->pid, info->si_signo);
     }
     if (info->si_signo == SIGTSTP) {
