@@ -179,16 +179,17 @@ void watch_take_signals(SpawnSignals *ret)
     sigaction(SIGCHLD, &default_action, &ret->child);
 }
 
-/* Stops like any other member of the job, by the kernel's rules for it; returns when continued. */
+/*
+ * Stops, when the parent is a shell with job control, which waits for that; returns when continued.  By SIGSTOP, since SIGTSTP
+ * would have to be unblocked for it, and the next one could slip through unseen.
+ */
 static void stop_here(void)
 {
-    sigset_t set;
+    pid_t parent = getppid();
 
-    sigemptyset(&set);
-    sigaddset(&set, SIGTSTP);
-    raise(SIGTSTP);
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
-    sigprocmask(SIG_BLOCK, &set, NULL);
+    if (getsid(parent) == getsid(0) && getpgid(parent) != getpgrp()) {
+        raise(SIGSTOP);
+    }
 }
 
 static void pass_on(const Watch *watch, const siginfo_t *info)
