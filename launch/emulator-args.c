@@ -42,7 +42,7 @@ static bool asks_for_list(const char *option, const char *arg)
     return false;
 }
 
-/* The value of KEY in "key=value,..." where KEY may be implied; NULL when there is none.  Mistakes are the emulator's. */
+/* The value of KEY, which may be implied, in "key=value,..."; NULL: none.  Mistakes are the emulator's. */
 static char *value_of(const char *option, const char *arg, const char *key)
 {
     g_autoptr(Options) opts = options_parse(option, arg, key, NULL);

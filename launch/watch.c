@@ -4,13 +4,13 @@
  *
  * Runs in: mpqemu-launch.
  *
- * Theory of operation.  All signals are blocked and taken one by one by sigtimedwait(), SIGCHLD among them, so there are
- * no handlers, no descriptors and no races.
+ * Theory of operation.  All signals are blocked and taken one by one by sigtimedwait(), SIGCHLD among them, so there
+ * are no handlers, no descriptors and no races.
  *
- * The emulator is in the launcher's process group.  A signal from the terminal (Ctrl-C, Ctrl-\, Ctrl-Z, a new size) comes
- * from the kernel and goes to the whole group, so the emulator has it already; a signal from kill(2) goes to the
- * launcher and is passed on.  A lost terminal is told to the session's leader only (SIGHUP, SIGCONT).  Remotes are in sessions of
- * their own: they end when their links end, not while the emulator still uses them.
+ * The emulator is in the launcher's process group.  A signal from the terminal (Ctrl-C, Ctrl-\, Ctrl-Z, a new size)
+ * comes from the kernel and goes to the whole group, so the emulator has it already; a signal from kill(2) goes to
+ * the launcher and is passed on.  A lost terminal is told to the session's leader only (SIGHUP, SIGCONT).  Remotes are
+ * in sessions of their own: they end when their links end, not while the emulator still uses them.
  */
 #include "watch.h"
 
@@ -180,8 +180,8 @@ void watch_take_signals(SpawnSignals *ret)
 }
 
 /*
- * Stops, when the parent is a shell with job control, which waits for that; returns when continued.  By SIGSTOP, since SIGTSTP
- * would have to be unblocked for it, and the next one could slip through unseen.
+ * Stops, when the parent is a shell with job control, which waits for that; returns when continued.  By SIGSTOP, since
+ * SIGTSTP would have to be unblocked for it, and the next one could slip through unseen.
  */
 static void stop_here(void)
 {

@@ -8,10 +8,10 @@ report=PATH     JSON about the process, written whole (renamed into place)
 signals=PATH    catches all signals and appends their names, one a line
 quit=NAME       ends by this caught signal (SIGTERM)
 ignore=NAME     ignores this signal
-stubborn        goes on after the links have ended
 wait=PATH       ends when this file exists; without it, when all links (fd=N in the arguments) have ended
+stubborn        does not end then
 status=N        exit status
-die=NAME        ends by this signal, as soon as it would wait
+die=NAME        ends by this signal instead
 """
 
 import ctypes
@@ -84,13 +84,13 @@ def main():
         signal.signal(signal.Signals[name], signal.SIG_IGN)
     if "report" in options:
         report(options["report"][0])
-    if "die" in options:
-        os.kill(os.getpid(), signal.Signals[options["die"][0]])
     if "wait" in options:
         while not os.path.exists(options["wait"][0]):
             time.sleep(0.01)
     else:
         wait_for_links([int(number) for number in re.findall(r"\bfd=(\d+)", " ".join(sys.argv))])
+    if "die" in options:
+        os.kill(os.getpid(), signal.Signals[options["die"][0]])
     while "stubborn" in options:
         signal.pause()
     return status

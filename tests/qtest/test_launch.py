@@ -15,6 +15,7 @@ import termios
 
 import pytest
 
+from relay import fd_of
 from launcher import FAKE, PROGRAM, WAIT, Fakes, Launch, children_of, run, state_of, wait_until
 
 
@@ -32,10 +33,13 @@ def number(argv, pattern):
 
 
 def connected(emulator, remote, emulator_fd, remote_fd):
-    """The two numbers are ends of one socketpair: socket inodes of a pair are made one after the other."""
-    inodes = [int(re.fullmatch(r"socket:\[(\d+)\]", report["fds"][fd]).group(1))
-              for report, fd in ((emulator, emulator_fd), (remote, remote_fd))]
-    return abs(inodes[0] - inodes[1]) == 1
+    """The two numbers are ends of one socketpair: neither process reads, so this one can."""
+    with socket.socket(fileno=fd_of(remote["pid"], remote_fd)) as one, \
+            socket.socket(fileno=fd_of(emulator["pid"], emulator_fd)) as other:
+        token = f"{emulator_fd} {remote_fd}".encode()
+        one.send(token)
+        other.settimeout(WAIT)
+        return other.recv(100) == token
 
 
 # ---- what the children get ------------------------------------------------------------------------------------------
@@ -68,7 +72,8 @@ def test_several_remotes_with_several_devices(tmp_path, fakes):
 
 def test_number_is_put_where_the_place_is(tmp_path, fakes):
     with Launch(tmp_path, *fakes.remote("r0", "--link=@fd:dev-r0@,fd=@fd:dev-r0@"),
-                *fakes.held("-device", "pci-proxy-dev,fd=@fd:dev-r0@,addr=5", "-x", "@fd:dev-r0@@fd:dev-r0@")) as launch:
+                *fakes.held("-device", "pci-proxy-dev,fd=@fd:dev-r0@,addr=5", "-x",
+                            "@fd:dev-r0@@fd:dev-r0@")) as launch:
         remote, emulator = launch.report("r0"), launch.report("emulator")
         ours = number(emulator["argv"], r"pci-proxy-dev,fd=(\d+),addr=5")
         assert emulator["argv"][-2:] == ["-x", f"{ours}{ours}"]
@@ -175,7 +180,7 @@ def test_exit_status_is_the_emulators(tmp_path, fakes, status):
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGSEGV", "SIGABRT", "SIGUSR1"])
 def test_launcher_dies_by_the_emulators_signal(tmp_path, fakes, name):
-    assert run(tmp_path, *fakes.remote("r0"), *fakes.emulator(f"die={name}"), cwd=tmp_path) == \
+    assert run(tmp_path, *fakes.remote("r0"), *fakes.emulator(f"wait={tmp_path}", f"die={name}"), cwd=tmp_path) == \
         (-signal.Signals[name], "", "")
 
 
@@ -188,7 +193,7 @@ def test_failed_remote_is_told_at_once_and_the_emulator_goes_on(tmp_path, fakes,
                 *fakes.held("status=4")) as launch:
         pid = launch.report("r0")["pid"]
         launch.report("emulator")
-        (tmp_path / "go").touch() if "status=3" in behaviour else None
+        (tmp_path / "go").touch()
         line = launch.process.stderr.readline()
         assert line.startswith(f"mpqemu-launch: remote 'r0' (process {pid}, dev-r0) ")
         for word in [*words, "while the emulator runs"]:
@@ -265,6 +270,22 @@ def test_killed_launcher_leaves_nothing(tmp_path, fakes):
             launch.report(name)
         launch.process.kill()
         # The context manager waits until no process of this test is left.
+
+
+def test_launcher_killed_amid_its_start_leaves_nothing(tmp_path, fakes):
+    for wanted in (1, 2, 3) * 5:
+        with Launch(tmp_path, *fakes.remote("r0", "stubborn"), *fakes.remote("r1", "stubborn"), *fakes.held()) as launch:
+            wait_until(lambda launch=launch, wanted=wanted: len(children_of(launch.process.pid)) >= wanted, "children")
+            launch.process.kill()
+
+
+def test_first_process_of_a_container_reports_the_signal_as_status(tmp_path, fakes):
+    unshare = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+    if subprocess.run([*unshare, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        pytest.skip("needs the right to make namespaces")
+    result = subprocess.run([*unshare, PROGRAM, *fakes.remote("r0"), *fakes.emulator(f"wait={tmp_path}", "die=SIGKILL")],
+                            capture_output=True, text=True, timeout=WAIT, check=False)
+    assert (result.returncode, result.stderr) == (128 + signal.SIGKILL, "")
 
 
 # ---- signals --------------------------------------------------------------------------------------------------------
@@ -409,6 +430,14 @@ def test_remote_that_cannot_be_run_leaves_nothing(tmp_path, fakes):
         assert err.startswith("mpqemu-launch: remote 'r1': cannot run ") and err.count("\n") == 1
         assert f"{tmp_path}/{name}" in err and reason in err
         assert not (tmp_path / "emulator").exists()
+
+
+def test_failed_start_ends_remotes_that_stay(tmp_path, fakes):
+    status, _, err = run(tmp_path, "--grace", 1, *fakes.remote("r0", "stubborn"), *fakes.remote("r1", "status=3"),
+                         "--", tmp_path / "missing")
+    assert status == 127
+    assert "'r0'" in err and "sent SIGTERM" in err
+    assert "'r1'" in err and "status 3 and the emulator was not started" in err
 
 
 @pytest.mark.parametrize("make, status, reason", [

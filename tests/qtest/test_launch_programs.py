@@ -137,8 +137,8 @@ def test_program_is_the_one_beside_the_launcher(tmp_path, main_program):
     shutil.copy(PROGRAM, directory / "mpqemu-launch")
     shutil.copy(os.path.join(BUILD, "remote", "qemu-remote"), directory / "qemu-remote")
     os.symlink(directory / "mpqemu-launch", tmp_path / "link")
-    launch = script(tmp_path / "launch", tmp_path / "link", "--remote", "r,device=lsi0", "-device", "lsi53c895a,id=lsi0",
-                    "--", main_program)
+    launch = script(tmp_path / "launch", tmp_path / "link", "--remote", "r,device=lsi0",
+                    "-device", "lsi53c895a,id=lsi0", "--", main_program)
     with Qtest(launch, []) as q:
         use_controller(q)
         assert [os.readlink(f"/proc/{pid}/exe") for pid in remotes_of(q.process.pid)] == [f"{directory}/qemu-remote"]
@@ -261,10 +261,9 @@ def test_example_systemd(tmp_path, stock_program, image, qmp_path):
     unit = tmp_path / "web.service"
     unit.write_text(text)
     if shutil.which("systemd-analyze"):
-        check = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True,
-                               timeout=WAIT, check=False, env={**os.environ, "SYSTEMD_LOG_LEVEL": "warning"})
-        complaints = [line for line in check.stderr.split("\n") if "web.service" in line or "mpqemu" in line]
-        assert complaints == []
+        check = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], timeout=WAIT, check=False,
+                               capture_output=True, text=True)
+        assert [line for line in check.stderr.split("\n") if "web.service" in line] == []
     start = re.search(r"^ExecStart=((?:.*\\\n)*.*)$", text, re.M).group(1)
     words = shlex.split(substitute(start.replace("\\\n", " "), ("-accel kvm", "-accel tcg -S"), ("size=1G -m 1G", "size=64M -m 64M")))
     with Command(tmp_path, words) as launch:
