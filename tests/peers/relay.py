@@ -70,7 +70,8 @@ def _eventfd_ids(pid):
     return ids
 
 
-def _fd_of(pid, number):
+def fd_of(pid, number):
+    """A copy of another process's descriptor; the caller owns it."""
     libc = ctypes.CDLL(None, use_errno=True)
     pidfd = os.pidfd_open(pid)
     try:
@@ -98,7 +99,7 @@ def eventfds_of(main_pid, remote_pid, pairs=1, seconds=10):
             raise TimeoutError(f"main {main_pid} and remote {remote_pid} share {len(common)} "
                                f"eventfds, not {2 * pairs}, after {seconds} s")
         time.sleep(0.01)
-    fds = [_fd_of(main_pid, number) for number in common]
+    fds = [fd_of(main_pid, number) for number in common]
     return list(zip(fds[0::2], fds[1::2]))
 
 
