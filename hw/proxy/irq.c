@@ -106,7 +106,9 @@ static void proxy_irq_eoi(GsiNotifier *notifier)
     trace_proxy_irq_eoi(proxy->name);
     irq_lower(proxy);
     irq_resample(proxy);
-    proxy_kick(proxy); /* an eoi may come from any thread, and only the loop's own may touch its sources */
+    if (proxy->conn && proxy->conn->irq_muted) {
+        proxy_kick(proxy); /* only the loop's own thread may touch its sources */
+    }
 }
 
 void proxy_irq_update(PciProxyDev *proxy)

@@ -112,7 +112,7 @@ typedef struct ProxyConn {
 } ProxyConn;
 
 /* Connections at a time: one in use or being attached, others only while a hostile peer holds their worker. */
-#define PROXY_CONNS_MAX 4
+#define PROXY_CONNS_MAX 8
 
 struct PciProxyDev {
     PciDevice pci;
