@@ -685,6 +685,15 @@ static void test_ends_wait_for_a_slow_main_emulator(void)
 
 /* ---- ends ----------------------------------------------------------------------------------------- */
 
+/* PID becomes our child when its parent has died, and then ends. */
+static void wait_orphan(pid_t pid, int *ret_status)
+{
+    while (waitpid(pid, ret_status, 0) != pid) {
+        g_assert_cmpint(errno, ==, ECHILD);
+        g_usleep(1000);
+    }
+}
+
 static void test_spawner_dies(void)
 {
     Child child, asked;
@@ -706,8 +715,7 @@ static void test_spawner_dies(void)
     g_assert_nonnull(strstr(asked.log->str, "failed cannot start '/bin/sleep': the spawner process has ended"));
     g_assert_null(strstr(asked.log->str, "exited"));
     assert_refused(&request, "the spawner process has ended, and its children with it; restart mpqemu");
-    /* The kernel has killed the child, which is ours now. */
-    g_assert_cmpint(waitpid(child.pid, &status, 0), ==, child.pid);
+    wait_orphan(child.pid, &status);
     g_assert_cmpint(status, ==, SIGKILL);
     child_clear(&child);
     child_clear(&asked);
@@ -754,7 +762,8 @@ static pid_t start_helper(const char *name, int out)
     return pid;
 }
 
-static void helper_spawn(const char *script, int fd)
+/* Returns the PID of the spawner. */
+static pid_t helper_spawn(const char *script, int fd)
 {
     const char *argv[] = { "sh", "-c", script, NULL };
     int fds[] = { fd };
@@ -766,6 +775,7 @@ static void helper_spawn(const char *script, int fd)
     child->process = spawner_spawn(&request, &ops, child, &err);
     g_assert_no_error(err);
     wait_started(child);
+    return parent_of(child->pid);
 }
 
 /* Children that end by the end of their socket, by SIGTERM, and by neither. */
@@ -779,7 +789,8 @@ static void helper_main_dies(void)
     helper_spawn("echo ready1; cat <&3; echo by-eof", socks[1]);
     close(socks[1]);
     helper_spawn("trap 'echo by-term; exit' TERM; echo ready2; while :; do sleep 0.1; done", STDIN_FILENO);
-    helper_spawn("trap '' TERM; echo ready3; while :; do sleep 0.1; done", STDIN_FILENO);
+    dprintf(STDOUT_FILENO, "spawner %d\n",
+            helper_spawn("trap '' TERM; echo ready3; while :; do sleep 0.1; done", STDIN_FILENO));
     for (;;) {
         pause();
     }
@@ -813,6 +824,7 @@ static void test_main_emulator_dies(void)
     read_until(out[0], text, "ready1");
     read_until(out[0], text, "ready2");
     read_until(out[0], text, "ready3");
+    read_until(out[0], text, "spawner ");
     g_assert_cmpint(kill(pid, SIGKILL), ==, 0);
     g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
     read_until(out[0], text, NULL);
@@ -822,22 +834,18 @@ static void test_main_emulator_dies(void)
     g_assert_nonnull(by_term);
     g_assert_true(by_eof < by_term);
     close(out[0]);
-    /* The spawner itself has ended well. */
-    while ((pid = waitpid(-1, &status, 0)) > 0) {
-        if (WIFEXITED(status)) {
-            g_assert_cmpint(WEXITSTATUS(status), ==, 0);
-        }
-        if (parent_of(getpid()) < 0) {
-            break;
-        }
-    }
+    /* The spawner itself, an orphan of ours now, has ended well. */
+    pid = atoi(strstr(text->str, "spawner ") + strlen("spawner "));
+    wait_orphan(pid, &status);
+    g_assert_cmpint(status, ==, 0);
 }
 
 /* The launcher has closed all standard descriptors. */
 static void helper_closed_stdio(void)
 {
     g_autoptr(GError) err = NULL;
-    g_autofree char *fds = NULL;
+    g_autofree char *fds = NULL, *spawner_fds = NULL;
+    pid_t spawner;
     Child child;
 
     close_range(0, ~0u, 0);
@@ -852,12 +860,10 @@ static void helper_closed_stdio(void)
     for (int fd = 0; fd < 3; fd++) {
         assert_fd_is(child.pid, fd, "/dev/null");
     }
-    fds = (g_free(fds), proc_fds(parent_of(child.pid)));
-    if (strcmp(fds, "0 1 2 3 4 ") != 0) {
-        _exit(2);
-    }
+    spawner = parent_of(child.pid);
     child_kill(&child);
-    _exit(0);
+    spawner_fds = proc_fds(spawner);
+    _exit(strcmp(spawner_fds, "0 1 2 3 4 ") == 0 ? 0 : 2);
 }
 
 static void test_closed_standard_descriptors(void)
