@@ -191,6 +191,19 @@ static char *proc_fds(pid_t pid)
     return g_string_free(list, FALSE);
 }
 
+/* A child is seen opening its libraries for a moment, and a spawner closing what it has told. */
+static void wait_fds(pid_t pid, const char *expected)
+{
+    g_autofree char *fds = proc_fds(pid);
+
+    for (int ms = 0; ms < 20000 && strcmp(fds, expected) != 0; ms++) {
+        g_usleep(1000);
+        g_free(fds);
+        fds = proc_fds(pid);
+    }
+    g_assert_cmpstr(fds, ==, expected);
+}
+
 static void assert_fd_is(pid_t pid, int fd, const char *target)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/fd/%d", (int)pid, fd);
@@ -316,7 +329,7 @@ static void test_child_is_clean(void)
     const char *argv[] = { "qemu-remote: vm/r0", "100000", NULL };
     SpawnRequest request = { .path = "/bin/sleep", .argv = argv, .comm = "remote" };
     g_autoptr(GError) err = NULL;
-    g_autofree char *cmdline = NULL, *environ_text = NULL, *fds = NULL;
+    g_autofree char *cmdline = NULL, *environ_text = NULL;
     size_t len;
     Child child;
 
@@ -329,8 +342,7 @@ static void test_child_is_clean(void)
     g_assert_cmpmem(cmdline, len, "qemu-remote: vm/r0\0" "100000", 26);
     environ_text = proc_read(child.pid, "environ", &len);
     g_assert_cmpuint(len, ==, 0);
-    fds = proc_fds(child.pid);
-    g_assert_cmpstr(fds, ==, "0 1 2 ");
+    wait_fds(child.pid, "0 1 2 ");
     assert_fd_is(child.pid, 0, "/dev/null");
     for (unsigned i = 0; i < 3; i++) {
         static const char *const fields[] = { "SigBlk:", "SigIgn:", "SigCgt:" };
@@ -367,7 +379,6 @@ static void test_keep_list_in_order(void)
         int fds[SPAWNER_FDS_MAX];
         SpawnRequest request = { .path = "/bin/sleep", .argv = argv, .fds = fds, .fd_count = count };
         g_autoptr(GString) expected = g_string_new("0 1 2 ");
-        g_autofree char *open_fds = NULL;
         Child child;
 
         for (unsigned i = 0; i < count; i++) {
@@ -383,8 +394,7 @@ static void test_keep_list_in_order(void)
             close(fds[i]);
         }
         wait_started(&child);
-        open_fds = proc_fds(child.pid);
-        g_assert_cmpstr(open_fds, ==, expected->str);
+        wait_fds(child.pid, expected->str);
         for (unsigned i = 0; i < count; i++) {
             g_autofree char *target = g_strdup_printf("/memfd:kept%u (deleted)", i);
 
@@ -418,13 +428,14 @@ static void test_spawner_is_small(void)
     pid_t pid = spawner_pid();
     g_autofree char *comm = proc_read(pid, "comm", NULL);
     g_autofree char *cmdline = proc_read(pid, "cmdline", NULL);
-    g_autofree char *fds = proc_fds(pid);
     g_autofree char *threads = proc_status(pid, "Threads:");
 
     g_assert_cmpstr(comm, ==, "mpqemu-spawner\n");
     g_assert_cmpstr(cmdline, ==, "mpqemu: spawner");
-    g_assert_cmpstr(fds, ==, "0 1 2 3 4 ");
+    wait_fds(pid, "0 1 2 3 4 ");
+#ifndef __SANITIZE_THREAD__ /* has a thread of its own in each process */
     g_assert_cmpstr(threads, ==, "1");
+#endif
     g_assert_cmpint(getsid(pid), ==, pid);
 }
 
@@ -444,7 +455,6 @@ static void test_many_in_a_row_leave_nothing(void)
     pid_t pid = spawner_pid();
     g_autofree char *own_before = proc_fds(getpid());
     g_autofree char *own_after = NULL;
-    g_autofree char *fds = NULL;
     int fd = memfd_create("kept", MFD_CLOEXEC);
     const char *argv[] = { "true", NULL };
     SpawnRequest request = { .path = "/bin/true", .argv = argv, .fds = &fd, .fd_count = 1 };
@@ -462,8 +472,7 @@ static void test_many_in_a_row_leave_nothing(void)
     close(fd);
     own_after = proc_fds(getpid());
     g_assert_cmpstr(own_after, ==, own_before);
-    fds = proc_fds(pid);
-    g_assert_cmpstr(fds, ==, "0 1 2 3 4 ");
+    wait_fds(pid, "0 1 2 3 4 ");
 }
 
 static void test_failures_leave_nothing(void)
@@ -471,15 +480,13 @@ static void test_failures_leave_nothing(void)
     pid_t pid = spawner_pid();
     g_autofree char *own_before = proc_fds(getpid());
     g_autofree char *own_after = NULL;
-    g_autofree char *fds = NULL;
 
     for (int i = 0; i < 50; i++) {
         assert_fails("/nonexistent", "No such file or directory; give the absolute path of the program");
     }
     own_after = proc_fds(getpid());
     g_assert_cmpstr(own_after, ==, own_before);
-    fds = proc_fds(pid);
-    g_assert_cmpstr(fds, ==, "0 1 2 3 4 ");
+    wait_fds(pid, "0 1 2 3 4 ");
 }
 
 static void test_side_by_side(void)
@@ -844,7 +851,6 @@ static void test_main_emulator_dies(void)
 static void helper_closed_stdio(void)
 {
     g_autoptr(GError) err = NULL;
-    g_autofree char *fds = NULL, *spawner_fds = NULL;
     pid_t spawner;
     Child child;
 
@@ -853,17 +859,14 @@ static void helper_closed_stdio(void)
     child_init(&child);
     child_spawn(&child, sleeper);
     wait_started(&child);
-    fds = proc_fds(child.pid);
-    if (strcmp(fds, "0 1 2 ") != 0) {
-        _exit(1);
-    }
+    wait_fds(child.pid, "0 1 2 ");
     for (int fd = 0; fd < 3; fd++) {
         assert_fd_is(child.pid, fd, "/dev/null");
     }
     spawner = parent_of(child.pid);
     child_kill(&child);
-    spawner_fds = proc_fds(spawner);
-    _exit(strcmp(spawner_fds, "0 1 2 3 4 ") == 0 ? 0 : 2);
+    wait_fds(spawner, "0 1 2 3 4 ");
+    _exit(0);
 }
 
 static void test_closed_standard_descriptors(void)
