@@ -6,15 +6,15 @@
  *
  * Theory of operation.  At most two of our texts are unanswered: a command and a heartbeat.  Each is a
  * QmpRequest in `command` or `ping`, where its answer finds it by the id, and in `out` as long as the socket
- * has not taken all its bytes; commands wait in `queue` for their turn.  What ended early waits in `failed` for the deferred call, which is
- * also what begins to send: so no callback runs inside a function of the public interface but
- * qmp_client_free().
+ * has not taken all its bytes; commands wait in `queue` for their turn.  What was refused waits in `failed`
+ * for the deferred call, which is also what begins to send: so no callback runs inside a function of the
+ * public interface but qmp_client_free().
  *
  * Receiving: one recv() a turn of the loop, and of the texts in it TEXTS_PER_TURN a turn; while some are
  * left nothing more is read.  A peer that floods us is slowed down by its own socket.
  *
- * Ending: client_close() is the only way to CLOSED.  It may be called anywhere; the callbacks come at once
- * when that is in the event loop (they all are), commands first, then `closed`.
+ * Ending: client_close() is the only way to CLOSED but qmp_client_free().  It runs in the event loop only, so
+ * the callbacks come at once: commands first, then `closed`.
  *
  * Freeing: callbacks may free the client.  Functions that call back hold `busy`; the memory goes when the
  * last of them has returned.

@@ -107,7 +107,8 @@ static void on_done(JsonNode *value, const GError *err, void *opaque)
     }
 }
 
-static void command_full(Rig *rig, const char *name, JsonObject *args, int fd, unsigned limit_ms, ErrorClass error_class)
+static void command_full(Rig *rig, const char *name, JsonObject *args, int fd, unsigned limit_ms,
+                         ErrorClass error_class)
 {
     Tag *tag = g_new(Tag, 1);
     g_autofree char *before = g_strdup(rig->log->str);
