@@ -6,15 +6,15 @@
  *
  * Theory of operation.  At most two of our texts are unanswered: a command and a heartbeat.  Each is a
  * QmpRequest in `command` or `ping`, where its answer finds it by the id, and in `out` as long as the socket
- * has not taken all its bytes; commands wait in `queue` for their turn.  What ended early waits in `failed` for the deferred call, which is
- * also what begins to send: so no callback runs inside a function of the public interface but
- * qmp_client_free().
+ * has not taken all its bytes; commands wait in `queue` for their turn.  What was refused waits in `failed`
+ * for the deferred call, which is also what begins to send: so no callback runs inside a function of the
+ * public interface but qmp_client_free().
  *
  * Receiving: one recv() a turn of the loop, and of the texts in it TEXTS_PER_TURN a turn; while some are
  * left nothing more is read.  A peer that floods us is slowed down by its own socket.
  *
- * Ending: client_close() is the only way to CLOSED.  It may be called anywhere; the callbacks come at once
- * when that is in the event loop (they all are), commands first, then `closed`.
+ * Ending: client_close() is the only way to CLOSED but qmp_client_free().  It runs in the event loop only, so
+ * the callbacks come at once: commands first, then `closed`.
  *
  * Freeing: callbacks may free the client.  Functions that call back hold `busy`; the memory goes when the
  * last of them has returned.
@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "io/fd-socket.h"
+#include "io/qmp-text.h"
 #include "trace/io.h"
 #include "util/error.h"
 #include "util/fd.h"
@@ -98,6 +99,11 @@ static void request_free(QmpRequest *request)
     g_free(request);
 }
 
+static char *request_id(const QmpRequest *request)
+{
+    return g_strdup_printf(ID_PREFIX "%" G_GUINT64_FORMAT, request->number);
+}
+
 /* ARGS is taken.  Not put anywhere yet. */
 static QmpRequest *request_new(QmpClient *client, const char *command, JsonObject *args)
 {
@@ -108,7 +114,7 @@ static QmpRequest *request_new(QmpClient *client, const char *command, JsonObjec
 
     request->number = ++client->last_number;
     request->fd = -1;
-    id = g_strdup_printf(ID_PREFIX "%" G_GUINT64_FORMAT, request->number);
+    id = request_id(request);
     json_object_set_string_member(object, "execute", command);
     if (args) {
         json_object_set_object_member(object, "arguments", args);
@@ -297,34 +303,14 @@ static void limit_passed(void *opaque)
 
 /* ---- receiving ----------------------------------------------------------------------------------- */
 
-static bool has_string(JsonObject *object, const char *name)
-{
-    JsonNode *node = json_object_get_member(object, name);
-
-    return node && json_node_get_value_type(node) == G_TYPE_STRING;
-}
-
-static bool has_object(JsonObject *object, const char *name)
-{
-    JsonNode *node = json_object_get_member(object, name);
-
-    return node && JSON_NODE_HOLDS_OBJECT(node);
-}
-
-/* Strings of the peer go on into our own answers and messages. */
-static bool is_good_text(const char *text)
-{
-    return g_utf8_validate(text, -1, NULL);
-}
-
 /*
  * The handlers of texts.  Each may close the client; a callback in it may free it, but for the memory, which
  * the caller holds.
  */
-static void handle_greeting(QmpClient *client, JsonObject *object)
+static void handle_greeting(QmpClient *client)
 {
-    if (client->greeted || !has_object(object, "QMP")) {
-        client_close(client, "the peer sent a greeting that is none, or a second one");
+    if (client->greeted) {
+        client_close(client, "the peer sent a second greeting");
         return;
     }
     client->greeted = true;
@@ -332,37 +318,26 @@ static void handle_greeting(QmpClient *client, JsonObject *object)
     begin_request(client, client->command);
 }
 
-static void handle_event(QmpClient *client, JsonObject *object)
+static void handle_event(QmpClient *client, const QmpText *text)
 {
-    const char *name;
-
     if (!client->greeted) {
         client_close(client, "the peer sent an event before its greeting");
         return;
     }
-    if (!has_string(object, "event") || !is_good_text(json_object_get_string_member(object, "event")) ||
-        (json_object_has_member(object, "data") && !has_object(object, "data"))) {
-        client_close(client, "the peer sent an event without a name, or with data that is no object");
-        return;
-    }
-    name = json_object_get_string_member(object, "event");
-    trace_qmp_client_event(client->fd, name);
+    trace_qmp_client_event(client->fd, text->name);
     if (client->ops->event) {
-        client->ops->event(client, name,
-                           has_object(object, "data") ? json_object_get_object_member(object, "data") : NULL,
-                           client->opaque);
+        client->ops->event(client, text->name, text->data, client->opaque);
     }
 }
 
-/* Where the unanswered request with the id of OBJECT is, or NULL. */
-static QmpRequest **find_request(QmpClient *client, JsonObject *object)
+/* Where the unanswered request with ID is, or NULL. */
+static QmpRequest **find_request(QmpClient *client, const char *id)
 {
     QmpRequest **places[] = { &client->command, &client->ping };
-    const char *id = has_string(object, "id") ? json_object_get_string_member(object, "id") : NULL;
 
     for (unsigned i = 0; id && i < G_N_ELEMENTS(places); i++) {
         if (*places[i]) {
-            g_autofree char *own = g_strdup_printf(ID_PREFIX "%" G_GUINT64_FORMAT, (*places[i])->number);
+            g_autofree char *own = request_id(*places[i]);
 
             if (g_str_equal(id, own)) {
                 return places[i];
@@ -370,36 +345,6 @@ static QmpRequest **find_request(QmpClient *client, JsonObject *object)
         }
     }
     return NULL;
-}
-
-/* The peer's error in OBJECT's member "error"; false: it is none. */
-static bool parse_error(JsonObject *object, GError **ret_err)
-{
-    static const struct {
-        const char *name;
-        ErrorClass error_class;
-    } classes[] = {
-        { "CommandNotFound", ERROR_CLASS_COMMAND_NOT_FOUND },
-        { "DeviceNotFound", ERROR_CLASS_DEVICE_NOT_FOUND },
-        { "DeviceNotActive", ERROR_CLASS_DEVICE_NOT_ACTIVE },
-    };
-    ErrorClass error_class = ERROR_CLASS_GENERIC;
-    JsonObject *error;
-
-    if (!has_object(object, "error")) {
-        return false;
-    }
-    error = json_object_get_object_member(object, "error");
-    if (!has_string(error, "desc") || !is_good_text(json_object_get_string_member(error, "desc"))) {
-        return false;
-    }
-    for (unsigned i = 0; has_string(error, "class") && i < G_N_ELEMENTS(classes); i++) {
-        if (g_str_equal(json_object_get_string_member(error, "class"), classes[i].name)) {
-            error_class = classes[i].error_class;
-        }
-    }
-    error_set(ret_err, error_class, "%s", json_object_get_string_member(error, "desc"));
-    return true;
 }
 
 /* The answer to qmp_capabilities, with ERR or not. */
@@ -417,20 +362,15 @@ static void handle_ready(QmpClient *client, const GError *err)
     }
 }
 
-static void handle_answer(QmpClient *client, JsonObject *object)
+static void handle_answer(QmpClient *client, const QmpText *text)
 {
-    g_autoptr(GError) err = NULL;
-    JsonNode *value = json_object_get_member(object, "return");
-    QmpRequest **place = find_request(client, object);
+    QmpRequest **place = find_request(client, text->id);
     QmpRequest *request;
 
-    if (!value && !parse_error(object, &err)) {
-        client_close(client, "the peer sent an error without a description");
-        return;
-    }
     if (!place) {
+        /* One without an id is what QEMU says to a command that it could not read. */
         g_autofree char *reason = g_strdup_printf("the peer sent an answer that nobody asked for%s%s",
-                                                  err ? ": " : "", err ? err->message : "");
+                                                  text->err ? ": " : "", text->err ? text->err->message : "");
 
         client_close(client, reason);
         return;
@@ -440,45 +380,35 @@ static void handle_answer(QmpClient *client, JsonObject *object)
         return;
     }
     request = g_steal_pointer(place);
-    trace_qmp_client_answer(client->fd, request->number, err ? err->message : "");
+    trace_qmp_client_answer(client->fd, request->number, text->err ? text->err->message : "");
     if (place == &client->command) {
         event_timer_disarm(client->limit_timer);
         if (client->state == CLIENT_GREETING) {
             request_free(request);
-            handle_ready(client, err);
+            handle_ready(client, text->err);
             return;
         }
     }
-    request_done(client, request, value, err);
+    request_done(client, request, text->value, text->err);
 }
 
 static void handle_text(QmpClient *client, JsonObject *object)
 {
-    static const struct {
-        const char *member;
-        void (*handler)(QmpClient *client, JsonObject *object);
-    } kinds[] = {
-        { "return", handle_answer },
-        { "error", handle_answer },
-        { "event", handle_event },
-        { "QMP", handle_greeting },
-    };
-    void (*handler)(QmpClient *client, JsonObject *object) = NULL;
+    QmpText text;
+    const char *wrong = qmp_text_parse(object, &text);
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
-        if (json_object_has_member(object, kinds[i].member)) {
-            if (handler) {
-                client_close(client, "the peer sent a text of two kinds at once");
-                return;
-            }
-            handler = kinds[i].handler;
-        }
-    }
-    if (handler) {
-        handler(client, object);
+    if (wrong) {
+        g_autofree char *reason = g_strdup_printf("the peer sent %s", wrong);
+
+        client_close(client, reason);
+    } else if (text.kind == QMP_TEXT_GREETING) {
+        handle_greeting(client);
+    } else if (text.kind == QMP_TEXT_EVENT) {
+        handle_event(client, &text);
     } else {
-        client_close(client, "the peer sent a text that is no answer, no event and no greeting");
+        handle_answer(client, &text);
     }
+    g_clear_error(&text.err);
 }
 
 /* Handles the texts received, up to a turn's share; the rest waits for the next turn. */

@@ -216,10 +216,10 @@ static bool tell_end(Spawner *s, Slot *slot)
         .status = slot->status,
     };
 
+    fd_close(&slot->pidfd); /* there is one still when it could not exec */
     if (!tell(s, &answer, -1)) {
         return false;
     }
-    fd_close(&slot->pidfd);
     *slot = (Slot) { .state = SLOT_FREE, .error_pipe = -1, .pidfd = -1 };
     return true;
 }

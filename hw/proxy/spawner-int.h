@@ -11,6 +11,7 @@
 #ifndef HW_PROXY_SPAWNER_INT_H
 #define HW_PROXY_SPAWNER_INT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "hw/proxy/spawner.h"
@@ -24,9 +25,12 @@
 typedef struct SpawnerRequest {
     uint64_t serial; /* the main emulator's name for the process; the spawner only repeats it */
     uint32_t argc, envc, fd_count;
+    uint32_t unused;
     char comm[SPAWNER_COMM_SIZE]; /* may fill it without a final NUL; empty: none */
     char text[];                  /* path, arguments, environment: each with its NUL */
 } SpawnerRequest;
+
+G_STATIC_ASSERT(sizeof(SpawnerRequest) == offsetof(SpawnerRequest, text));
 
 #define SPAWNER_REQUEST_MAX (sizeof(SpawnerRequest) + SPAWNER_TEXT_MAX)
 

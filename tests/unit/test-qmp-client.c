@@ -107,7 +107,8 @@ static void on_done(JsonNode *value, const GError *err, void *opaque)
     }
 }
 
-static void command_full(Rig *rig, const char *name, JsonObject *args, int fd, unsigned limit_ms, ErrorClass error_class)
+static void command_full(Rig *rig, const char *name, JsonObject *args, int fd, unsigned limit_ms,
+                         ErrorClass error_class)
 {
     Tag *tag = g_new(Tag, 1);
     g_autofree char *before = g_strdup(rig->log->str);
@@ -670,12 +671,12 @@ static const struct {
     { "{\"event\": \"x\", \"QMP\": {}}", "of two kinds" },
     { "{}", "no answer, no event and no greeting" },
     { "{\"id\": \"$\"}", "no answer, no event and no greeting" },
-    { GREETING, "a second one" },
+    { GREETING, "a second greeting" },
     { "{\"event\": 1}", "an event without a name" },
     { "{\"event\": {}}", "an event without a name" },
     { "{\"event\": null}", "an event without a name" },
-    { "{\"event\": \"x\", \"data\": []}", "data that is no object" },
-    { "{\"event\": \"x\", \"data\": null}", "data that is no object" },
+    { "{\"event\": \"x\", \"data\": []}", "an event whose data is no object" },
+    { "{\"event\": \"x\", \"data\": null}", "an event whose data is no object" },
     { "[]", "no QMP" },
     { "42\n", "no QMP" },
     { "hello\n", "no QMP" },
@@ -714,7 +715,7 @@ static void test_hostile_beginnings(void)
         { "{\"return\": {}}", "that nobody asked for" },
         { "{\"return\": {}, \"id\": \"mpqemu-1\"}", "that nobody asked for" },
         { "{\"QMP\": 1}", "a greeting that is none" },
-        { GREETING GREETING, "a second one" },
+        { GREETING GREETING, "a second greeting" },
         { "SSH-2.0-OpenSSH_9.2\r\n", "no QMP" },
     };
 

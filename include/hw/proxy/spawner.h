@@ -65,7 +65,7 @@ typedef struct SpawnRequest {
 } SpawnRequest;
 
 typedef struct SpawnOps {
-    /* It runs (exec has succeeded): PID, and PIDFD, which is the callee's. */
+    /* It runs (exec has succeeded): PID, and PIDFD, which is the callee's (-1: this process has no number free). */
     void (*started)(SpawnedProcess *process, pid_t pid, int pidfd, void *opaque);
     /* It could not be started, or nobody knows whether it was, since the spawner is gone (its children are
      * dead then, too); ERR stays the caller's.  PROCESS is freed after the call. */
