@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "hw/core/device.h"
+#include "hw/proxy/remote-process.h"
 #include "machine.h"
 #include "monitor/monitor.h"
 #include "remote-options.h"
@@ -162,6 +163,7 @@ static bool opt_name(const char *arg, void *opaque, GError **errp)
         return false;
     }
     monitor_set_vm_name(options_get(opts, "guest"));
+    remote_set_vm_name(options_get(opts, "guest"));
     process = options_get(opts, "process");
     if (!options_get_bool(opts, "debug-threads", &debug_threads, errp) ||
         !options_check_unused(opts, known, errp)) {

@@ -92,6 +92,8 @@ int main(int argc, char **argv)
     ram_guard_install();
     monitor_init();
     qmp_register_block();
+    qmp_register_objects();
+    qmp_register_remote();
     machine_lock();
     qom_register_types(types);
 

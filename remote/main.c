@@ -93,6 +93,7 @@ int main(int argc, char **argv)
     ram_guard_install();
     monitor_init();
     qmp_register_block();
+    qmp_register_objects();
     machine_lock();
     qom_register_types(types);
 
