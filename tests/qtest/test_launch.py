@@ -433,7 +433,7 @@ def test_remote_that_cannot_be_run_leaves_nothing(tmp_path, fakes):
 
 
 def test_failed_start_ends_remotes_that_stay(tmp_path, fakes):
-    status, _, err = run(tmp_path, "--grace", 1, *fakes.remote("r0", "stubborn"), *fakes.remote("r1", "status=3"),
+    status, _, err = run(tmp_path, "--grace", 3, *fakes.remote("r0", "stubborn"), *fakes.remote("r1", "status=3"),
                          "--", tmp_path / "missing")
     assert status == 127
     assert "'r0'" in err and "sent SIGTERM" in err
