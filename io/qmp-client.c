@@ -529,6 +529,17 @@ QmpClient *qmp_client_new_take_fd(int fd, const QmpClientOps *ops, void *opaque,
     return client;
 }
 
+void qmp_client_say_last(QmpClient *client, const char *command)
+{
+    QmpRequest *request;
+
+    if (client && client->state == CLIENT_READY && !client->send_error && g_queue_is_empty(&client->out)) {
+        request = request_new(client, command, NULL);
+        fd_socket_send(client->fd, request->line, strlen(request->line), NULL, 0, MSG_DONTWAIT);
+        request_free(request);
+    }
+}
+
 void qmp_client_free(QmpClient *client)
 {
     QmpRequest *request;

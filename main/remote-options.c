@@ -13,6 +13,7 @@
 #include "hw/proxy/remote-process.h"
 #include "util/cmdline.h"
 #include "util/error.h"
+#include "util/event-loop.h"
 
 bool main_opt_remote(const char *arg, void *opaque, GError **errp)
 {
@@ -33,6 +34,7 @@ bool main_opt_rdevice(const char *arg, void *opaque, GError **errp)
 typedef struct Addition {
     const CmdlineAction *action;
     void (*add)(Options *opts, RemoteDone *done, void *opaque);
+    unsigned *waiting;
     GError *err; /* owned; NULL: made, or not ended yet */
 } Addition;
 
@@ -49,6 +51,7 @@ static void addition_done(const GError *err, void *opaque)
     Addition *addition = opaque;
 
     addition->err = err ? g_error_copy(err) : NULL;
+    (*addition->waiting)--;
 }
 
 static void collect(GPtrArray *additions, const GPtrArray *actions,
@@ -66,15 +69,19 @@ static void collect(GPtrArray *additions, const GPtrArray *actions,
 /* Tries all of ADDITIONS; those that were made leave it.  False: none was. */
 static bool try_round(GPtrArray *additions)
 {
+    unsigned waiting = additions->len;
     bool progress = false;
 
     for (guint i = 0; i < additions->len; i++) {
         Addition *addition = additions->pdata[i];
 
         g_clear_error(&addition->err);
+        addition->waiting = &waiting;
         addition->add(addition->action->opts, addition_done, addition);
     }
-    remote_wait_idle();
+    while (waiting > 0) {
+        event_loop_turn(event_loop_main(), true);
+    }
     for (guint i = additions->len; i > 0; i--) {
         if (!((Addition *)additions->pdata[i - 1])->err) {
             g_ptr_array_remove_index(additions, i - 1);

@@ -38,12 +38,15 @@ static const char *get_rid(JsonObject *args, GError **errp)
     return rid ? rid : rdev_id;
 }
 
-/* The options of COMMAND's ARGS with "rid" for the process; NULL with *errp. */
+/* The options of COMMAND's ARGS with "rid" for the process, which may be a new one; NULL with *errp. */
 static Options *get_options(const char *command, JsonObject *args, GError **errp)
 {
     const char *rid = get_rid(args, errp);
     g_autoptr(Options) opts = rid ? options_from_json(command, args, errp) : NULL;
 
+    if (rid && json_object_has_member(args, "rdev_id") && remote_rid_of(rid)) {
+        rid = remote_rid_of(rid);
+    }
     if (!opts) {
         return NULL;
     }

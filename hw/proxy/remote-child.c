@@ -22,15 +22,18 @@
 
 #define PROGRAM "qemu-remote"
 
+/* From "quit" on the control channel to SIGTERM, for one that did not hear it. */
+#define QUIT_GRACE_MS 500
 /* From SIGTERM to SIGKILL: time to write back and unlock images. */
-#define END_GRACE_MS 3000
+#define TERM_GRACE_MS 3000
 
 struct RemoteChild {
     SpawnedProcess *spawned;
     pid_t pid;                  /* 0: not started yet */
     int pidfd;                  /* owned; -1 likewise */
     EventSource *death;         /* watches the pidfd until it is readable */
-    EventTimer *kill;           /* SIGKILL for one that did not heed SIGTERM; NULL before */
+    EventTimer *insist;         /* to be ended: the next signal; NULL before */
+    bool termed;                /* SIGTERM was sent */
     bool ending;                /* to be ended as soon as it has started */
     const RemoteChildOps *ops;  /* NULL: it has no owner any more */
     void *opaque;
@@ -55,9 +58,16 @@ static void child_signal(RemoteChild *child, int sig)
     }
 }
 
-static void child_kill_now(void *opaque)
+/* The next harder way to end it. */
+static void child_insist(void *opaque)
 {
-    child_signal(opaque, SIGKILL);
+    RemoteChild *child = opaque;
+    bool hard = child->termed;
+
+    child->termed = true;
+    child_signal(child, hard ? SIGKILL : SIGTERM);
+    child_signal(child, SIGCONT); /* a stopped process hears nothing else */
+    event_timer_arm(child->insist, event_clock_ns(EVENT_CLOCK_REAL) + TERM_GRACE_MS * NS_PER_MS);
 }
 
 static void child_terminate(RemoteChild *child)
@@ -66,10 +76,8 @@ static void child_terminate(RemoteChild *child)
     if (child->pid == 0) {
         return; /* child_started() does it */
     }
-    child_signal(child, SIGTERM);
-    child_signal(child, SIGCONT); /* a stopped process hears nothing else */
-    child->kill = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, child_kill_now, child);
-    event_timer_arm(child->kill, event_clock_ns(EVENT_CLOCK_REAL) + END_GRACE_MS * NS_PER_MS);
+    child->insist = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, child_insist, child);
+    event_timer_arm(child->insist, event_clock_ns(EVENT_CLOCK_REAL) + QUIT_GRACE_MS * NS_PER_MS);
 }
 
 void remote_child_kill(RemoteChild *child)
@@ -100,7 +108,7 @@ unsigned remote_children(void)
 static void child_free(RemoteChild *child)
 {
     event_source_remove(child->death);
-    event_timer_free(child->kill);
+    event_timer_free(child->insist);
     fd_close(&child->pidfd);
     g_free(child);
     living--;

@@ -128,7 +128,7 @@ RemoteChild *remote_child_spawn(const char *rid, const char *path, int control_f
 pid_t remote_child_pid(const RemoteChild *child); /* 0: not started yet */
 void remote_child_kill(RemoteChild *child);       /* SIGKILL; the callbacks come as ever */
 
-/* The owner goes: SIGTERM, after a while SIGKILL; no more callbacks.  Accepts NULL. */
+/* The owner goes, having said "quit": SIGTERM after a while, then SIGKILL; no more callbacks.  Accepts NULL. */
 void remote_child_end(RemoteChild *child);
 
 /* Children that have not been reaped yet. */

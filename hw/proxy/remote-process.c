@@ -396,6 +396,12 @@ static void child_failed(const GError *err, void *opaque)
 
     remote->child = NULL;
     remote_died(remote, err->message);
+    /* Its control channel may have ended first, which says less. */
+    if (remote->dying) {
+        g_free(remote->dying);
+        remote->dying = g_strdup(err->message);
+        finish_death(remote, NULL);
+    }
 }
 
 static void child_dead(void *opaque)
@@ -559,7 +565,12 @@ void remote_restart(const char *rdev_id, RemoteDone *done, void *opaque)
 
 void remote_process_clear(RemoteProcess *remote)
 {
-    qmp_client_free(g_steal_pointer(&remote->control));
+    QmpClient *control = g_steal_pointer(&remote->control);
+
+    if (remote->child) {
+        qmp_client_say_last(control, "quit");
+    }
+    qmp_client_free(control);
     remote_child_end(g_steal_pointer(&remote->child));
     g_clear_pointer(&remote->heartbeat, event_timer_free);
     g_clear_pointer(&remote->reap, event_timer_free);

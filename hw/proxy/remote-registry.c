@@ -201,33 +201,17 @@ RemoteProcess *remote_find(const char *rdev_id, GError **errp)
     return remote;
 }
 
+const char *remote_rid_of(const char *rdev_id)
+{
+    RemoteProcess *remote = remote_find(rdev_id, NULL);
+
+    return remote ? remote->rid : NULL;
+}
+
 void remote_for_all(void (*fn)(RemoteProcess *remote))
 {
     for (guint i = remotes ? remotes->len : 0; i > 0; i--) {
         fn(remotes->pdata[i - 1]);
-    }
-}
-
-static void count_busy(RemoteProcess *remote, unsigned *busy)
-{
-    *busy += remote->current || !g_queue_is_empty(&remote->ops) || remote->state == REMOTE_STARTING ||
-             remote->state == REMOTE_RESTARTING || remote->dying;
-}
-
-bool remote_is_busy(void)
-{
-    unsigned busy = 0;
-
-    for (guint i = 0; remotes && i < remotes->len; i++) {
-        count_busy(remotes->pdata[i], &busy);
-    }
-    return busy > 0;
-}
-
-void remote_wait_idle(void)
-{
-    while (remote_is_busy()) {
-        event_loop_turn(event_loop_main(), true);
     }
 }
 

@@ -54,6 +54,12 @@ QmpClient *qmp_client_new_take_fd(int fd, const QmpClientOps *ops, void *opaque,
  */
 void qmp_client_free(QmpClient *client);
 
+/*
+ * Sends COMMAND now if that can be done without waiting, as the last that the peer hears from us ("quit"); its answer
+ * goes nowhere.  Only qmp_client_free() may follow.  Accepts NULL.
+ */
+void qmp_client_say_last(QmpClient *client, const char *command);
+
 /* True in READY. */
 bool qmp_client_is_ready(const QmpClient *client);
 

@@ -3,6 +3,7 @@
 # Runs in: neither program; drives mpqemu from outside.
 """Harness of the tests of -rdevice, -rdrive and the commands on remote processes."""
 
+import collections
 import contextlib
 import os
 import signal
@@ -54,27 +55,39 @@ def image(path, fill=0x5a, sectors=4096):
 
 
 class Holdings:
-    """What a process holds: descriptors by kind, mapped files, threads."""
+    """What a process holds: descriptors by kind, mapped files but the system's own, threads; each counted."""
 
     def __init__(self, pid):
-        self.fds = sorted(self._kind(pid, name) for name in os.listdir(f"/proc/{pid}/fd"))
+        self.counts = collections.Counter(self._kind(pid, name) for name in os.listdir(f"/proc/{pid}/fd"))
         with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as maps:
             # Names only: anonymous memory is the allocator's affair.
-            self.maps = sorted(line.split(None, 5)[5].strip() for line in maps if len(line.split(None, 5)) == 6)
-        self.threads = len(os.listdir(f"/proc/{pid}/task"))
+            for line in maps:
+                name = line.split(None, 5)[5:]
+                if name and not name[0].startswith("/usr/"):
+                    self.counts["map " + name[0].strip()] += 1
+        self.counts["thread"] = len(os.listdir(f"/proc/{pid}/task"))
 
     @staticmethod
     def _kind(pid, name):
         try:
-            return os.readlink(f"/proc/{pid}/fd/{name}").split(":")[0]
+            return os.readlink(f"/proc/{pid}/fd/{name}").split(":[")[0]
         except FileNotFoundError:
             return "gone"
 
     def __eq__(self, other):
-        return (self.fds, self.maps, self.threads) == (other.fds, other.maps, other.threads)
+        return self.counts == other.counts
 
-    def __repr__(self):
-        return f"fds {self.fds} maps {self.maps} threads {self.threads}"
+    def difference(self, other):
+        """What is more here than in OTHER, and what less."""
+        return f"more: {dict(self.counts - other.counts)} less: {dict(other.counts - self.counts)}"
+
+
+def wait_same_holdings(pid, before, what=""):
+    """Waits until process PID holds what it did BEFORE."""
+    deadline = time.monotonic() + WAIT
+    while Holdings(pid) != before:
+        assert time.monotonic() < deadline, f"{what} {Holdings(pid).difference(before)}"
+        time.sleep(0.01)
 
 
 class Managed:
@@ -87,11 +100,11 @@ class Managed:
 
     def __init__(self, main_program, directory, *args, status=0, pass_fds=()):
         self.directory, self.status = directory, status
-        path = str(directory / "qmp")
+        self.path = str(directory / "qmp")
         self.q = Qtest(main_program, ["-m", "64", "-nodefaults", "-name", "vm",
-                                      "-qmp", f"unix:{path},server=on,wait=off", *args], pass_fds=pass_fds)
+                                      "-qmp", f"unix:{self.path},server=on,wait=off", *args], pass_fds=pass_fds)
         try:
-            self.qmp = Qmp(path)
+            self.qmp = self.connect()
         except BaseException:
             self.q.process.kill()
             self.q.close()
@@ -114,6 +127,10 @@ class Managed:
             wait_until(lambda pid=pid: not alive(pid), f"process {pid} outlives mpqemu")
         assert kind or self.status in (None, status), f"mpqemu ended with status {status}"
 
+    def connect(self):
+        """One more session of the monitor; close it, or use it as a context manager."""
+        return Qmp.connect(self.path).negotiate()
+
     # -- remote processes ---------------------------------------------------------------------
 
     def remotes(self):
@@ -126,7 +143,7 @@ class Managed:
                           f"{rid} {state}: {self.remotes().get(rid)}")
 
     def wait_event(self, name, **members):
-        """The next event of that name with these members of its data; earlier ones are dropped."""
+        """The next event of that name with these members of its data."""
         return self.qmp.wait_event(name, lambda event: all(event["data"].get(key) == value
                                                            for key, value in members.items()))
 
@@ -177,4 +194,5 @@ class Managed:
         assert self.read_sector(lsi, target) == bytes([fill]) * 512
 
 
-__all__ = ["Managed", "Holdings", "QmpError", "alive", "children", "image", "wait_until", "WAIT"]
+__all__ = ["Managed", "Holdings", "QmpError", "alive", "children", "image", "wait_same_holdings", "wait_until",
+           "WAIT"]

@@ -22,7 +22,7 @@ import pytest
 
 from faulty_remote import Faults, write_script
 from lsi_driver import PCI_COMMAND, SCRATCHA
-from managed import Holdings, Managed, QmpError, alive, image, wait_until
+from managed import Holdings, Managed, QmpError, alive, image, wait_same_holdings, wait_until
 
 # Long enough for a loaded machine to start a process, short enough to wait for.
 LIMITS = "timeout=2000,heartbeat-interval=200,heartbeat-limit=1500"
@@ -108,7 +108,7 @@ class Case:
         self.struck.wait_held()
 
     def hot_plug(self):
-        with self.m.qmp.another() as qmp:
+        with self.m.connect() as qmp:
             try:
                 qmp.command("rdrive_add", rid="r0", id="d1", file=self.images[1], format="raw")
                 qmp.command("rdevice_add", rid="r0", id="hd1", driver="scsi-hd", drive="d1", bus="lsi0.0")
@@ -211,7 +211,7 @@ def test_fault(main_program, remote_program, tmp_path, fault, when, policy):
         # Nothing is left of it, and the name can be used again.
         case.remove()
         wait_until(lambda: not alive(case.struck.pid) and not alive(case.struck.real), "the process is left")
-        wait_until(lambda: Holdings(m.pid) == case.before, f"{Holdings(m.pid)} instead of {case.before}")
+        wait_same_holdings(m.pid, case.before)
         if policy == "detach":
             case.add()
             m.works(m.lsi(1))
