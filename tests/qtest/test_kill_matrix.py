@@ -13,6 +13,7 @@ A fault strikes r0 at a chosen time.  What must hold, whatever fault and time:
   - when r0's objects have been removed, nothing of it is left, and a new one of the same name works.
 """
 
+import contextlib
 import os
 import signal
 import threading
@@ -120,7 +121,8 @@ class Case:
         if fault in ("kill", "stop"):
             os.kill(self.struck.pid, {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[fault])
         else:
-            self.struck.order(fault=fault, where=where, delay=SLOWER)
+            with contextlib.suppress(ConnectionError):      # it may be killed before it has said "done"
+                self.struck.order(fault=fault, where=where, delay=SLOWER)
 
     def end(self, when):
         """The end of what begin() began, and one more access in any case."""
