@@ -86,7 +86,7 @@ static const char *check_string(const char *p, GError **errp)
         }
         p++;
         if (!strchr("\"\\/bfnrtu", *p)) {
-            error_setg(errp, "JSON parse error: unknown escape '\\%c' in a string", *p);
+            error_setg(errp, "JSON parse error: unknown escape '\\%c' in a string", g_ascii_isgraph(*p) ? *p : '?');
             return NULL;
         }
         /* It would end the string for C: what is checked and what is used would not be the same. */
@@ -205,6 +205,18 @@ static char *check_words(const char *text, GError **errp)
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
+/* json-glib's message quotes the text, which may be long and have line ends. */
+static void set_parse_error(GError **errp, char *message)
+{
+    if (g_utf8_strlen(message, -1) > 200) {
+        *g_utf8_offset_to_pointer(message, 200) = '\0';
+    }
+    for (char *p = message; *p; p++) {
+        *p = g_ascii_iscntrl(*p) ? '?' : *p;
+    }
+    error_setg(errp, "JSON parse error: %s", message);
+}
+
 static bool parse_text(const char *data, size_t len, JsonNode **ret_node, GError **errp)
 {
     g_autoptr(JsonParser) parser = json_parser_new();
@@ -221,7 +233,7 @@ static bool parse_text(const char *data, size_t len, JsonNode **ret_node, GError
         return false;
     }
     if (!json_parser_load_from_data(parser, checked, -1, &err)) {
-        error_setg(errp, "JSON parse error: %s", err->message);
+        set_parse_error(errp, err->message);
         return false;
     }
     *ret_node = json_parser_steal_root(parser);
