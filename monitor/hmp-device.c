@@ -6,12 +6,63 @@
  */
 #include "monitor/hmp-int.h"
 
-/* Runs QMP command NAME with the options ARGS. */
-static void run_options(HmpSession *hmp, const char *args, const char *implied_key)
+#include <string.h>
+#include "hw/core/device.h"
+
+/* ---- help on types ------------------------------------------------------------------------------- */
+
+static void print_type(HmpSession *hmp, GType type)
+{
+    QomObjectClass *klass = g_type_class_ref(type);
+
+    if (!klass->internal) {
+        hmp_printf(hmp, "name \"%s\"%s%s\n", g_type_name(type), klass->description ? ", desc " : "",
+                   klass->description ? klass->description : "");
+    }
+    g_type_class_unref(klass);
+}
+
+static void print_type_property(const QomProperty *prop, void *opaque)
+{
+    hmp_printf(opaque, "  %s%s%s\n", prop->name, prop->description ? " - " : "",
+               prop->description ? prop->description : "");
+}
+
+/* "help": the types derived from BASE; "TYPE,help": its properties.  False: ARGS asks for no help. */
+static bool print_help(HmpSession *hmp, const char *args, GType base)
+{
+    g_autofree char *name = g_strndup(args, strcspn(args, ","));
+    GType type = qom_type_by_name(name);
+    g_autofree GType *types = NULL;
+    unsigned count;
+
+    if (g_str_equal(args, "help") || g_str_equal(args, "?")) {
+        types = qom_types_of(base, &count);
+        for (unsigned i = 0; i < count; i++) {
+            print_type(hmp, types[i]);
+        }
+        return true;
+    }
+    if (!g_str_has_suffix(args, ",help") || !type || !g_type_is_a(type, base)) {
+        return false;
+    }
+    hmp_printf(hmp, "%s options:\n", name);
+    qom_foreach_property(type, print_type_property, hmp);
+    return true;
+}
+
+/* ---- devices, objects ---------------------------------------------------------------------------- */
+
+/* Runs the row's QMP command with the options ARGS; help is about the types derived from BASE. */
+static void run_options(HmpSession *hmp, const char *args, const char *implied_key, GType base)
 {
     const HmpCommand *row = hmp_session_command(hmp);
-    g_autoptr(Options) opts = hmp_options(hmp, row->name, args, implied_key);
+    g_autoptr(Options) opts = NULL;
 
+    if (print_help(hmp, args, base)) {
+        return;
+    }
+    opts = hmp_options(hmp, row->name, args, implied_key);
     if (opts) {
         hmp_qmp(hmp, row->qmp, hmp_options_to_json(opts), NULL);
     }
@@ -30,12 +81,12 @@ static void run_words(HmpSession *hmp, char *const *words, const char *const *me
 
 static void run_device_add(HmpSession *hmp, const char *args)
 {
-    run_options(hmp, args, "driver");
+    run_options(hmp, args, "driver", TYPE_DEVICE);
 }
 
 static void run_object_add(HmpSession *hmp, const char *args)
 {
-    run_options(hmp, args, "qom-type");
+    run_options(hmp, args, "qom-type", QOM_TYPE_USER_CREATABLE);
 }
 
 static void run_del(HmpSession *hmp, const char *args)
@@ -123,10 +174,10 @@ static void run_qom_set(HmpSession *hmp, const char *args)
 }
 
 const HmpCommand hmp_device_commands[] = {
-    { "device_add", NULL, "DRIVER[,prop=value...]", "add a device, as -device does", run_device_add,
+    { "device_add", NULL, "DRIVER[,prop=value...]", "add a device, as -device does (also: help; DRIVER,help)", run_device_add,
       hmp_complete_driver, "device_add" },
     { "device_del", NULL, "ID", "remove a device", run_del, hmp_complete_device, "device_del" },
-    { "object_add", NULL, "TYPE,id=ID[,prop=value...]", "make an object, as -object does", run_object_add,
+    { "object_add", NULL, "TYPE,id=ID[,prop=value...]", "make an object, as -object does (also: help; TYPE,help)", run_object_add,
       hmp_complete_object_type, "object-add" },
     { "object_del", NULL, "ID", "delete an object", run_del, hmp_complete_object, "object-del" },
     { "qom-list", NULL, "[PATH]", "list the properties and children of an object", run_qom_list, hmp_complete_qom,

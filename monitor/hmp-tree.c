@@ -60,9 +60,11 @@ static void print_property_value(HmpSession *hmp, const QomProperty *prop, const
 static void print_property(const QomProperty *prop, void *opaque)
 {
     QtreeDevice *shown = opaque;
+    GObjectClass *base = g_type_class_peek(TYPE_DEVICE);
     g_autofree char *text = NULL;
 
-    if (!(prop->flags & QOM_PROP_WRITE_ONLY)) {
+    /* What every device has says nothing about this one. */
+    if (!g_object_class_find_property(base, prop->name) && !(prop->flags & QOM_PROP_WRITE_ONLY)) {
         text = qom_get_str(shown->dev, prop->name, NULL);
     }
     if (text) {
