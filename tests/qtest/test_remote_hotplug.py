@@ -353,3 +353,40 @@ def test_interrupt_of_a_controller_that_goes_falls(main_rig):
     qtest.wait_irq(lsi.pin, "raise")
     process.ok("device_del", id="lsi0")
     qtest.wait_irq(lsi.pin, "lower")
+
+
+# ---------------------------------------------------------------------------------- a proxy and its remote
+
+PROXY_IDS = {"vendor": 0x1af4, "device": 0x10ff, "subsystem-vendor": 0, "subsystem": 0}
+
+
+def proxied(process):
+    bus, = process.ok("query-pci")
+    found = [function for function in bus["devices"] if function["qdev_id"] == "p0"]
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("fate", ["well", "silent", "gone"])
+def test_pci_of_a_proxy_is_told_without_its_remote(main_program, tmp_path, fate):
+    ours, theirs = mpqemu_link.socket_pair()
+    device = mpqemu_link.FakeDevice(bars={0: 4096, 1: 256}, io_bars=(1,))
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(mpqemu_link.LinkServer(theirs, device))
+        words = [main_program, "-accel", "qtest", "-m", "64", "-nodefaults",
+                 "-device", f"pci-proxy-dev,id=p0,fd={ours.fileno()},addr=5"]
+        process = stack.enter_context(Process(words, tmp_path, pass_fds=[ours.fileno()]))
+        ours.close()
+        if fate == "silent":
+            for command in (mpqemu_link.PCI_CFGREAD, mpqemu_link.PCI_CFGWRITE, mpqemu_link.BAR_READ):
+                server.behave(command, lambda *_: None)
+        elif fate == "gone":
+            server.stop()
+        asked = len(server.log)
+        function = proxied(process)
+        assert (function["slot"], function["id"], function["irq_pin"]) == (5, PROXY_IDS, 1)
+        assert [(region["bar"], region["type"], region["size"], region["address"]) for region in function["regions"]] == \
+            [(0, "memory", 4096, -1), (1, "io", 256, -1)]
+        assert not {entry[0] for entry in server.log[asked:]} & {mpqemu_link.PCI_CFGREAD, mpqemu_link.BAR_READ}
+        process.ok("device_del", id="p0")
+        assert process.deleted() == ("p0", "/machine/peripheral/p0")
+        assert proxied(process) is None
