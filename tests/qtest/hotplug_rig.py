@@ -25,7 +25,7 @@ INQUIRY, READ_10, REQUEST_SENSE, TEST_READY = 0x12, 0x28, 0x03, 0x00
 
 
 class Process:
-    """A running program with a QMP monitor, of which this is a client.  A context manager that leaves nothing behind."""
+    """A running program with a QMP monitor, of which this is a client.  A context manager."""
 
     def __init__(self, words, directory, pass_fds=()):
         self._prepare(directory)

@@ -44,8 +44,8 @@ class Rig:
 
     def __init__(self, name, program, image, directory, stack, *options):
         ours, theirs = mpqemu_link.socket_pair()
-        words = [program, "-machine", "x-remote", *node("n0", image), *node("n1", image), "-device", "lsi53c895a,id=lsi0",
-                 "-object", f"x-remote-object,id=r0,devid=lsi0,fd={theirs.fileno()}", *options]
+        words = [program, "-machine", "x-remote", *node("n0", image), *node("n1", image),
+                 "-device", "lsi53c895a,id=lsi0", "-object", f"x-remote-object,id=r0,devid=lsi0,fd={theirs.fileno()}", *options]
         if name == STOCK:
             words += ["-nodefaults", "-display", "none"]
         self.process = stack.enter_context(Process(words, directory, pass_fds=[theirs.fileno()]))
@@ -261,7 +261,8 @@ def test_limit_of_links(rig):
         process.getfd("link", theirs.fileno())
         theirs.close()
         assert "at most 63 links" in process.fails(
-            "GenericError", "object-add", **{"qom-type": "x-remote-object", "id": "r63", "devid": "lsi63", "fd": "link"})
+            "GenericError", "object-add",
+            **{"qom-type": "x-remote-object", "id": "r63", "devid": "lsi63", "fd": "link"})
         assert all(link.config_read(0, 4) == LSI_IDS for link in links)
         process.ok("object-del", id="r7")
         stack.enter_context(rig.link("lsi63", "r63"))
@@ -384,7 +385,7 @@ def test_pci_of_a_proxy_is_told_without_its_remote(main_program, tmp_path, fate)
         asked = len(server.log)
         function = proxied(process)
         assert (function["slot"], function["id"], function["irq_pin"]) == (5, PROXY_IDS, 1)
-        assert [(region["bar"], region["type"], region["size"], region["address"]) for region in function["regions"]] == \
+        assert [(bar["bar"], bar["type"], bar["size"], bar["address"]) for bar in function["regions"]] == \
             [(0, "memory", 4096, -1), (1, "io", 256, -1)]
         assert not {entry[0] for entry in server.log[asked:]} & {mpqemu_link.PCI_CFGREAD, mpqemu_link.BAR_READ}
         process.ok("device_del", id="p0")
