@@ -96,6 +96,7 @@ int main(int argc, char **argv)
     qmp_register_objects();
     machine_lock();
     qom_register_types(types);
+    qmp_register_objects();
 
     config = remote_config_parse(argc, argv, &err);
     if (!config) {
