@@ -20,8 +20,9 @@
 #include "util/event-loop.h"
 #include "util/json-stream.h"
 
-#define QUEUE_MAX 8          /* requests that wait; as in QEMU */
-#define TEXTS_PER_TURN 8     /* of one session */
+#define QUEUE_MAX 8                  /* requests that wait; as in QEMU */
+#define QUEUE_BYTES_MAX (64u * 1024) /* when their texts are this long together, there will be no more */
+#define TEXTS_PER_TURN 8             /* of one session */
 
 /* A text of the client's. */
 typedef struct Request {
@@ -29,6 +30,7 @@ typedef struct Request {
     const QapiCommand *command; /* NULL: `err` is the answer */
     JsonObject *args;           /* NULL: none */
     bool oob;
+    size_t size;                /* of its text */
     FdBatch *fds;
     GError *err;
 } Request;
@@ -43,6 +45,7 @@ struct QmpSession {
     bool input_ended;
     FdBatch *fds;       /* for the texts that end next; NULL: none */
     GQueue queue;       /* Request *, owned, in band */
+    size_t queue_bytes; /* of their texts */
     Request *current;   /* whose command runs; owned */
     QmpCall *call;      /* of `current`, deferred */
     EventBh *bh;        /* goes on with what was left */
@@ -285,6 +288,7 @@ static void run_queue(QmpSession *session)
     while (!session->current && !is_output_high(session) && !g_queue_is_empty(&session->queue)) {
         Request *request = g_queue_pop_head(&session->queue);
 
+        session->queue_bytes -= request->size;
         session->current = request;
         if (request->err || !request_read(session, request, &request->err)) {
             session_answer(session, request->id, NULL, request->err);
@@ -332,9 +336,11 @@ static bool take_text(QmpSession *session)
     }
     request = request_new(session, node, err);
     request->fds = fd_batch_ref(session->fds);
+    request->size = json_stream_last_size(session->json);
     if (is_oob(session, node)) {
         run_oob(session, request);
     } else {
+        session->queue_bytes += request->size;
         g_queue_push_tail(&session->queue, request);
         run_queue(session);
     }
@@ -347,17 +353,17 @@ static bool is_over(const QmpSession *session)
     return session->input_ended && !session->more && !session->current && !session->queue.length;
 }
 
+/* Nothing more may be taken in for now. */
+static bool is_full(const QmpSession *session)
+{
+    return is_output_high(session) || session->queue.length >= QUEUE_MAX || session->queue_bytes >= QUEUE_BYTES_MAX;
+}
+
 /* Does a turn's share of what there is to do; frees the session when that was the last. */
 static void session_run(QmpSession *session)
 {
-    bool full = false;
-
     run_queue(session);
-    for (unsigned texts = 0; session->more && texts < TEXTS_PER_TURN; texts++) {
-        full = is_output_high(session) || session->queue.length >= QUEUE_MAX;
-        if (full) {
-            break;
-        }
+    for (unsigned texts = 0; session->more && !is_full(session) && texts < TEXTS_PER_TURN; texts++) {
         session->more = take_text(session);
         if (!session->more && !json_stream_is_partial(session->json)) {
             g_clear_pointer(&session->fds, fd_batch_unref);
@@ -368,11 +374,10 @@ static void session_run(QmpSession *session)
         session_free(session);
         return;
     }
-    full = is_output_high(session) || session->queue.length >= QUEUE_MAX;
-    if (session->more && !full) {
+    if (session->more && !is_full(session)) {
         session_go_on(session);
     }
-    monitor_stream_pause(session->stream, session->more || full);
+    monitor_stream_pause(session->stream, session->more || is_full(session));
 }
 
 static void session_deferred(void *opaque)

@@ -6,9 +6,12 @@
  *
  * Theory of operation.  Each byte is looked at once when it is scanned, wherever the stream was cut
  * by its transport: the scanner's state is kept between pushes.  It knows only strings, escapes and
- * brackets; whether what is inside makes sense is the parser's affair.  Brackets are not matched by
+ * brackets; whether what is inside makes sense is found out when a text is complete: its words are checked here, since
+ * json-glib takes more than JSON's and wraps large numbers; the rest is the parser's affair.  Brackets are not matched by
  * kind, since the parser refuses "[}" anyway.
  */
+#include <errno.h>
+#include <math.h>
 #include <string.h>
 #include "util/error.h"
 #include "util/json-stream.h"
@@ -18,6 +21,8 @@ struct JsonStream {
     size_t scanned;   /* bytes of `buffer` behind the scanner */
     size_t start;     /* where the text begins; bytes before are done with */
     unsigned depth;   /* open brackets of the text */
+    unsigned values;  /* of the text, about */
+    size_t last_size; /* of the text handed out last */
     bool in_text;
     bool in_string;
     bool escaped;     /* the next byte belongs to a backslash */
@@ -55,7 +60,7 @@ void json_stream_push(JsonStream *stream, const void *data, size_t len)
 static void stream_restart(JsonStream *stream, bool skipping)
 {
     stream->start = stream->scanned;
-    stream->depth = 0;
+    stream->depth = stream->values = 0;
     stream->in_text = stream->in_string = stream->escaped = false;
     stream->skipping = skipping;
 }
@@ -66,17 +71,169 @@ static bool is_foreign(char c)
     return !g_ascii_isalnum(c) && !g_ascii_isspace(c) && !strchr("{}[]:,+-.\"", c);
 }
 
-static bool parse_text(const char *text, size_t len, JsonNode **ret_node, GError **errp)
+/* ---- words ----------------------------------------------------------------------------------- */
+
+/* A string after its opening quote; returns what is behind the closing one, NULL with *errp. */
+static const char *check_string(const char *p, GError **errp)
+{
+    for (; *p != '"'; p++) {
+        if ((unsigned char)*p < 0x20) {
+            error_setg(errp, "JSON parse error: control character 0x%02x in a string; write \\u%04x", *p, *p);
+            return NULL;
+        }
+        if (*p != '\\') {
+            continue;
+        }
+        p++;
+        if (!strchr("\"\\/bfnrtu", *p)) {
+            error_setg(errp, "JSON parse error: unknown escape '\\%c' in a string", *p);
+            return NULL;
+        }
+        /* It would end the string for C: what is checked and what is used would not be the same. */
+        if (strncmp(p, "u0000", 5) == 0) {
+            error_setg(errp, "JSON parse error: '\\u0000' in a string");
+            return NULL;
+        }
+    }
+    return p + 1;
+}
+
+static const char *skip_digits(const char *p)
+{
+    while (g_ascii_isdigit(*p)) {
+        p++;
+    }
+    return p;
+}
+
+/* Skips at least one digit; NULL: there is none. */
+static const char *need_digits(const char *p)
+{
+    return p && g_ascii_isdigit(*p) ? skip_digits(p) : NULL;
+}
+
+/* The end of the number at P; NULL: it is none of JSON's (json-glib knows 0x10, 010, .5, 1.). */
+static const char *number_end(const char *p, bool *ret_is_int)
+{
+    *ret_is_int = true;
+    p += *p == '-';
+    p = *p == '0' ? p + 1 : need_digits(p);
+    if (p && *p == '.') {
+        *ret_is_int = false;
+        p = need_digits(p + 1);
+    }
+    if (p && (*p == 'e' || *p == 'E')) {
+        *ret_is_int = false;
+        p++;
+        p = need_digits(p + (*p == '-' || *p == '+'));
+    }
+    return p && (g_ascii_isalnum(*p) || *p == '.') ? NULL : p;
+}
+
+/*
+ * A number.  An integer beyond 64 bits, which json-glib would wrap, is made a number with a fraction: COPY gets the
+ * text up to here (from *from on) and ".0".
+ */
+static const char *check_number(const char *p, const char **from, GString *copy, GError **errp)
+{
+    bool is_int;
+    const char *end = number_end(p, &is_int);
+
+    if (!end) {
+        error_setg(errp, "JSON parse error: invalid number");
+        return NULL;
+    }
+    if (!isfinite(g_ascii_strtod(p, NULL))) {
+        error_setg(errp, "JSON parse error: a number is out of range");
+        return NULL;
+    }
+    if (is_int) {
+        errno = 0;
+        g_ascii_strtoll(p, NULL, 10);
+        if (errno == ERANGE) {
+            g_string_append_len(copy, *from, end - *from);
+            g_string_append(copy, ".0");
+            *from = end;
+        }
+    }
+    return end;
+}
+
+static const char *check_keyword(const char *p, GError **errp)
+{
+    static const char *const keywords[] = { "true", "false", "null", NULL };
+    const char *end = p;
+    g_autofree char *word = NULL;
+
+    while (g_ascii_isalnum(*end)) {
+        end++;
+    }
+    word = g_strndup(p, (size_t)(end - p));
+    if (!g_strv_contains(keywords, word)) {
+        error_setg(errp, "JSON parse error: invalid keyword '%.20s'", word);
+        return NULL;
+    }
+    return end;
+}
+
+/*
+ * TEXT, 0-ended, as json-glib reads it right: its words are JSON's and fit into our types.  A new string; NULL with
+ * *errp.  How the words follow each other is json-glib's affair.
+ */
+static char *check_words(const char *text, GError **errp)
+{
+    g_autoptr(GString) copy = g_string_new(NULL);
+    const char *from = text, *p = text;
+
+    while (p && *p) {
+        if (*p == '"') {
+            p = check_string(p + 1, errp);
+        } else if (*p == '-' || *p == '.' || *p == '+' || g_ascii_isdigit(*p)) {
+            p = check_number(p, &from, copy, errp);
+        } else if (g_ascii_isalpha(*p)) {
+            p = check_keyword(p, errp);
+        } else {
+            p++; /* blanks and brackets */
+        }
+    }
+    if (!p) {
+        return NULL;
+    }
+    g_string_append(copy, from);
+    return g_string_free(g_steal_pointer(&copy), FALSE);
+}
+
+/* ---- texts ----------------------------------------------------------------------------------- */
+
+/* json-glib's message quotes the text, which may be long and have line ends. */
+static void set_parse_error(GError **errp, char *message)
+{
+    if (g_utf8_strlen(message, -1) > 200) {
+        *g_utf8_offset_to_pointer(message, 200) = '\0';
+    }
+    for (char *p = message; *p; p++) {
+        *p = g_ascii_iscntrl(*p) ? '?' : *p;
+    }
+    error_setg(errp, "JSON parse error: %s", message);
+}
+
+static bool parse_text(const char *data, size_t len, JsonNode **ret_node, GError **errp)
 {
     g_autoptr(JsonParser) parser = json_parser_new();
     g_autoptr(GError) err = NULL;
+    g_autofree char *text = NULL, *checked = NULL;
 
-    if (!g_utf8_validate(text, (gssize)len, NULL)) {
+    if (!g_utf8_validate(data, (gssize)len, NULL)) {
         error_setg(errp, "JSON parse error: the text is not UTF-8");
         return false;
     }
-    if (!json_parser_load_from_data(parser, text, (gssize)len, &err)) {
-        error_setg(errp, "JSON parse error: %s", err->message);
+    text = g_strndup(data, len);
+    checked = check_words(text, errp);
+    if (!checked) {
+        return false;
+    }
+    if (!json_parser_load_from_data(parser, checked, -1, &err)) {
+        set_parse_error(errp, err->message);
         return false;
     }
     *ret_node = json_parser_steal_root(parser);
@@ -117,6 +274,10 @@ static int scan_byte(JsonStream *stream, char c, GError **errp)
                    (unsigned char)c);
         return -1;
     }
+    if ((c == ',' || c == '{' || c == '[') && ++stream->values > JSON_STREAM_VALUES) {
+        error_setg(errp, "JSON parse error: the text has more than %d values", JSON_STREAM_VALUES);
+        return -1;
+    }
     if (c == '"') {
         stream->in_string = true;
     } else if (c == '{' || c == '[') {
@@ -143,7 +304,7 @@ bool json_stream_next(JsonStream *stream, JsonNode **ret_node, GError **errp)
             continue;
         }
         end = scan_byte(stream, c, errp);
-        if (end == 0 && stream->in_text && stream->scanned - stream->start > JSON_STREAM_MAX) {
+        if (end >= 0 && stream->in_text && stream->scanned - stream->start > JSON_STREAM_MAX) {
             error_setg(errp, "JSON parse error: the text is longer than %u bytes", JSON_STREAM_MAX);
             end = -1;
         }
@@ -154,7 +315,8 @@ bool json_stream_next(JsonStream *stream, JsonNode **ret_node, GError **errp)
         if (end > 0) {
             const char *text = (const char *)stream->buffer->data + stream->start;
 
-            parse_text(text, stream->scanned - stream->start, ret_node, errp);
+            stream->last_size = stream->scanned - stream->start;
+            parse_text(text, stream->last_size, ret_node, errp);
             stream_restart(stream, false);
             return true;
         }
@@ -165,6 +327,11 @@ bool json_stream_next(JsonStream *stream, JsonNode **ret_node, GError **errp)
 bool json_stream_is_partial(const JsonStream *stream)
 {
     return stream->in_text;
+}
+
+size_t json_stream_last_size(const JsonStream *stream)
+{
+    return stream->last_size;
 }
 
 char *json_line(JsonNode *node)
