@@ -91,12 +91,11 @@ int main(int argc, char **argv)
     trace_init(trace_event_tables);
     ram_guard_install();
     monitor_init();
-    qmp_register_block();
-    qmp_register_objects();
-    qmp_register_remote();
     machine_lock();
     qom_register_types(types);
     qmp_register_objects();
+    qmp_register_remote();
+    qmp_register_block();
 
     config = main_config_parse(argc, argv, &err);
     if (!config) {

@@ -92,11 +92,10 @@ int main(int argc, char **argv)
     trace_init(trace_event_tables);
     ram_guard_install();
     monitor_init();
-    qmp_register_block();
-    qmp_register_objects();
     machine_lock();
     qom_register_types(types);
     qmp_register_objects();
+    qmp_register_block();
 
     config = remote_config_parse(argc, argv, &err);
     if (!config) {

@@ -267,10 +267,3 @@ Options *options_parse(const char *option, const char *text, const char *implied
 
     return ok ? g_steal_pointer(&opts) : NULL;
 }
-
-Options *options_from_json(const char *option, JsonObject *object, GError **errp)
-{
-    g_autoptr(Options) opts = options_new(option);
-
-    return add_object(opts, "", object, errp) ? g_steal_pointer(&opts) : NULL;
-}
