@@ -4,9 +4,10 @@
  *
  * Runs in: mpqemu.
  *
- * Theory of operation.  The first exchanges wait for the peer, so at run time a worker does them, on a connection that
- * nobody else uses.  It needs the machine lock only to look at its end whether it is still wanted: `next` is its
- * connection unless the main loop has given it up (kill, unplug), which also shuts its socket down, so that it ends soon.
+ * Theory of operation.  The first exchanges wait for the peer, so at run time a worker does them, on a connection
+ * that nobody else uses.  It needs the machine lock only to look at its end whether it is still wanted: `next` is
+ * its connection unless the main loop has given it up (kill, unplug), which also shuts its socket down, so that it
+ * ends soon.
  */
 #include "hw/proxy/proxy-int.h"
 #include "trace/hw-proxy.h"

@@ -114,8 +114,12 @@ void proxy_conns_reap(PciProxyDev *proxy)
         ProxyConn *conn = link->data;
 
         link = link->next;
-        /* A connection without a worker is one whose device is being made, or was not. */
-        if (conn != proxy->next && !conn_is_running(conn)) {
+        if (conn == proxy->next || (conn == proxy->conn && proxy_is_live(proxy))) {
+            continue;
+        }
+        if (conn_is_running(conn)) {
+            proxy_irq_free_resample(conn); /* that may be why */
+        } else {
             proxy->conns = g_slist_remove(proxy->conns, conn);
             conn_free(conn);
         }

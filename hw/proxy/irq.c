@@ -21,7 +21,7 @@
  *  - empty the eventfd before we read it: RWF_NOWAIT never waits, and the event counts anyway;
  *  - fill the resample eventfd and clear its O_NONBLOCK: the write is done by the worker, which may
  *    wait, right after the flag was set again.  Should the peer win even that race, it holds the
- *    thread of its own connection, until we empty the eventfd at the device's end.
+ *    thread of its own connection, until we empty the eventfd at the connection's end.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -179,14 +179,14 @@ bool proxy_irq_connect(ProxyConn *conn, uint8_t pin, bool muted, GError **errp)
 {
     EventLoop *loop = event_loop_main();
 
+    bool has_irq = pin != 0 && pci_device_bus(&conn->proxy->pci)->set_irq;
+
     conn->irq_muted = muted;
     conn->hangup_source = event_loop_add_fd(loop, conn->shutdown_fd, 0, proxy_hangup_event, conn);
-    if (conn->hangup_source && pin != 0 && pci_device_bus(&conn->proxy->pci)->set_irq) {
+    if (conn->hangup_source && has_irq) {
         conn->irq_source = event_loop_add_fd(loop, conn->irq_fd, muted ? 0 : EVENT_READ, proxy_irq_event, conn);
-    } else if (conn->hangup_source) {
-        return true;
     }
-    if (conn->irq_source == NULL) {
+    if (conn->hangup_source == NULL || (has_irq && conn->irq_source == NULL)) {
         error_setg_errno(errp, errno, "cannot watch the link and its interrupt eventfd; raise "
                          "/proc/sys/fs/epoll/max_user_watches");
         return false;

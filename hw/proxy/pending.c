@@ -4,10 +4,10 @@
  *
  * Runs in: mpqemu.
  *
- * Theory of operation.  Threads that must not wait (the main loop, anybody with the machine lock) post work.  Threads that
- * may wait take the link lock by proxy_link_begin(), which first does what is posted; so the order "post, then access" is
- * kept without any waiting by the poster.  The worker of the connection does nothing else than to begin and end whenever
- * something was posted.
+ * Theory of operation.  Threads that must not wait (the main loop, anybody with the machine lock) post work.
+ * Threads that may wait take the link lock by proxy_link_begin(), which first does what is posted; so the order
+ * "post, then access" is kept without any waiting by the poster.  The worker of the connection does nothing else
+ * than to begin and end whenever something was posted.
  *
  * While the device is not READY or SUSPECT, posted work stays posted: nobody could do it.  A re-attachment does what it
  * finds by itself (restore.c), and what is posted meanwhile is done before the first access.

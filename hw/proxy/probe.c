@@ -40,7 +40,8 @@
 static bool probe_size_register(ProxyConn *conn, unsigned addr, uint32_t ones,
                                 uint32_t *ret_original, uint32_t *ret_sized, GError **errp)
 {
-    return proxy_conn_config_read(conn, addr, 4, ret_original, errp) && proxy_conn_config_write(conn, addr, 4, ones, errp) &&
+    return proxy_conn_config_read(conn, addr, 4, ret_original, errp) &&
+           proxy_conn_config_write(conn, addr, 4, ones, errp) &&
            proxy_conn_config_read(conn, addr, 4, ret_sized, errp) &&
            proxy_conn_config_write(conn, addr, 4, *ret_original, errp);
 }

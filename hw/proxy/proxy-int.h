@@ -79,9 +79,10 @@ typedef struct ProxyShape {
  * What belongs to one socket: the link and its eventfds, and the thread that serves them.  A re-attachment makes a new
  * one beside the old one.
  *
- * The main loop makes and frees it.  Until it is attached (`attached`), one thread alone uses the link: the worker, or
- * realize at start-up.  From then on it is PciProxyDev.conn, used with the link lock.  It ends by proxy_conn_end(): then
- * its worker takes it out of PciProxyDev.conn, so that nobody can be inside, and ends; then the main loop frees it.
+ * The main loop makes and frees it.  Until it is attached (`attached`), one thread alone uses the link: the worker,
+ * or realize at start-up.  From then on it is PciProxyDev.conn, used with the link lock.  It ends by
+ * proxy_conn_end(): then its worker takes it out of PciProxyDev.conn, so that nobody can be inside, and ends; then
+ * the main loop frees it.
  */
 typedef struct ProxyConn {
     PciProxyDev *proxy;
@@ -168,8 +169,8 @@ struct PciProxyDev {
 /* ---- state.c --------------------------------------------------------------------------------- */
 
 /*
- * The only place that changes the state: to TO, when it is one of FROM (PROXY_IN_*) now.  False: it was not.  REASON (copied):
- * why it becomes DEAD.  Any thread.
+ * The only place that changes the state: to TO, when it is one of FROM (PROXY_IN_*) now.  False: it was not.
+ * REASON (copied): why it becomes DEAD.  Any thread.
  */
 bool proxy_change_state(PciProxyDev *proxy, unsigned from, PciProxyState to, const char *reason);
 
@@ -205,8 +206,8 @@ void proxy_link_end(PciProxyDev *proxy);
 bool proxy_ticket_valid(PciProxyDev *proxy, uint64_t ticket);
 
 /*
- * One exchange on the connection in use.  Link lock.  False: the device is not READY or SUSPECT (any more).  True: *ret_value
- * is the reply's value, which may be MPQEMU_RET_ERROR.
+ * One exchange on the connection in use.  Link lock.  False: the device is not READY or SUSPECT (any more).  True:
+ * *ret_value is the reply's value, which may be MPQEMU_RET_ERROR.
  */
 bool proxy_call(PciProxyDev *proxy, const MpqemuMsg *msg, uint64_t *ret_value);
 
@@ -218,7 +219,7 @@ ProxyConn *proxy_conn_new_take_fd(PciProxyDev *proxy, int fd, GError **errp);
 /* Starts the worker: first ATTACH, when given; then, unless that failed, it serves.  Machine lock. */
 bool proxy_conn_start_worker(ProxyConn *conn, bool (*attach)(ProxyConn *conn), GError **errp);
 
-/* Ends CONN at once: the peer sees the end of the link, whoever waits for the peer wakes.  Any thread that knows CONN to be. */
+/* Ends CONN at once: the peer sees the end of the link, whoever waits for the peer wakes.  Any thread. */
 void proxy_conn_end(ProxyConn *conn);
 
 /* Leaves WORK (PROXY_CONN_*) for CONN's worker. */
@@ -228,8 +229,8 @@ void proxy_conn_post(ProxyConn *conn, unsigned work);
 void proxy_conns_reap(PciProxyDev *proxy);
 
 /*
- * Main loop: ends all connections.  The machine lock, when held, is dropped for the wait.  False: a peer holds a worker,
- * which must keep the object.
+ * Main loop: ends all connections.  The machine lock, when held, is dropped for the wait.  False: a peer holds a
+ * worker, which must keep the object.
  */
 bool proxy_conns_end(PciProxyDev *proxy);
 
@@ -287,8 +288,8 @@ void proxy_table_clear(ProxyMemTable *table);
 bool proxy_irq_send(ProxyConn *conn, GError **errp);
 
 /*
- * Main loop: watches link and interrupt eventfd of CONN, whose device is known to have interrupt PIN.  MUTED: the eventfd is
- * not heard before proxy_irq_update().
+ * Main loop: watches link and interrupt eventfd of CONN, whose device is known to have interrupt PIN.  MUTED: the
+ * eventfd is not heard before proxy_irq_update().
  */
 bool proxy_irq_connect(ProxyConn *conn, uint8_t pin, bool muted, GError **errp);
 void proxy_irq_disconnect(ProxyConn *conn);

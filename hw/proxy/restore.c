@@ -8,8 +8,8 @@
  * reset of before is covered by the one sent here.  One that comes later stays posted, and is sent before the
  * first access; it takes back what was written here, on both sides.
  *
- * QEMU as a remote resets its device once more at the end of its own start-up, and answers before (probe.c).  So what was
- * written is read back after a pause, and written again when it is gone.
+ * QEMU as a remote resets its device once more at the end of its own start-up, and answers before (probe.c).  So
+ * what was written is read back after a pause, and written again when it is gone.
  */
 #include <string.h>
 

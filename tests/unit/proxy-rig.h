@@ -95,8 +95,8 @@ bool rig_try_start(Rig *rig, unsigned timeout_ms, GError **errp);
 void rig_start(Rig *rig); /* must succeed; 5 s */
 
 /*
- * The same at run time: device_add_async().  When it has ended, rig->added is set, and rig->proxy or rig->add_error (free
- * it).
+ * The same at run time: device_add_async().  When it has ended, rig->added is set, and rig->proxy or rig->add_error
+ * (free it).
  */
 void rig_hotplug(Rig *rig, unsigned timeout_ms);
 

@@ -2,6 +2,7 @@
 /*
  * Tests of pci-proxy-dev's states: suspicion, killing, re-attachment, and who is told.
  */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -527,6 +528,48 @@ static void test_interrupts_of_the_new_remote(Rig *rig, gconstpointer data)
     close(old_irq_fd);
 }
 
+typedef struct Holder {
+    int fd;
+    bool stop;
+} Holder;
+
+/* Makes writes to a full eventfd wait, again and again. */
+static gpointer hold_thread(gpointer opaque)
+{
+    Holder *holder = opaque;
+
+    while (!__atomic_load_n(&holder->stop, __ATOMIC_RELAXED)) {
+        fcntl(holder->fd, F_SETFL, 0);
+    }
+    return NULL;
+}
+
+/* A peer that may catch the worker in a write: neither the next remote nor the unplug has to do with it. */
+static void test_peer_that_holds_the_worker(Rig *rig, gconstpointer data)
+{
+    Holder holder = { .fd = dup(rig->remote.resample_fd) };
+    GThread *thread;
+
+    resampled = 0;
+    rig_wait(rig, has_resample);
+    thread = g_thread_new("holder", hold_thread, &holder);
+    for (unsigned i = 0; i < 200; i++) {
+        g_assert_cmpint(eventfd_write(rig->remote.irq_fd, 1), ==, 0);
+        rig_wait(rig, line_is_high);
+        if (i == 0) { /* full, from now on */
+            g_assert_cmpint(eventfd_write(rig->remote.resample_fd, UINT64_MAX - 1), ==, 0);
+        }
+        gsi_eoi(RIG_LINE);
+    }
+    replace(rig);
+    vcpu_write(RIG_BAR_ADDR, 3, 4);
+    g_assert_cmphex(vcpu_read(RIG_BAR_ADDR, 4), ==, 3);
+    rig_unplug(rig);
+    __atomic_store_n(&holder.stop, true, __ATOMIC_RELAXED);
+    g_thread_join(thread);
+    close(holder.fd);
+}
+
 /* ---- who is told ----------------------------------------------------------------------------- */
 
 /* Kill and re-attachment in one go: the end is told even when the state is that of before. */
@@ -731,6 +774,7 @@ int main(int argc, char **argv)
     ADD("reattach/memory-change-meanwhile-is-not-lost", test_memory_change_meanwhile_is_not_lost);
     ADD("reattach/remote-resets-itself-late", test_remote_resets_itself_late);
     ADD("reattach/interrupts-of-the-new-remote", test_interrupts_of_the_new_remote);
+    ADD("reattach/peer-that-holds-the-worker", test_peer_that_holds_the_worker);
     ADD("told/end-when-nothing-seems-changed", test_end_is_told_when_nothing_seems_changed);
     ADD("told/may-unplug", test_who_is_told_may_unplug);
     ADD("told/nobody", test_nobody_is_told);
