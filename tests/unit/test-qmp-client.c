@@ -7,14 +7,10 @@
  *
  * The peer is in the same thread: what it does is done between turns of the event loop.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <glib/gstdio.h>
-#include <signal.h>
+#include <liburing.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -535,6 +531,32 @@ static void test_descriptor_that_is_not_open(void)
     rig_free(rig);
 }
 
+/* The kernel passes no descriptor of an io_uring (from Linux 6.7 on). */
+static void test_descriptor_that_cannot_be_passed(void)
+{
+    Rig *rig = rig_ready();
+    struct io_uring ring;
+    const char *failed = "a!cannot send the command: Invalid argument;";
+
+    if (io_uring_queue_init(1, &ring, 0) < 0) {
+        g_test_skip("no io_uring");
+        rig_free(rig);
+        return;
+    }
+    command_full(rig, "a", NULL, ring.ring_fd, 60000, ERROR_CLASS_GENERIC);
+    command(rig, "b");
+    settle();
+    if (!g_str_has_prefix(rig->log->str, failed)) {
+        peer_serve(rig, "a", "\"return\": {}");
+        failed = "a={};";
+    }
+    peer_serve(rig, "b", "\"return\": {}");
+    g_assert_true(g_str_has_prefix(rig->log->str, failed));
+    g_assert_cmpstr(rig->log->str + strlen(failed), ==, "b={};");
+    io_uring_queue_exit(&ring);
+    rig_free(rig);
+}
+
 /* ---- ends ----------------------------------------------------------------------------------------- */
 
 static void test_peer_closes(void)
@@ -928,6 +950,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qmp-client/limit-counts-from-the-turn", test_limit_counts_from_the_turn);
     g_test_add_func("/qmp-client/queue-has-a-limit", test_queue_has_a_limit);
     g_test_add_func("/qmp-client/descriptor-that-is-not-open", test_descriptor_that_is_not_open);
+    g_test_add_func("/qmp-client/descriptor-that-cannot-be-passed", test_descriptor_that_cannot_be_passed);
     g_test_add_func("/qmp-client/peer-closes", test_peer_closes);
     g_test_add_func("/qmp-client/last-words-are-heard", test_last_words_are_heard);
     g_test_add_func("/qmp-client/peer-shuts-down-its-reading", test_peer_shuts_down_its_reading);

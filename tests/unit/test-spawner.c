@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <liburing.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -644,6 +645,71 @@ static void test_children_have_a_limit(void)
     }
 }
 
+/* The kernel passes no descriptor of an io_uring (from Linux 6.7 on). */
+static void test_descriptor_that_cannot_be_passed(void)
+{
+    const char *argv[] = { "true", NULL };
+    struct io_uring ring;
+    SpawnRequest request = { .path = "/bin/true", .argv = argv, .fds = &ring.ring_fd, .fd_count = 1 };
+    Child child;
+
+    if (io_uring_queue_init(1, &ring, 0) < 0) {
+        g_test_skip("no io_uring");
+        return;
+    }
+    child_init(&child);
+    child.process = spawner_spawn(&request, &ops, &child, NULL);
+    g_assert_nonnull(child.process);
+    wait_ended(&child);
+    if (child.pid == 0) {
+        g_assert_cmpstr(child.log->str, ==, "failed cannot start '/bin/true': the spawner cannot be asked: "
+                        "Invalid argument; raise the limit (ulimit -n);");
+    }
+    child_clear(&child);
+    io_uring_queue_exit(&ring);
+    request.fd_count = 0;
+    assert_runs(&request);
+}
+
+static void set_fd_limit(pid_t pid, rlim_t limit)
+{
+    struct rlimit both = { .rlim_cur = limit, .rlim_max = 1024 };
+
+    g_assert_cmpint(prlimit(pid, RLIMIT_NOFILE, &both, NULL), ==, 0);
+}
+
+static void assert_request_fails(const SpawnRequest *request, const char *reason)
+{
+    Child child;
+
+    child_init(&child);
+    child.process = spawner_spawn(request, &ops, &child, NULL);
+    g_assert_nonnull(child.process);
+    wait_ended(&child);
+    g_assert_true(g_str_has_prefix(child.log->str, "failed cannot start '/bin/true': "));
+    g_assert_nonnull(strstr(child.log->str, reason));
+    child_clear(&child);
+}
+
+static void test_spawner_without_descriptors(void)
+{
+    const char *argv[] = { "true", NULL };
+    int fds[] = { 0, 0 };
+    SpawnRequest request = { .path = "/bin/true", .argv = argv, .fds = fds };
+    pid_t pid = spawner_pid();
+
+    wait_fds(pid, "0 1 2 3 4 ");
+    set_fd_limit(pid, 5);
+    assert_request_fails(&request, "no new process: Too many open files; raise the limits");
+    request.fd_count = 2;
+    assert_request_fails(&request, "its descriptors did not reach the spawner: Too many open files; raise");
+    set_fd_limit(pid, 9); /* two descriptors and the pipe fit, their copies do not */
+    assert_request_fails(&request, "its descriptors cannot be put in their places: ");
+    set_fd_limit(pid, 1024);
+    assert_runs(&request);
+    wait_fds(pid, "0 1 2 3 4 ");
+}
+
 /* A spawner that does not run, so its socket is full: the main emulator does not wait. */
 static void test_requests_wait_for_a_slow_spawner(void)
 {
@@ -803,6 +869,26 @@ static void helper_main_dies(void)
     }
 }
 
+/* As if the main emulator had leaked its end of the socket to a process that lives on. */
+static void helper_socket_is_held(void)
+{
+    g_autoptr(GError) err = NULL;
+    pid_t holder;
+
+    g_assert_true(spawner_start(&err));
+    holder = fork();
+    if (holder == 0) {
+        close(STDOUT_FILENO);
+        for (;;) {
+            pause();
+        }
+    }
+    dprintf(STDOUT_FILENO, "holder %d spawner %d\n", holder, helper_spawn("exec sleep 100000", STDIN_FILENO));
+    for (;;) {
+        pause();
+    }
+}
+
 /* Reads from FD until MARK has been read, or to the end when that is NULL. */
 static void read_until(int fd, GString *text, const char *mark)
 {
@@ -845,6 +931,27 @@ static void test_main_emulator_dies(void)
     pid = atoi(strstr(text->str, "spawner ") + strlen("spawner "));
     wait_orphan(pid, &status);
     g_assert_cmpint(status, ==, 0);
+}
+
+static void test_main_emulator_dies_but_not_its_socket(void)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    int out[2], status, holder, spawner;
+    pid_t pid;
+
+    g_assert_cmpint(pipe2(out, O_CLOEXEC), ==, 0);
+    pid = start_helper("socket-is-held", out[1]);
+    close(out[1]);
+    read_until(out[0], text, "\n");
+    g_assert_cmpint(sscanf(text->str, "holder %d spawner %d", &holder, &spawner), ==, 2);
+    g_assert_cmpint(kill(pid, SIGKILL), ==, 0);
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    read_until(out[0], text, NULL);
+    wait_orphan(spawner, &status);
+    g_assert_cmpint(status, ==, 0);
+    g_assert_cmpint(kill(holder, SIGKILL), ==, 0);
+    wait_orphan(holder, &status);
+    close(out[0]);
 }
 
 /* The launcher has closed all standard descriptors. */
@@ -1021,6 +1128,7 @@ static const struct {
     void (*run)(void);
 } helpers[] = {
     { "main-dies", helper_main_dies },
+    { "socket-is-held", helper_socket_is_held },
     { "closed-stdio", helper_closed_stdio },
 };
 
@@ -1065,11 +1173,14 @@ int main(int argc, char **argv)
     g_test_add_func("/spawner/forgotten-is-not-heard-of", test_forgotten_is_not_heard_of);
     g_test_add_func("/spawner/requests-have-limits", test_requests_have_limits);
     g_test_add_func("/spawner/children-have-a-limit", test_children_have_a_limit);
+    g_test_add_func("/spawner/descriptor-that-cannot-be-passed", test_descriptor_that_cannot_be_passed);
+    g_test_add_func("/spawner/spawner-without-descriptors", test_spawner_without_descriptors);
     g_test_add_func("/spawner/requests-wait-for-a-slow-spawner", test_requests_wait_for_a_slow_spawner);
     g_test_add_func("/spawner/ends-wait-for-a-slow-main-emulator", test_ends_wait_for_a_slow_main_emulator);
     g_test_add_func("/spawner/spawner-dies", test_spawner_dies);
     g_test_add_func("/spawner/stop-tells-nobody", test_stop_tells_nobody);
     g_test_add_func("/spawner/main-emulator-dies", test_main_emulator_dies);
+    g_test_add_func("/spawner/main-emulator-dies-but-not-its-socket", test_main_emulator_dies_but_not_its_socket);
     g_test_add_func("/spawner/closed-standard-descriptors", test_closed_standard_descriptors);
     g_test_add_func("/spawner/malformed-requests", test_malformed_requests);
     g_test_add_func("/spawner/too-short-or-long-ends-the-spawner", test_too_short_or_long_ends_the_spawner);
