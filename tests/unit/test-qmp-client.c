@@ -50,7 +50,6 @@ static void test_arguments_and_descriptor_arrive(void)
 {
     Rig *rig = rig_ready();
     JsonObject *args = json_object_new();
-    g_autofree char *id = NULL;
     int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
     json_object_set_string_member(args, "fdname", "x\n\"\xc3\xa4");
