@@ -230,6 +230,21 @@ static void watch(QmpClient *client)
     }
 }
 
+/* The descriptor of REQUEST, the first of `out`, cannot be passed: it fails, the rest goes on. */
+static void drop_request(QmpClient *client, QmpRequest *request, int error)
+{
+    g_queue_pop_head(&client->out);
+    if (request == client->ping) {
+        /* The next heartbeat tries again. */
+        request_free(g_steal_pointer(&client->ping));
+        return;
+    }
+    event_timer_disarm(client->limit_timer);
+    error_setg(&request->err, "cannot send the command: %s", g_strerror(error));
+    g_queue_push_tail(&client->failed, g_steal_pointer(&client->command));
+    event_bh_schedule(client->work_bh);
+}
+
 /* Bytes of REQUEST, as many as the socket takes now.  False: it takes no more. */
 static bool send_some(QmpClient *client, QmpRequest *request)
 {
@@ -238,6 +253,10 @@ static bool send_some(QmpClient *client, QmpRequest *request)
 
     if (n == -EAGAIN) {
         return false;
+    }
+    if (n < 0 && n != -EPIPE && n != -ECONNRESET && request->fd >= 0) {
+        drop_request(client, request, (int)-n);
+        return true;
     }
     if (n < 0) {
         client->send_error = g_strdup_printf("cannot send to the peer: %s", g_strerror((int)-n));

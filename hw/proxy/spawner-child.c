@@ -77,11 +77,11 @@ typedef struct Spawner {
     int64_t deadline_ms;
     bool sock_full;   /* the main emulator does not read */
     bool sock_failed; /* another reason, such as too many descriptors under way: tried again after RETRY_MS */
+    char *strings[SPAWNER_STRINGS_MAX + 2]; /* argv and envp, each with its NULL */
     union {
         SpawnerRequest header;
         char bytes[SPAWNER_REQUEST_MAX];
     } request;
-    char *strings[SPAWNER_STRINGS_MAX + 2]; /* argv and envp, each with its NULL */
 } Spawner;
 
 static int64_t now_ms(void)
