@@ -259,6 +259,13 @@ static bool parse_json(Options *opts, const char *text, GError **errp)
     return add_object(opts, "", json_node_get_object(root), errp);
 }
 
+Options *options_from_json(const char *option, JsonObject *object, GError **errp)
+{
+    g_autoptr(Options) opts = options_new(option);
+
+    return add_object(opts, "", object, errp) ? g_steal_pointer(&opts) : NULL;
+}
+
 Options *options_parse(const char *option, const char *text, const char *implied_key, GError **errp)
 {
     g_autoptr(Options) opts = options_new(option);
