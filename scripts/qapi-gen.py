@@ -338,7 +338,7 @@ class Schema:
     def check_call(self, item):
         if item.args.kind != 'OBJECT':
             raise SchemaError(item.place, f"the data of '{item.name}' is no object")
-        if not item.args.implicit:
+        if not item.args.implicit or item.args is self.empty:
             self.check_documented(item, [])
 
     @staticmethod

@@ -86,7 +86,7 @@ static const char *check_string(const char *p, GError **errp)
         }
         p++;
         if (!strchr("\"\\/bfnrtu", *p)) {
-            error_setg(errp, "JSON parse error: unknown escape '\\%c' in a string", *p);
+            error_setg(errp, "JSON parse error: unknown escape '\\%c' in a string", g_ascii_isgraph(*p) ? *p : '?');
             return NULL;
         }
         /* It would end the string for C: what is checked and what is used would not be the same. */

@@ -239,9 +239,8 @@ class Qmp:
 
     # ---- commands and events
 
-    def command(self, name, _fds=(), _oob=False, **arguments):
-        """The value that the command returns.  In names of arguments '_' stands for '-' when the schema has no '_' there:
-        give others by `**{"name-with_both": value}`."""
+    def command(self, name, /, _fds=(), _oob=False, **arguments):
+        """The value that the command returns.  Names of arguments with '-' are given by `**{"fdset-id": 1}`."""
         self._serial += 1
         request = {"exec-oob" if _oob else "execute": name, "id": self._serial}
         if arguments:

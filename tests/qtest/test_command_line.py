@@ -63,7 +63,7 @@ def run(program, *args, **kwargs):
     (["-qtest", "unix:" + "x" * 120 + ",server=on"], "use a shorter one"),
     (["-qtest-log", "/no/such/directory/l", "-qtest", "stdio"], "-qtest-log"),
     (["-display", "gtk"], "only 'none' is accepted"),
-    (["-monitor", "stdio"], "only 'none' is accepted"),
+    (["-monitor", "tcp::1"], "give unix:PATH"),
     (["-daemonize"], "-daemonize is not supported"),
     (["-trace", "no_such_event"], "no trace event"),
 ])

@@ -110,6 +110,15 @@ static void test_fd_names(void)
     g_assert_nonnull(strstr(err->message, "begin with a letter"));
     g_clear_error(&err);
     g_assert_cmpint(fcntl(fd, F_GETFD), ==, -1);
+    /* Taken back. */
+    fd = dup(STDOUT_FILENO);
+    g_assert_cmpuint(fd_name_count(), ==, 0);
+    g_assert_true(fd_name_add_take_fd("b", fd, NULL));
+    g_assert_cmpuint(fd_name_count(), ==, 1);
+    g_assert_false(fd_name_remove("a"));
+    g_assert_true(fd_name_remove("b"));
+    g_assert_false(fd_name_remove("b"));
+    g_assert_cmpint(fcntl(fd, F_GETFD), ==, -1);
 }
 
 int main(int argc, char **argv)

@@ -303,6 +303,52 @@ static void test_fdset(void)
     g_assert_cmpint(fcntl(fd, F_GETFD), ==, -1);
 }
 
+/* Appends "SET:OPAQUE " to the string DATA. */
+static void list_member(int64_t set_id, int fd, const char *opaque, void *data)
+{
+    g_assert_cmpint(fcntl(fd, F_GETFD), ==, FD_CLOEXEC);
+    g_string_append_printf(data, "%d:%s ", (int)set_id, opaque ? opaque : "-");
+}
+
+static void test_fdset_remove(void)
+{
+    g_autoptr(GString) list = g_string_new(NULL);
+    auto_fd used = -1;
+    int first, second, other;
+
+    /* The sets live as long as the program: others' members do not count. */
+    fdset_remove(1, -1);
+    fdset_remove(2, -1);
+    g_assert_cmpuint(fdset_count(), ==, 0);
+    g_assert_cmpint(fdset_free_id(), ==, 0);
+
+    g_assert_true(fdset_add_take_fd(1, first = open("/dev/null", O_RDONLY), "a", NULL));
+    g_assert_true(fdset_add_take_fd(0, other = open("/dev/null", O_RDONLY), NULL, NULL));
+    g_assert_true(fdset_add_take_fd(1, second = open("/dev/zero", O_RDWR), "b", NULL));
+    g_assert_true(fdset_add_take_fd(3, open("/dev/null", O_RDONLY), "c", NULL));
+    g_assert_cmpint(fdset_free_id(), ==, 2);
+    g_assert_cmpuint(fdset_count(), ==, 4);
+    fdset_foreach(list_member, list);
+    g_assert_cmpstr(list->str, ==, "1:a 0:- 1:b 3:c ");
+
+    used = fd_open_path("/dev/fdset/1", O_RDWR, NULL);
+    g_assert_cmpint(used, >=, 0);
+    g_assert_cmpuint(fdset_remove(1, other), ==, 0);
+    g_assert_cmpuint(fdset_remove(7, -1), ==, 0);
+    g_assert_cmpuint(fdset_remove(1, second), ==, 1);
+    g_assert_cmpint(fcntl(second, F_GETFD), ==, -1);
+    g_assert_cmpint(read(used, &(char){ 1 }, 1), ==, 1); /* who has opened it keeps it */
+    g_assert_cmpint(opened_mode("/dev/fdset/1", O_RDWR, "no read-write descriptor"), ==, -1);
+    g_assert_cmpint(opened_mode("/dev/fdset/1", O_RDONLY, ""), ==, O_RDONLY);
+    g_assert_cmpuint(fdset_remove(1, -1), ==, 1);
+    g_assert_cmpint(fcntl(first, F_GETFD), ==, -1);
+    g_assert_cmpint(opened_mode("/dev/fdset/1", O_RDONLY, "no such descriptor set; "), ==, -1);
+    g_assert_cmpint(fdset_free_id(), ==, 1);
+    fdset_remove(0, -1);
+    fdset_remove(3, -1);
+    g_assert_cmpuint(fdset_count(), ==, 0);
+}
+
 /* ---- iov ------------------------------------------------------------------------------------ */
 
 /* Pieces of 3, 0, 5 and 2 bytes of MEMORY, with a gap of a byte after each. */
@@ -740,6 +786,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fd/parse-refuses-what-is-not-open", test_fd_parse);
     g_test_add_func("/fd/open-path", test_fd_open_path);
     g_test_add_func("/fd/fdset-fits-access-mode", test_fdset);
+    g_test_add_func("/fd/fdset-members-can-be-removed", test_fdset_remove);
     g_test_add_func("/iov/copy", test_iov_copy);
     g_test_add_func("/log/lines-without-control-characters", test_log_lines);
     g_test_add_func("/log/cuts-long-lines", test_log_long_line);
