@@ -142,7 +142,7 @@ static void remote_object_class_init(RemoteObjectClass *klass)
     static const QomProperty properties[] = {
         { .name = "fd", .kind = QOM_PROP_KIND_STRING, .offset = offsetof(RemoteObject, fd_text),
           .flags = QOM_PROP_REQUIRED | QOM_PROP_WRITE_ONLY,
-          .description = "a connected AF_UNIX stream socket, the other end of which the proxy has: its number, or its name" },
+          .description = "number or name of a connected AF_UNIX stream socket, the other end of which the proxy has" },
         { .name = "devid", .kind = QOM_PROP_KIND_STRING, .offset = offsetof(RemoteObject, devid),
           .flags = QOM_PROP_REQUIRED | QOM_PROP_WRITE_ONLY, .description = "id of the PCI device to serve" },
         { .name = NULL },

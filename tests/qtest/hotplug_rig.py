@@ -7,15 +7,16 @@ Guest plays the machine of lsi_driver.Lsi over a device link: guest memory is a 
 space and BARs are messages.
 """
 
-import json
 import os
 import select
-import socket
 import subprocess
 import time
 
+import pytest
+
 import mpqemu_link
 from lsi_driver import DONE, DSTAT_SIR, DSPS, ISTAT0, ISTAT_DIP, ISTAT_SIP, BUFFER, DSTAT, SIST0, Lsi
+from qmp import Qmp, QmpError
 
 WAIT = 60
 RAM = 8 << 20
@@ -24,7 +25,7 @@ INQUIRY, READ_10, REQUEST_SENSE, TEST_READY = 0x12, 0x28, 0x03, 0x00
 
 
 class Process:
-    """A running program with a QMP monitor, of which this is a client.  A context manager that leaves nothing behind."""
+    """A running program with a QMP monitor, of which this is a client.  A context manager."""
 
     def __init__(self, words, directory, pass_fds=()):
         self._prepare(directory)
@@ -47,66 +48,32 @@ class Process:
 
     def _prepare(self, directory):
         self._path = f"{directory}/qmp.sock"
-        self._events = []
         self.expect_status = 0
 
     def monitor_options(self):
         return ["-qmp", f"unix:{self._path},server=on,wait=off"]
 
     def _connect(self):
-        deadline = time.monotonic() + WAIT
-        while True:
-            self._sock = socket.socket(socket.AF_UNIX)
-            try:
-                self._sock.connect(self._path)
-                break
-            except (FileNotFoundError, ConnectionRefusedError):
-                self._sock.close()
-                assert self.process.poll() is None, "the program has ended"
-                assert time.monotonic() < deadline, "no monitor"
-                time.sleep(0.01)
-        self._sock.settimeout(WAIT)
-        self._lines = self._sock.makefile("r", encoding="utf-8")
-        assert "QMP" in self._line()
-        self.ok("qmp_capabilities")
-
-    def _line(self):
-        line = self._lines.readline()
-        assert line, "the monitor has closed"
-        return json.loads(line)
-
-    def _call(self, command, args, fds=()):
-        text = json.dumps({"execute": command, "arguments": args}).encode() + b"\n"
-        sent = socket.send_fds(self._sock, [text], list(fds)) if fds else 0
-        self._sock.sendall(text[sent:])
-        while True:
-            answer = self._line()
-            if "event" not in answer:
-                return answer
-            self._events.append(answer)
+        self.qmp = Qmp.connect(self._path, wait=WAIT).negotiate()
 
     def ok(self, command, **args):
         """The command's value; a failure fails the test."""
-        answer = self._call(command, args)
-        assert "return" in answer, f"{command}: {answer['error']['desc'][:500]}"
-        return answer["return"]
+        return self.qmp.command(command, **args)
 
     def fails(self, error_class, command, **args):
         """The failed command's message."""
-        answer = self._call(command, args)
-        assert "error" in answer, f"{command} succeeded"
-        assert answer["error"]["class"] == error_class, answer["error"]["desc"][:500]
-        return answer["error"]["desc"]
+        with pytest.raises(QmpError) as info:
+            self.qmp.command(command, **args)
+        assert info.value.error_class == error_class, info.value.desc[:500]
+        return info.value.desc
 
     def getfd(self, name, fd):
-        assert "return" in self._call("getfd", {"fdname": name}, [fd])
+        self.qmp.command("getfd", _fds=[fd], fdname=name)
 
     def deleted(self):
-        """Id (or None) and path of the next DEVICE_DELETED; events of other kinds are passed over."""
-        while True:
-            event = self._events.pop(0) if self._events else self._line()
-            if event["event"] == "DEVICE_DELETED":
-                return event["data"].get("device"), event["data"]["path"]
+        """Id (or None) and path of the next DEVICE_DELETED."""
+        data = self.qmp.wait_event("DEVICE_DELETED")["data"]
+        return data.get("device"), data["path"]
 
     def open_descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
@@ -121,8 +88,7 @@ class Process:
         return self.process.wait(WAIT)
 
     def close(self):
-        self._lines.close()
-        self._sock.close()
+        self.qmp.close()
         if self._owns_process:
             if self.process.poll() is None:
                 self.process.terminate()

@@ -147,7 +147,8 @@ def test_types_are_listed(any_program):
 
 def test_properties_of_a_type_are_listed(any_program):
     properties = {entry["name"]: entry for entry in any_program.ok("device-list-properties", typename="scsi-hd")}
-    for name, kind, default in [("lun", "uint32", None), ("removable", "bool", False), ("rerror", "BlockdevOnError", "auto"),
+    for name, kind, default in [("lun", "uint32", None), ("removable", "bool", False),
+                                ("rerror", "BlockdevOnError", "auto"),
                                 ("logical_block_size", "size", 0), ("discard_granularity", "size", 4294967295)]:
         assert properties[name]["type"] == kind
         assert default is None or properties[name]["default-value"] == default
@@ -233,7 +234,8 @@ def test_devices_come_and_go(any_program):
 
 def test_devices_without_id(program):
     program.ok("device_add", driver="scsi-hd", drive="n0")
-    path, = ("/machine/peripheral-anon/" + name for name in names(program, "/machine/peripheral-anon") if name != "type")
+    anonymous = "/machine/peripheral-anon"
+    path, = (f"{anonymous}/{name}" for name in names(program, anonymous) if name != "type")
     program.ok("device_del", id=path)
     assert program.deleted() == (None, path)
 

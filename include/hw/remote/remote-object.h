@@ -39,8 +39,8 @@ QOM_DECLARE_TYPE(RemoteObject, remote_object, REMOTE_OBJECT)
 #define TYPE_REMOTE_OBJECT_NAME "x-remote-object"
 
 /*
- * Whether the process ends when its last link has ended by its peer (default: yes).  Its exit status is then 0, or 1 when a peer
- * was cut off for breaking the protocol.
+ * Whether the process ends when its last link has ended by its peer (default: yes).  Its exit status is then 0, or 1
+ * when a peer was cut off for breaking the protocol.
  */
 void remote_set_auto_shutdown(bool on);
 
