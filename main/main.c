@@ -18,6 +18,7 @@
 #include "hw/scsi/lsi53c895a.h"
 #include "hw/scsi/scsi.h"
 #include "machine.h"
+#include "monitor/commands.h"
 #include "monitor/monitor.h"
 #include "system/ram.h"
 #include "system/reset.h"
@@ -87,6 +88,8 @@ int main(int argc, char **argv)
     monitor_init();
     machine_lock();
     qom_register_types(types);
+    qmp_register_objects();
+    qmp_register_block();
 
     config = main_config_parse(argc, argv, &err);
     if (!config) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "monitor-int.h"
+#include "trace/monitor.h"
 #include "util/error.h"
 #include "util/event-loop.h"
 #include "util/fd.h"
@@ -235,6 +236,7 @@ static void send_late_events(void *opaque)
 
 static void monitor_event(const char *event, JsonNode *node, void *opaque)
 {
+    trace_qmp_event(event);
     if (g_thread_self() == loop_thread) {
         send_late_events(NULL);
         qmp_sessions_event(node);

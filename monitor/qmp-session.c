@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "monitor-int.h"
+#include "trace/monitor.h"
 #include "util/error.h"
 #include "util/event-loop.h"
 #include "util/json-stream.h"
@@ -70,6 +71,7 @@ static void request_free(Request *request)
 /* The stream has been freed or given away. */
 static void session_free(QmpSession *session)
 {
+    trace_monitor_session_close(session);
     g_ptr_array_remove_fast(sessions, session);
     if (session->call) {
         qmp_call_orphan(session->call);
@@ -114,6 +116,7 @@ static void session_answer(QmpSession *session, JsonNode *id, JsonNode *value, c
     if (err) {
         JsonObject *error = json_object_new();
 
+        trace_qmp_error(session, err->message);
         json_object_set_string_member(error, "class", class_name(err));
         json_object_set_string_member(error, "desc", err->message);
         json_object_set_object_member(object, "error", error);
@@ -241,6 +244,7 @@ static bool request_read(QmpSession *session, Request *request, GError **errp)
         error_setg(errp, "QMP input lacks member 'execute'");
         return false;
     }
+    trace_qmp_command(session, name);
     return find_command(session, request, name, errp);
 }
 
@@ -452,6 +456,7 @@ void qmp_session_open(MonitorStream *stream, bool pretty)
         sessions = g_ptr_array_new();
     }
     g_ptr_array_add(sessions, session);
+    trace_monitor_session_open(session);
     monitor_stream_set_session(stream, &session_ops, session);
     session_greet(session);
 }

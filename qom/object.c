@@ -3,6 +3,7 @@
  * Object model: the base type, the type tables and the composition tree.
  * Runs in: both programs.
  */
+#include <string.h>
 #include "qom/object.h"
 #include "qom/qom-int.h"
 #include "util/error.h"
@@ -69,16 +70,16 @@ GType qom_type_by_name(const char *name)
     return type && g_type_is_a(type, QOM_TYPE_OBJECT) ? type : 0;
 }
 
-static void collect_types(GType base, GArray *found)
+static void collect_types(GType base, bool abstract, GArray *found)
 {
     guint count;
     g_autofree GType *children = g_type_children(base, &count);
 
-    if (!G_TYPE_IS_ABSTRACT(base)) {
+    if (abstract || !G_TYPE_IS_ABSTRACT(base)) {
         g_array_append_val(found, base);
     }
     for (guint i = 0; i < count; i++) {
-        collect_types(children[i], found);
+        collect_types(children[i], abstract, found);
     }
 }
 
@@ -87,14 +88,24 @@ static int compare_type_names(const void *a, const void *b)
     return g_strcmp0(g_type_name(*(const GType *)a), g_type_name(*(const GType *)b));
 }
 
-GType *qom_types_of(GType base, unsigned *ret_count)
+static GType *sorted_types(GType base, bool abstract, unsigned *ret_count)
 {
     GArray *found = g_array_new(FALSE, FALSE, sizeof(GType));
 
-    collect_types(base, found);
+    collect_types(base, abstract, found);
     g_array_sort(found, compare_type_names);
     *ret_count = found->len;
     return (GType *)(void *)g_array_free(found, FALSE);
+}
+
+GType *qom_types_of(GType base, unsigned *ret_count)
+{
+    return sorted_types(base, false, ret_count);
+}
+
+GType *qom_all_types(unsigned *ret_count)
+{
+    return sorted_types(QOM_TYPE_OBJECT, true, ret_count);
 }
 
 /* ---- composition tree ------------------------------------------------------------------------ */
@@ -125,7 +136,7 @@ bool qom_add_child(QomObject *parent, const char *name, void *child, GError **er
 {
     QomObject *obj = QOM_OBJECT(child);
 
-    if (qom_child(parent, name)) {
+    if (qom_child(parent, name) || qom_has_property(parent, name)) {
         g_autofree char *path = qom_path(parent);
 
         error_setg(errp, "id '%s' is already in use below %s; choose another id", name, path);
@@ -199,15 +210,52 @@ static unsigned find_partial(QomObject *obj, char **parts, QomObject **ret_found
     return hits;
 }
 
+static bool is_too_long(const char *path)
+{
+    return strnlen(path, QOM_PATH_MAX + 1) > QOM_PATH_MAX;
+}
+
+/* Number of objects that PATH may mean; *ret_found gets one of them. */
+static unsigned resolve(const char *path, QomObject **ret_found)
+{
+    g_auto(GStrv) parts = NULL;
+
+    *ret_found = NULL;
+    if (is_too_long(path)) {
+        return 0;
+    }
+    parts = g_strsplit(path, "/", -1);
+    if (path[0] == '/') {
+        *ret_found = walk(qom_root(), parts);
+        return *ret_found ? 1 : 0;
+    }
+    return find_partial(qom_root(), parts, ret_found);
+}
+
 QomObject *qom_resolve(const char *path)
 {
-    g_auto(GStrv) parts = g_strsplit(path, "/", -1);
-    QomObject *found = NULL;
+    QomObject *found;
 
-    if (path[0] == '/') {
-        return walk(qom_root(), parts);
+    return resolve(path, &found) == 1 ? found : NULL;
+}
+
+QomObject *qom_find(const char *path, GError **errp)
+{
+    QomObject *found;
+    unsigned hits = resolve(path, &found);
+
+    if (hits == 1) {
+        return found;
     }
-    return find_partial(qom_root(), parts, &found) == 1 ? found : NULL;
+    if (hits > 1) {
+        error_setg(errp, "Path '%s' is ambiguous; give the whole path, from '/' on", path);
+    } else if (is_too_long(path)) {
+        error_set(errp, ERROR_CLASS_DEVICE_NOT_FOUND, "Device not found: its path is longer than %u bytes, which "
+                  "none is; give the path that qom-list shows", QOM_PATH_MAX);
+    } else {
+        error_set(errp, ERROR_CLASS_DEVICE_NOT_FOUND, "Device '%s' not found; qom-list shows what there is", path);
+    }
+    return NULL;
 }
 
 char *qom_path(void *object)

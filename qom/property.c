@@ -80,7 +80,7 @@ static void store_number(void *obj, const QomProperty *prop, uint64_t value)
 }
 
 /* The field's number; signed kinds are sign-extended. */
-static uint64_t load_number(void *obj, const QomProperty *prop)
+uint64_t qom_property_load(void *obj, const QomProperty *prop)
 {
     void *field = property_field(obj, prop);
 
@@ -127,15 +127,15 @@ static void property_get(GObject *obj, guint id, GValue *value, GParamSpec *pspe
     if (prop->kind == QOM_PROP_KIND_STRING) {
         g_value_set_string(value, *(char **)property_field(obj, prop));
     } else if (prop->kind == QOM_PROP_KIND_BOOL) {
-        g_value_set_boolean(value, load_number(obj, prop) != 0);
+        g_value_set_boolean(value, qom_property_load(obj, prop) != 0);
     } else if (G_VALUE_HOLDS_INT64(value)) {
-        g_value_set_int64(value, (int64_t)load_number(obj, prop));
+        g_value_set_int64(value, (int64_t)qom_property_load(obj, prop));
     } else {
-        g_value_set_uint64(value, load_number(obj, prop));
+        g_value_set_uint64(value, qom_property_load(obj, prop));
     }
 }
 
-static bool property_is_signed(const QomProperty *prop)
+bool qom_property_is_signed(const QomProperty *prop)
 {
     return prop->kind == QOM_PROP_KIND_INT32 || prop->kind == QOM_PROP_KIND_ENUM;
 }
@@ -158,7 +158,7 @@ static GParamSpec *make_pspec(const QomProperty *prop)
         return g_param_spec_boolean(prop->name, prop->name, prop->description,
                                     prop->default_value != 0, flags);
     }
-    if (property_is_signed(prop)) {
+    if (qom_property_is_signed(prop)) {
         int64_t min = prop->min;
 
         if (prop->kind == QOM_PROP_KIND_INT32 && !prop->min && !prop->max) {
@@ -204,10 +204,23 @@ void qom_class_add_properties(void *klass, const QomProperty *table)
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
-static const QomProperty *find_property(void *obj, const char *name, GError **errp)
+/* GObject's look-up takes '-' for '_' and "TYPE::NAME"; names here are exact. */
+static const QomProperty *lookup(void *obj, const char *name)
 {
     GParamSpec *pspec = g_object_class_find_property(G_OBJECT_GET_CLASS(obj), name);
     const QomProperty *prop = pspec ? pspec_property(pspec) : NULL;
+
+    return prop && g_str_equal(prop->name, name) ? prop : NULL;
+}
+
+bool qom_has_property(QomObject *obj, const char *name)
+{
+    return g_str_equal(name, "type") || lookup(obj, name);
+}
+
+const QomProperty *qom_find_property(void *obj, const char *name, GError **errp)
+{
+    const QomProperty *prop = lookup(obj, name);
 
     if (!prop) {
         error_setg(errp, "Property '%s.%s' not found; '%s,help' lists the properties",
@@ -216,10 +229,27 @@ static const QomProperty *find_property(void *obj, const char *name, GError **er
     return prop;
 }
 
-/*
- * Parses VALUE as PROP's kind into *RET (numbers, bools, enums).  False when malformed or out of
- * range.
- */
+/* The lowest number that PROP takes; kinds without a sign have none below 0. */
+static int64_t property_min(const QomProperty *prop)
+{
+    return prop->kind == QOM_PROP_KIND_INT32 && !prop->min && !prop->max ? INT32_MIN : prop->min;
+}
+
+/* Whether PROP takes NUMBER. */
+static bool in_range(const QomProperty *prop, uint64_t number)
+{
+    int64_t value = (int64_t)number;
+
+    if (prop->kind == QOM_PROP_KIND_ENUM) {
+        return number < g_strv_length((char **)prop->names);
+    }
+    if (qom_property_is_signed(prop)) {
+        return value >= property_min(prop) && (value < 0 || number <= property_max(prop));
+    }
+    return number <= property_max(prop) && number >= (uint64_t)prop->min;
+}
+
+/* Parses VALUE as PROP's kind into *RET (numbers, bools, enums).  False when malformed. */
 static bool parse_number(const QomProperty *prop, const char *value, uint64_t *ret)
 {
     bool flag;
@@ -241,24 +271,16 @@ static bool parse_number(const QomProperty *prop, const char *value, uint64_t *r
         }
         return false;
     case QOM_PROP_KIND_INT32:
-        if (!parse_int64(value, &number) ||
-            number < (!prop->min && !prop->max ? INT32_MIN : prop->min) ||
-            (number >= 0 && (uint64_t)number > property_max(prop))) {
+        if (!parse_int64(value, &number)) {
             return false;
         }
         *ret = (uint64_t)number;
         return true;
     case QOM_PROP_KIND_SIZE:
-        if (!parse_size(value, 'B', ret)) {
-            return false;
-        }
-        break;
+        return parse_size(value, 'B', ret);
     default:
-        if (!parse_uint64(value, ret)) {
-            return false;
-        }
+        return parse_uint64(value, ret);
     }
-    return *ret <= property_max(prop) && *ret >= (uint64_t)prop->min;
 }
 
 /* "a number from 0 to 255", "one of a, b, c": what PROP accepts; free with g_free(). */
@@ -273,18 +295,19 @@ static char *describe_accepted(const QomProperty *prop)
         return g_strdup(kinds[prop->kind].accepted);
     }
     return g_strdup_printf("%s from %" G_GINT64_FORMAT " to %" G_GUINT64_FORMAT,
-                           kinds[prop->kind].accepted, prop->min, property_max(prop));
+                           kinds[prop->kind].accepted, property_min(prop), property_max(prop));
 }
 
-bool qom_set_str(void *object, const char *name, const char *value, GError **errp)
+void qom_property_refuse(void *obj, const QomProperty *prop, const char *value, GError **errp)
 {
-    QomObject *obj = object;
-    const QomProperty *prop = find_property(obj, name, errp);
-    uint64_t number;
+    g_autofree char *accepted = describe_accepted(prop);
 
-    if (!prop) {
-        return false;
-    }
+    error_setg(errp, "Property '%s.%s' does not take the value '%s'; it takes %s",
+               G_OBJECT_TYPE_NAME(obj), prop->name, value, accepted);
+}
+
+bool qom_check_settable(QomObject *obj, const QomProperty *prop, GError **errp)
+{
     if (prop->flags & QOM_PROP_READ_ONLY) {
         error_setg(errp, "Property '%s.%s' is read-only; leave it out", G_OBJECT_TYPE_NAME(obj),
                    prop->name);
@@ -296,18 +319,35 @@ bool qom_set_str(void *object, const char *name, const char *value, GError **err
                    G_OBJECT_TYPE_NAME(obj), prop->name);
         return false;
     }
+    return true;
+}
+
+bool qom_property_store(void *obj, const QomProperty *prop, uint64_t number)
+{
+    if (!in_range(prop, number)) {
+        return false;
+    }
+    store_number(obj, prop, number);
+    return true;
+}
+
+bool qom_set_str(void *object, const char *name, const char *value, GError **errp)
+{
+    QomObject *obj = object;
+    const QomProperty *prop = qom_find_property(obj, name, errp);
+    uint64_t number;
+
+    if (!prop || !qom_check_settable(obj, prop, errp)) {
+        return false;
+    }
     if (prop->kind == QOM_PROP_KIND_STRING) {
         g_object_set(obj, prop->name, value, NULL);
         return true;
     }
-    if (!parse_number(prop, value, &number)) {
-        g_autofree char *accepted = describe_accepted(prop);
-
-        error_setg(errp, "Property '%s.%s' does not take the value '%s'; it takes %s",
-                   G_OBJECT_TYPE_NAME(obj), prop->name, value, accepted);
+    if (!parse_number(prop, value, &number) || !qom_property_store(obj, prop, number)) {
+        qom_property_refuse(obj, prop, value, errp);
         return false;
     }
-    store_number(obj, prop, number);
     return true;
 }
 
@@ -319,30 +359,35 @@ static char *number_text(const QomProperty *prop, uint64_t value)
     if (prop->kind == QOM_PROP_KIND_ENUM) {
         return g_strdup(prop->names[value]);
     }
-    if (property_is_signed(prop)) {
+    if (qom_property_is_signed(prop)) {
         return g_strdup_printf("%" G_GINT64_FORMAT, (int64_t)value);
     }
     return g_strdup_printf("%" G_GUINT64_FORMAT, value);
 }
 
-char *qom_get_str(void *obj, const char *name, GError **errp)
+bool qom_check_readable(QomObject *obj, const QomProperty *prop, GError **errp)
 {
-    const QomProperty *prop = find_property(obj, name, errp);
-
-    if (!prop) {
-        return NULL;
-    }
     if (prop->flags & QOM_PROP_WRITE_ONLY) {
         error_setg(errp, "Property '%s.%s' can only be set; ask for another",
                    G_OBJECT_TYPE_NAME(obj), prop->name);
+        return false;
+    }
+    return true;
+}
+
+char *qom_get_str(void *obj, const char *name, GError **errp)
+{
+    const QomProperty *prop = qom_find_property(obj, name, errp);
+    const char *text;
+
+    if (!prop || !qom_check_readable(obj, prop, errp)) {
         return NULL;
     }
     if (prop->kind == QOM_PROP_KIND_STRING) {
-        const char *text = *(char **)property_field(obj, prop);
-
+        text = *(char **)property_field(obj, prop);
         return g_strdup(text ? text : "");
     }
-    return number_text(prop, load_number(obj, prop));
+    return number_text(prop, qom_property_load(obj, prop));
 }
 
 typedef struct SetOptions {
@@ -409,6 +454,9 @@ static void print_property(const QomProperty *prop, void *opaque)
     g_autofree char *left = g_strdup_printf("%s=<%s>", prop->name, kinds[prop->kind].type_name);
     g_autofree char *fallback = NULL;
 
+    if (prop->flags & QOM_PROP_STATE) {
+        return;
+    }
     if (prop->kind == QOM_PROP_KIND_STRING) {
         fallback = g_strdup(prop->default_text);
     } else if (!(prop->flags & QOM_PROP_READ_ONLY)) {
@@ -426,6 +474,11 @@ static void print_property(const QomProperty *prop, void *opaque)
         printf(" (default: %s)", fallback);
     }
     putchar('\n');
+}
+
+const char *qom_property_type_name(const QomProperty *prop)
+{
+    return prop->enum_name ? prop->enum_name : kinds[prop->kind].type_name;
 }
 
 void qom_print_properties(GType type)

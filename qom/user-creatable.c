@@ -87,14 +87,13 @@ bool user_creatable_print_help(const char *arg)
 bool user_creatable_del(const char *id, GError **errp)
 {
     QomObject *obj = qom_child(qom_container("/objects"), id);
-    UserCreatableInterface *iface;
+    UserCreatableInterface *iface =
+        obj ? G_TYPE_INSTANCE_GET_INTERFACE(obj, QOM_TYPE_USER_CREATABLE, UserCreatableInterface) : NULL;
 
-    if (!obj) {
-        error_set(errp, ERROR_CLASS_DEVICE_NOT_FOUND,
-                  "object '%s' not found; give the id of an -object", id);
+    if (!iface) {
+        error_setg(errp, "object '%s' not found; give the id of an -object or object-add", id);
         return false;
     }
-    iface = G_TYPE_INSTANCE_GET_INTERFACE(obj, QOM_TYPE_USER_CREATABLE, UserCreatableInterface);
     if (iface->can_be_deleted && !iface->can_be_deleted(obj, errp)) {
         return false;
     }

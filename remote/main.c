@@ -18,6 +18,7 @@
 #include "hw/remote/remote-object.h"
 #include "hw/scsi/lsi53c895a.h"
 #include "hw/scsi/scsi.h"
+#include "monitor/commands.h"
 #include "monitor/monitor.h"
 #include "system/ram.h"
 #include "system/reset.h"
@@ -93,6 +94,8 @@ int main(int argc, char **argv)
     monitor_init();
     machine_lock();
     qom_register_types(types);
+    qmp_register_objects();
+    qmp_register_block();
 
     config = remote_config_parse(argc, argv, &err);
     if (!config) {

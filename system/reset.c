@@ -33,5 +33,6 @@ void system_reset(void)
 void system_reset_for(ShutdownCause cause)
 {
     system_reset();
+    runstate_reset();
     shutdown_cause_emit("RESET", cause);
 }

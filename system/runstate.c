@@ -95,6 +95,13 @@ void vm_stop(RunState reason)
     }
 }
 
+void runstate_reset(void)
+{
+    if (current != RUN_STATE_RUNNING && current != RUN_STATE_SHUTDOWN) {
+        set_state(RUN_STATE_PRELAUNCH);
+    }
+}
+
 void runstate_set_resumable(bool resumable)
 {
     can_resume = resumable;

@@ -20,6 +20,9 @@
  */
 #define JSON_MAX_DEPTH 64
 
+/* Most values of one JSON object: each is looked for among those before it. */
+#define JSON_MAX_VALUES 1024u
+
 /* ---- key=value ------------------------------------------------------------------------------ */
 
 /*
@@ -122,6 +125,10 @@ static bool add_value(Options *opts, const char *key, JsonNode *node, GError **e
     GType type = json_node_get_value_type(node);
     char text[G_ASCII_DTOSTR_BUF_SIZE];
 
+    if (options_count(opts) >= JSON_MAX_VALUES) {
+        error_setg(errp, "%s: more than %u parameters; leave some out", options_name(opts), JSON_MAX_VALUES);
+        return false;
+    }
     if (type == G_TYPE_STRING) {
         options_set(opts, key, json_node_get_string(node));
     } else if (type == G_TYPE_BOOLEAN) {
@@ -252,6 +259,13 @@ static bool parse_json(Options *opts, const char *text, GError **errp)
     return add_object(opts, "", json_node_get_object(root), errp);
 }
 
+Options *options_from_json(const char *option, JsonObject *object, GError **errp)
+{
+    g_autoptr(Options) opts = options_new(option);
+
+    return add_object(opts, "", object, errp) ? g_steal_pointer(&opts) : NULL;
+}
+
 Options *options_parse(const char *option, const char *text, const char *implied_key, GError **errp)
 {
     g_autoptr(Options) opts = options_new(option);
@@ -259,11 +273,4 @@ Options *options_parse(const char *option, const char *text, const char *implied
                              : parse_keyval(opts, text, implied_key, errp);
 
     return ok ? g_steal_pointer(&opts) : NULL;
-}
-
-Options *options_from_json(const char *option, JsonObject *object, GError **errp)
-{
-    g_autoptr(Options) opts = options_new(option);
-
-    return add_object(opts, "", object, errp) ? g_steal_pointer(&opts) : NULL;
 }

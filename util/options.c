@@ -106,6 +106,11 @@ const char *options_get(Options *opts, const char *key)
     return pair->value;
 }
 
+unsigned options_count(const Options *opts)
+{
+    return opts->pairs->len;
+}
+
 bool options_has(const Options *opts, const char *key)
 {
     return find(opts, key) != NULL;

@@ -106,6 +106,22 @@ Bus *bus_find_by_type(GType type, bool *ret_any)
     return NULL;
 }
 
+bool bus_exists(Bus *bus)
+{
+    return all_buses && g_ptr_array_find(all_buses, bus, NULL);
+}
+
+void bus_foreach(GType type, void (*fn)(Bus *bus, void *opaque), void *opaque)
+{
+    for (guint i = 0; all_buses && i < all_buses->len; i++) {
+        Bus *bus = all_buses->pdata[i];
+
+        if (g_type_is_a(G_OBJECT_TYPE(bus), type)) {
+            fn(bus, opaque);
+        }
+    }
+}
+
 void bus_reset(Bus *bus)
 {
     BusClass *klass = BUS_GET_CLASS(bus);

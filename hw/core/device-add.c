@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "hw/core/bus.h"
+#include "hw/core/core-int.h"
 #include "util/error.h"
 
 /* The user-visible second names that users of QEMU type. */
@@ -85,34 +86,66 @@ static Bus *find_bus(Options *opts, const char *driver, GType bus_type, const ch
     return bus;
 }
 
-Device *device_add(Options *opts, GError **errp)
+static bool device_type_is_hotpluggable(GType type)
 {
-    static const char *const skip[] = { "driver", "id", "bus", NULL };
+    DeviceClass *klass = g_type_class_ref(type);
+    bool hotpluggable = klass->hotpluggable;
+
+    g_type_class_unref(klass);
+    return hotpluggable;
+}
+
+/* The type that OPTS asks for, or 0 with *errp. */
+static GType device_type_from_options(Options *opts, bool hotplug, GError **errp)
+{
     const char *driver = options_get(opts, "driver");
     const char *id = options_get(opts, "id");
-    const char *bus_name = options_get(opts, "bus");
-    g_autoptr(GObject) gobject = NULL;
-    GType type, bus_type;
-    Bus *bus = NULL;
-    Device *dev;
+    GType type = driver ? device_type_by_driver(driver) : 0;
 
-    type = driver ? device_type_by_driver(driver) : 0;
     if (!type || device_type_is_internal(type)) {
         error_setg(errp, "%s: '%s' is not a valid device model name; '%s help' lists them",
                    options_name(opts), driver ? driver : "", options_name(opts));
-        return NULL;
+        return 0;
+    }
+    if (hotplug && !device_type_is_hotpluggable(type)) {
+        error_setg(errp, "Device '%s' does not support hotplugging; give it with -device at the start", driver);
+        return 0;
     }
     if (id && !id_wellformed(id)) {
         error_setg(
             errp,
             "%s %s: id=%s is malformed; an id is a letter, then letters, digits, '-', '.', '_'",
             options_name(opts), driver, id);
+        return 0;
+    }
+    return type;
+}
+
+void device_prefix_error(Options *opts, GError **errp)
+{
+    const char *id = options_get(opts, "id");
+
+    g_prefix_error(errp, "%s %s%s%s: ", options_name(opts), options_get(opts, "driver"), id ? ",id=" : "",
+                   id ? id : "");
+}
+
+Device *device_new_from_options(Options *opts, bool hotplug, Bus **ret_bus, GError **errp)
+{
+    static const char *const skip[] = { "driver", "id", "bus", NULL };
+    GType type = device_type_from_options(opts, hotplug, errp);
+    const char *driver = options_get(opts, "driver");
+    const char *bus_name = options_get(opts, "bus");
+    g_autoptr(GObject) gobject = NULL;
+    GType bus_type;
+
+    if (!type) {
         return NULL;
     }
+    *ret_bus = NULL;
     bus_type = device_type_bus(type);
     if (bus_type) {
-        bus = find_bus(opts, driver, bus_type, bus_name, errp);
-        if (!bus) {
+        *ret_bus = find_bus(opts, driver, bus_type, bus_name, errp);
+        if (!*ret_bus) {
             return NULL;
         }
     } else if (bus_name) {
@@ -120,16 +153,28 @@ Device *device_add(Options *opts, GError **errp)
                    options_name(opts), driver, bus_name);
         return NULL;
     }
-
     gobject = G_OBJECT(device_new(type));
-    dev = DEVICE(gobject);
-    dev->id = g_strdup(id);
-    if (!qom_set_options(dev, opts, skip, errp) || !device_realize(dev, bus, errp)) {
-        g_prefix_error(errp, "%s %s%s%s: ", options_name(opts), driver, id ? ",id=" : "",
-                       id ? id : "");
+    DEVICE(gobject)->id = g_strdup(options_get(opts, "id"));
+    if (!qom_set_options(gobject, opts, skip, errp)) {
+        device_prefix_error(opts, errp);
         return NULL;
     }
-    return dev; /* the tree's reference keeps it */
+    return DEVICE(g_steal_pointer(&gobject));
+}
+
+Device *device_add(Options *opts, GError **errp)
+{
+    Bus *bus;
+    g_autoptr(GObject) gobject = (GObject *)device_new_from_options(opts, false, &bus, errp);
+
+    if (!gobject) {
+        return NULL;
+    }
+    if (!device_realize(DEVICE(gobject), bus, errp)) {
+        device_prefix_error(opts, errp);
+        return NULL;
+    }
+    return DEVICE(gobject); /* the tree's reference keeps it */
 }
 
 static void print_device_list(void)

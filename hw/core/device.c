@@ -4,6 +4,7 @@
  * Runs in: both programs.
  */
 #include "hw/core/bus.h"
+#include "hw/core/core-int.h"
 #include "util/error.h"
 #include "trace/hw-core.h"
 
@@ -15,14 +16,24 @@ static void device_finalize(GObject *gobject)
 
     g_ptr_array_unref(dev->buses);
     g_free(dev->id);
+    g_free(dev->unplug_blocker);
     G_OBJECT_CLASS(device_parent_class)->finalize(gobject);
 }
+
+static const QomProperty device_properties[] = {
+    { "realized", QOM_PROP_KIND_BOOL, offsetof(Device, realized),
+      .flags = QOM_PROP_READ_ONLY | QOM_PROP_STATE, .description = "at work" },
+    { "hotplugged", QOM_PROP_KIND_BOOL, offsetof(Device, hotplugged),
+      .flags = QOM_PROP_READ_ONLY | QOM_PROP_STATE, .description = "added while the machine ran" },
+    { 0 },
+};
 
 static void device_class_init(DeviceClass *klass)
 {
     ((GObjectClass *)klass)->finalize = device_finalize;
     klass->category = "Misc";
     klass->hotpluggable = true;
+    qom_class_add_properties(klass, device_properties);
 }
 
 static void device_init(Device *self)
@@ -35,11 +46,7 @@ Device *device_new(GType type)
     return g_object_new(type, NULL);
 }
 
-/*
- * Puts DEV below /machine/peripheral (by its id) or peripheral-anon, unless it is in the tree
- * already.
- */
-static bool device_add_to_tree(Device *dev, GError **errp)
+bool device_add_to_tree(Device *dev, GError **errp)
 {
     static unsigned anonymous;
     g_autofree char *name = NULL;

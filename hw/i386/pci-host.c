@@ -47,6 +47,7 @@ static void i440fx_class_init(I440fxClass *klass)
     klass->pci_class.revision = 2;
     klass->pci_class.class_code = 0x060000; /* host bridge */
     klass->pci_class.device_class.qom_class.internal = true;
+    klass->pci_class.device_class.hotpluggable = false;
 }
 
 static void i440fx_init(I440fx *self)
@@ -182,5 +183,8 @@ bool pci_host_init(PciBus *bus, MemoryRegion *io, GError **errp)
     memory_region_add(io, PCI_CONFIG_ADDRESS, &host->address_mr, 0);
     memory_region_add(io, PCI_CONFIG_DATA, &host->data_mr, 0);
     PCI_DEVICE(bridge)->addr = PCI_DEVFN_OF(0, 0);
+    if (!qom_add_child(qom_container("/machine/unattached"), "i440FX", bridge, errp)) {
+        return false;
+    }
     return device_realize(DEVICE(bridge), BUS(bus), errp);
 }

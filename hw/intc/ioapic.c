@@ -220,6 +220,7 @@ static void ioapic_class_init(IoapicClass *klass)
     ((GObjectClass *)klass)->finalize = ioapic_finalize;
     klass->device_class.reset = ioapic_reset;
     klass->device_class.qom_class.internal = true;
+    klass->device_class.hotpluggable = false;
 }
 
 static void ioapic_init(Ioapic *self)

@@ -8,11 +8,22 @@
 
 QOM_DEFINE_TYPE(PciBus, pci_bus, "PCI", TYPE_BUS, 0)
 
-/* The first function-0 address that is free, or -1. */
+/* Whether a function other than 0 is in DEVFN's slot: function 0 may have gone before it. */
+static bool slot_has_others(PciBus *bus, unsigned devfn)
+{
+    for (unsigned fn = 1; fn < 8; fn++) {
+        if (bus->devices[(devfn & ~7u) + fn]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The first slot that is free, by its function 0, or -1. */
 static int find_free_slot(PciBus *bus)
 {
     for (unsigned devfn = bus->devfn_min; devfn < PCI_DEVFN_MAX; devfn += 8) {
-        if (!bus->devices[devfn]) {
+        if (!bus->devices[devfn] && !slot_has_others(bus, devfn)) {
             return (int)devfn;
         }
     }
@@ -83,6 +94,11 @@ static bool pci_bus_plug(Bus *base, Device *device, GError **errp)
         error_setg(errp,
                    "addr=%s: the slot has no function 0 with multifunction=on; add that first",
                    dev->addr_text);
+        return false;
+    }
+    if (!PCI_FUNC_OF(devfn) && !dev->multifunction && slot_has_others(bus, devfn)) {
+        error_setg(errp, "addr=%s: the slot has other functions; give multifunction=on or another addr=",
+                   dev->addr_text ? dev->addr_text : "");
         return false;
     }
     dev->devfn = (uint8_t)devfn;

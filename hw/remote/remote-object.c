@@ -10,6 +10,7 @@
 #include "trace/hw-remote.h"
 #include "util/error.h"
 #include "util/fd.h"
+#include "util/fd-name.h"
 
 static GPtrArray *objects;       /* RemoteObject *, completed ones; no references */
 static unsigned live_links;      /* links that have not ended */
@@ -34,14 +35,27 @@ static void remote_object_link_ended(LinkServer *server, LinkServerEnd how, void
     }
 }
 
-/* A number that another object has already cannot be a second link. */
-static bool remote_object_check_fd(RemoteObject *self, int fd, GError **errp)
+static bool remote_object_check_socket(RemoteObject *self, int fd, GError **errp)
 {
     FdKind kind = fd_kind(fd);
 
     if (kind != FD_KIND_SOCKET) {
         error_setg(errp, "fd=%s is %s, not a socket; pass one end of a connected socket pair", self->fd_text,
                    fd_kind_name(kind));
+        return false;
+    }
+    return true;
+}
+
+/*
+ * A number is looked at before it is taken, so that a mistaken one (this program's own, standard input) stays open.
+ * One that another object has already cannot be a second link.
+ */
+static bool remote_object_check_number(RemoteObject *self, GError **errp)
+{
+    int fd = fd_parse("fd", self->fd_text, errp);
+
+    if (fd < 0 || !remote_object_check_socket(self, fd, errp)) {
         return false;
     }
     for (unsigned i = 0; i < objects->len; i++) {
@@ -56,31 +70,66 @@ static bool remote_object_check_fd(RemoteObject *self, int fd, GError **errp)
     return true;
 }
 
-static bool remote_object_complete(QomObject *obj, GError **errp)
+/* The socket of property fd, owned, or -1 with *errp. */
+static int remote_object_take_socket(RemoteObject *self, GError **errp)
 {
-    RemoteObject *self = REMOTE_OBJECT(obj);
-    Device *dev;
-    int fd = fd_parse("fd", self->fd_text, errp);
+    auto_fd fd = -1;
 
-    if (fd < 0 || !remote_object_check_fd(self, fd, errp)) {
-        return false;
+    if (g_ascii_isdigit(self->fd_text[0]) && !remote_object_check_number(self, errp)) {
+        return -1;
     }
-    dev = device_find(self->devid);
+    fd = fd_name_or_number_take("fd", self->fd_text, errp);
+    if (fd < 0 || !remote_object_check_socket(self, fd, errp)) {
+        return -1;
+    }
+    return fd_steal(&fd);
+}
+
+/* The device to serve, or NULL with *errp. */
+static Device *remote_object_find_device(RemoteObject *self, GError **errp)
+{
+    Device *dev = device_find(self->devid);
+
     if (!dev) {
         error_set(errp, ERROR_CLASS_DEVICE_NOT_FOUND, "devid=%s: there is no device with this id; add -device "
                   "DRIVER,id=%s", self->devid, self->devid);
-        return false;
+        return NULL;
     }
     if (!IS_PCI_DEVICE(dev)) {
         error_setg(errp, "devid=%s is no PCI device (it is a %s); name the PCI device it hangs on", self->devid,
                    G_OBJECT_TYPE_NAME(dev));
+        return NULL;
+    }
+    if (dev->removing) {
+        error_setg(errp, "devid=%s: the device is being removed; name another", self->devid);
+        return NULL;
+    }
+    return dev;
+}
+
+static bool remote_object_complete(QomObject *obj, GError **errp)
+{
+    RemoteObject *self = REMOTE_OBJECT(obj);
+    Device *dev = remote_object_find_device(self, errp);
+    g_autofree char *blocker = NULL;
+    int fd;
+
+    if (!dev) {
         return false;
     }
+    fd = remote_object_take_socket(self, errp);
+    if (fd < 0) {
+        return false;
+    }
+    self->fd = fd;
     self->server = link_server_new_take_fd(fd, PCI_DEVICE(dev), self->devid, remote_object_link_ended, self, errp);
     if (!self->server) {
         return false;
     }
-    self->fd = fd;
+    self->dev = dev;
+    blocker = g_strdup_printf("it is served by " TYPE_REMOTE_OBJECT_NAME " '%s'; delete that first (object-del)",
+                              obj->name);
+    device_set_unplug_blocker(dev, blocker);
     g_ptr_array_add(objects, self);
     live_links++;
     return true;
@@ -93,7 +142,7 @@ static void remote_object_class_init(RemoteObjectClass *klass)
     static const QomProperty properties[] = {
         { .name = "fd", .kind = QOM_PROP_KIND_STRING, .offset = offsetof(RemoteObject, fd_text),
           .flags = QOM_PROP_REQUIRED | QOM_PROP_WRITE_ONLY,
-          .description = "number of a connected AF_UNIX stream socket, the other end of which the proxy has" },
+          .description = "number or name of a connected AF_UNIX stream socket, the other end of which the proxy has" },
         { .name = "devid", .kind = QOM_PROP_KIND_STRING, .offset = offsetof(RemoteObject, devid),
           .flags = QOM_PROP_REQUIRED | QOM_PROP_WRITE_ONLY, .description = "id of the PCI device to serve" },
         { .name = NULL },
@@ -130,6 +179,7 @@ static void remote_object_finalize(GObject *gobject)
         if (link_server_state(self->server) != LINK_SERVER_ENDED) {
             live_links--;
         }
+        device_set_unplug_blocker(self->dev, NULL);
         link_server_free(self->server);
         g_ptr_array_remove(objects, self);
     }

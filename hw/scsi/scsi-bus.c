@@ -149,8 +149,11 @@ static bool scsi_bus_plug(Bus *parent, Device *device, GError **errp)
 static void scsi_bus_unplug(Bus *parent, Device *device)
 {
     ScsiBus *bus = SCSI_BUS(parent);
+    ScsiDevice *dev = SCSI_DEVICE(device);
 
-    (void)device;
+    if (dev->counted) {
+        bus->lost_unit[dev->scsi_id] = true;
+    }
     bus->changed = true;
     event_bh_schedule(bus->ready_bh);
 }
@@ -164,14 +167,56 @@ static bool scsi_bus_is_full(Bus *parent)
     return lowest_free_id(SCSI_BUS(parent), NULL) < 0;
 }
 
+/* Whether target ID got or lost a unit since the last count. */
+static bool target_changed(ScsiBus *bus, unsigned id)
+{
+    unsigned i;
+
+    for (i = 0; i < bus->bus.devices->len; i++) {
+        ScsiDevice *dev = nth_device(bus, i);
+
+        if (dev->dev.realized && dev->scsi_id == (int32_t)id && !dev->counted) {
+            return true;
+        }
+    }
+    return bus->lost_unit[id];
+}
+
+/*
+ * Units that were there before tell that their target has other ones now: REPORTED LUNS DATA HAS CHANGED (SPC-4
+ * 5.14.2, 6.33).  A target that was not there has nobody who could tell; its initiator finds it when it looks.
+ */
+static void count_target(ScsiBus *bus, unsigned id)
+{
+    bool changed = target_changed(bus, id);
+    unsigned i;
+
+    for (i = 0; i < bus->bus.devices->len; i++) {
+        ScsiDevice *dev = nth_device(bus, i);
+
+        if (!dev->dev.realized || dev->scsi_id != (int32_t)id) {
+            continue;
+        }
+        if (changed && dev->counted) {
+            scsi_device_set_unit_attention(dev, scsi_sense(SENSE_UNIT_ATTENTION, 0x3f, 0x0e));
+        }
+        dev->counted = true;
+    }
+    bus->lost_unit[id] = false;
+}
+
 /* What could not be told inside a call: the population, then the requests. */
 static void deferred_news(void *opaque)
 {
     ScsiBus *bus = opaque;
+    unsigned id;
 
     g_object_ref(bus);
     if (bus->changed) {
         bus->changed = false;
+        for (id = 0; id < bus->targets; id++) {
+            count_target(bus, id);
+        }
         if (bus->ops->changed) {
             bus->ops->changed(bus);
         }
@@ -192,6 +237,7 @@ ScsiBus *scsi_bus_new(Device *hba, const ScsiHbaOps *ops, void *opaque, unsigned
     bus->luns = luns;
     bus->own_id = own_id;
     bus->stand_ins = g_new0(ScsiDevice *, targets);
+    bus->lost_unit = g_new0(bool, targets);
     bus->ready_bh = event_bh_new(event_loop_main(), deferred_news, bus);
     return bus;
 }
@@ -209,6 +255,7 @@ static void scsi_bus_finalize(GObject *object)
         }
     }
     g_free(bus->stand_ins);
+    g_free(bus->lost_unit);
     G_OBJECT_CLASS(scsi_bus_parent_class)->finalize(object);
 }
 

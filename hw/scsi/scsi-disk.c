@@ -322,10 +322,13 @@ static const QomProperty disk_properties[] = {
     { "bootindex", QOM_PROP_KIND_INT32, offsetof(ScsiDisk, bootindex), .min = -1, .default_value = -1,
       .description = "place in the boot order" },
     { "write-cache", QOM_PROP_KIND_ENUM, offsetof(ScsiDisk, write_cache), .names = auto_names,
+      .enum_name = "OnOffAuto",
       .description = "write cache enabled; auto: as the drive's cache= says" },
     { "rerror", QOM_PROP_KIND_ENUM, offsetof(ScsiDisk, rerror), .names = policy_names,
+      .enum_name = "BlockdevOnError",
       .description = "on a read error; auto: as the drive says" },
     { "werror", QOM_PROP_KIND_ENUM, offsetof(ScsiDisk, werror), .names = policy_names,
+      .enum_name = "BlockdevOnError",
       .description = "on a write error; auto: as the drive says" },
     { NULL },
 };

@@ -11,4 +11,7 @@
 /* Block devices: query-block*, blockdev-*, drive_*, block_resize, eject. */
 void qmp_register_block(void);
 
+/* Objects, devices and PCI: qom-*, object-*, device*, query-pci. */
+void qmp_register_objects(void);
+
 #endif

@@ -118,6 +118,9 @@ GType qom_type_by_name(const char *name);
 /* All known concrete types derived from BASE, sorted by name; free the array with g_free(). */
 GType *qom_types_of(GType base, unsigned *ret_count);
 
+/* All known types, abstract ones too, likewise. */
+GType *qom_all_types(unsigned *ret_count);
+
 /* ---- composition tree ------------------------------------------------------------------------ */
 
 /* The root "/"; made at first use. */
@@ -126,7 +129,10 @@ QomObject *qom_root(void);
 /* The container at PATH ("/machine/peripheral"), with missing parts made.  Not a new reference. */
 QomObject *qom_container(const char *path);
 
-/* Adds CHILD (takes a reference of its own) under NAME.  Fails when the name is taken there. */
+/*
+ * Adds CHILD (takes a reference of its own) under NAME.  Fails when the name is taken there, also by a
+ * property.
+ */
 bool qom_add_child(QomObject *parent, const char *name, void *child, GError **errp);
 
 /*
@@ -138,11 +144,20 @@ void qom_unparent(void *obj);
 /* A child by name, or NULL; not a new reference. */
 QomObject *qom_child(QomObject *parent, const char *name);
 
+/* Longest path that is looked for: deeper than any tree here, so a longer one names nothing. */
+#define QOM_PATH_MAX 4096u
+
 /*
  * An object by absolute path, or by an unambiguous last component (an id); NULL when absent.  Not a
  * new reference.
  */
 QomObject *qom_resolve(const char *path);
+
+/*
+ * The same for a monitor's user: NULL with *errp, of class DeviceNotFound, or generic when several
+ * objects answer to the name.
+ */
+QomObject *qom_find(const char *path, GError **errp);
 
 /* Canonical path of OBJ; free with g_free(). */
 char *qom_path(void *obj);
@@ -166,6 +181,7 @@ enum {
     QOM_PROP_REQUIRED = 1 << 1,   /* strings: realize or complete fails while it is NULL */
     QOM_PROP_READ_ONLY = 1 << 2,  /* shown, not settable */
     QOM_PROP_WRITE_ONLY = 1 << 3, /* settable, not shown */
+    QOM_PROP_STATE = 1 << 4,      /* with READ_ONLY: tells how the object is; not in the help */
 };
 
 typedef struct QomProperty {
@@ -179,6 +195,7 @@ typedef struct QomProperty {
     const char *const *names;  /* enum: NULL-ended */
     unsigned flags;            /* QOM_PROP_* */
     const char *description;   /* one line for "-device NAME,help" */
+    const char *enum_name;     /* enum: the type's name for monitors ("OnOffAuto"); NULL: "enum" */
 } QomProperty;
 
 /*
@@ -209,15 +226,22 @@ void qom_foreach_property(GType type, void (*fn)(const QomProperty *prop, void *
 
 /*
  * The property as a JSON value (bool, number, string); a new node.  "type" (the type's name) is a
- * property of every object.  NULL with *errp as qom_get_str().
+ * property of every object, and a child's name is one whose value is the child's path.  A number above
+ * 2^63 - 1, which a JSON number cannot hold here, is decimal text.  NULL with *errp as qom_get_str().
  */
 JsonNode *qom_get_json(void *obj, const char *name, GError **errp);
 
-/* Sets property NAME from a JSON value of the fitting type; strings as qom_set_str(). */
+/*
+ * Sets property NAME from a JSON value: of the fitting type, or a string, which is taken as
+ * qom_set_str() does.
+ */
 bool qom_set_json(void *obj, const char *name, JsonNode *value, GError **errp);
 
 /* The property's type for qom-list and device-list-properties: "bool", "uint8", "str", "size", ... */
 const char *qom_property_type_name(const QomProperty *prop);
+
+/* The default of PROP as a JSON value; NULL for those without: strings, what only tells a state. */
+JsonNode *qom_property_default(const QomProperty *prop);
 
 /* Checks QOM_PROP_REQUIRED and seals; device_realize() and user_creatable_complete() call it. */
 bool qom_seal(void *obj, GError **errp);
@@ -246,6 +270,8 @@ QomObject *user_creatable_add(Options *opts, GError **errp);
  * returns true; false when ARG asks for no help, or for that of no such type.
  */
 bool user_creatable_print_help(const char *arg);
+
+/* Takes the object ID away.  Fails, generic as in QEMU, when there is none or it is in use. */
 bool user_creatable_del(const char *id, GError **errp);
 
 /*

@@ -12,7 +12,7 @@
 #include <glib.h>
 
 typedef enum RunState {
-    RUN_STATE_PRELAUNCH, /* start-up; left by vm_start() */
+    RUN_STATE_PRELAUNCH, /* start-up, or reset while it did not run; left by vm_start() */
     RUN_STATE_RUNNING,   /* entered by vm_start() */
     RUN_STATE_PAUSED,    /* entered by vm_stop() on a user's word; left by vm_start() */
     RUN_STATE_IO_ERROR,  /* entered by vm_stop() from a device with werror/rerror=stop; left by
@@ -35,6 +35,7 @@ void runstate_unregister(RunStateHandler *handler, void *opaque);
 
 void vm_start(void);
 void vm_stop(RunState reason); /* nothing when not running */
+void runstate_reset(void);     /* the machine was reset: one that does not run is as if never started */
 
 /*
  * Whether somebody could let a stopped machine go on.  Set to false at the start of a program

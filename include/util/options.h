@@ -29,9 +29,11 @@ typedef struct Options Options;
 Options *options_parse(const char *option, const char *text, const char *implied_key,
                        GError **errp);
 
-/* The same from a JSON object that somebody else has parsed. */
+/*
+ * The same from a JSON object that was parsed elsewhere (a monitor's arguments, which may nest at most
+ * JSON_STREAM_DEPTH deep).
+ */
 Options *options_from_json(const char *option, JsonObject *object, GError **errp);
-
 Options *options_new(const char *option);
 void options_free(Options *opts);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Options, options_free)
@@ -44,6 +46,9 @@ void options_set(Options *opts, const char *key, const char *value);
 
 /* The value of KEY, marked used, or NULL.  Valid until the pair is replaced. */
 const char *options_get(Options *opts, const char *key);
+
+/* Number of pairs. */
+unsigned options_count(const Options *opts);
 
 /* True when KEY is there; does not mark it. */
 bool options_has(const Options *opts, const char *key);

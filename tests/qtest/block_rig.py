@@ -105,7 +105,7 @@ class Place:
             guest = LinkGuest(ours)
             guest.link.barrier()
         self.guest = guest
-        self.qmp = Qmp.connect(qmp_path, WAIT)
+        self.qmp = Qmp.connect(qmp_path).negotiate()
         self.lsi = Lsi(GuestRam(guest), 1)
         self.lsi.map_bars()
         self.lsi.start_up()
@@ -144,7 +144,7 @@ class Place:
         """A command from start to end: (status, data)."""
         self.start(cdb, data, data_len, target)
         status = self.finish()
-        return status, self.guest.read(BUFFER, data_len)
+        return status, self.guest.read(BUFFER, data_len) if data_len else b""
 
     def sense(self, target=0):
         """REQUEST SENSE: (key, asc, ascq)."""

@@ -348,7 +348,7 @@ def test_pipe_as_stdio_is_line_mode(machine, main_program, remote_program):
 def table_rows():
     """(name, alias, arguments, help) of each row of the tables in monitor/hmp*.c, the text parts joined."""
     strings = r'"(?:[^"\\]|\\.)*"'
-    row = rf'\{{ ({strings}), (NULL|{strings}), ((?:{strings}\s*)+),\s+((?:{strings}\s*)+),'
+    row = rf'\n    \{{ ({strings}), (NULL|{strings}), ((?:{strings}\s*)+),\s+((?:{strings}\s*)+),'
     for source in sorted(glob.glob(os.path.join(ROOT, "monitor", "hmp*.c"))):
         with open(source, encoding="utf-8") as text:
             for found in re.findall(row, text.read()):

@@ -270,6 +270,22 @@ def test_system_reset(peer):
     event = qmp.wait_event("RESET")
     assert event["data"] == {"guest": False, "reason": "host-qmp-system-reset"}
     assert abs(event["timestamp"]["seconds"] - time.time()) < 600
+    assert qmp.command("query-status")["status"] == "running"
+    qmp.command("stop")
+    qmp.command("system_reset")
+    qmp.wait_event("RESET")
+    assert qmp.command("query-status")["status"] in ("paused", "prelaunch")      # stock resets a little later
+    qmp.command("cont")
+    assert qmp.command("query-status")["status"] == "running"
+
+
+def test_reset_of_a_stopped_machine_is_a_new_start(ours):
+    qmp = ours().session()
+    qmp.command("stop")
+    qmp.command("system_reset")
+    assert qmp.command("query-status")["status"] == "prelaunch"
+    qmp.command("cont")
+    assert [event["event"] for event in qmp.events] == ["STOP", "RESET", "RESUME"]
 
 
 def test_quit(peer):

@@ -405,6 +405,47 @@ static void test_device_add_errors_leave_nothing(void)
     g_assert_cmpuint(bus->bus.devices->len, ==, 0);
 }
 
+/* Function 0 may go first; until the others have gone, too, the slot is no place for somebody else. */
+static void test_slot_whose_function_0_has_gone(void)
+{
+    PciDevice *first = add_card("test-card,addr=0,multifunction=on");
+    PciDevice *second = add_card("test-card,addr=0.1");
+    PciDevice *other;
+
+    device_unrealize(&first->dev);
+    expect_add_error("test-card,addr=0", "the slot has other functions");
+    other = add_card("test-card");
+    g_assert_cmpuint(other->devfn, ==, PCI_DEVFN_OF(1, 0));
+    first = add_card("test-card,addr=0,multifunction=on");
+    device_unrealize(&first->dev);
+    device_unrealize(&second->dev);
+    first = add_card("test-card");
+    g_assert_cmpuint(first->devfn, ==, 0);
+    device_unrealize(&first->dev);
+    device_unrealize(&other->dev);
+}
+
+static void test_info_for_monitors(void)
+{
+    PciDevice *dev = add_card("test-card");
+    PciFunctionInfo info;
+
+    pci_device_info(dev, &info);
+    g_assert_cmphex(info.vendor_id, ==, cfg_rd(dev, PCI_VENDOR_ID, 2));
+    g_assert_cmphex(info.device_id, ==, cfg_rd(dev, PCI_DEVICE_ID, 2));
+    g_assert_cmphex(info.class_code, ==, cfg_rd(dev, PCI_CLASS_DEVICE, 2));
+    g_assert_cmpuint(info.irq_pin, ==, cfg_rd(dev, PCI_INTERRUPT_PIN, 1));
+    g_assert_cmpuint(info.irq_line, ==, 0);
+    cfg_wr(dev, PCI_INTERRUPT_LINE, 11, 1);
+    pci_device_info(dev, &info);
+    g_assert_cmpuint(info.irq_line, ==, 11);
+    device_unrealize(&dev->dev);
+    g_assert_cmpstr(pci_class_name(0x0100), ==, "SCSI controller");
+    g_assert_cmpstr(pci_class_name(0x01ff), ==, "Storage controller");
+    g_assert_cmpstr(pci_class_name(0x0a00), ==, NULL);
+    g_assert_cmpstr(pci_class_name(0xff00), ==, NULL);
+}
+
 static void test_addr_is_parsed_strictly(void)
 {
     static const char *const wrong[] = {
@@ -486,6 +527,8 @@ int main(int argc, char **argv)
     g_test_add_func("/pci/msi", test_msi);
     g_test_add_func("/pci/msix", test_msix);
     g_test_add_func("/pci/device-add-errors-leave-nothing", test_device_add_errors_leave_nothing);
+    g_test_add_func("/pci/slot-whose-function-0-has-gone", test_slot_whose_function_0_has_gone);
+    g_test_add_func("/pci/info-for-monitors", test_info_for_monitors);
     g_test_add_func("/pci/addr-is-parsed-strictly", test_addr_is_parsed_strictly);
     g_test_add_func("/pci/bus-full", test_bus_full);
     g_test_add_func("/pci/per-function-spaces-never-meet", test_per_function_spaces_never_meet);

@@ -48,6 +48,58 @@ static void test_plug_lowest_id(void)
     test_hba_free(hba);
 }
 
+static void expect_luns_changed(TestHba *hba, unsigned id, unsigned lun)
+{
+    expect_sense(hba, id, lun, test_cmd(hba, id, lun, 0), 6, 0x3f, 0x0e);
+    expect_good(test_cmd(hba, id, lun, 0));
+}
+
+/* Units that were there tell of a unit that came to, or went from, their target; others say nothing. */
+static void test_population_is_told(void)
+{
+    TestHba *hba = test_hba_new(4, 4, 3);
+    ScsiDevice *late;
+    char text[32];
+
+    for (unsigned i = 0; i < 4; i++) {
+        g_snprintf(text, sizeof(text), "d%u", i);
+        fake_drive(text, 4096);
+    }
+    test_add(hba, "scsi-hd", "drive=d0,scsi-id=0,lun=0");
+    test_add(hba, "scsi-hd", "drive=d1,scsi-id=0,lun=1");
+    test_add(hba, "scsi-hd", "drive=d2,scsi-id=1,lun=0");
+    test_turn();
+    /* At the start nobody knew another population. */
+    test_clear_attention(hba, 0, 0);
+    test_clear_attention(hba, 0, 1);
+    test_clear_attention(hba, 1, 0);
+    expect_good(test_cmd(hba, 0, 0, 0));
+
+    test_add_fails(hba, "scsi-hd", "drive=no-such,scsi-id=0,lun=2", NEEDLES("no-such"));
+    test_turn();
+    expect_good(test_cmd(hba, 0, 0, 0));
+
+    late = test_add(hba, "scsi-hd", "drive=d3,scsi-id=0,lun=2");
+    test_turn();
+    expect_luns_changed(hba, 0, 0);
+    expect_luns_changed(hba, 0, 1);
+    test_clear_attention(hba, 0, 2); /* power on, and nothing else */
+    expect_good(test_cmd(hba, 0, 2, 0));
+    expect_good(test_cmd(hba, 1, 0, 0));
+
+    device_unrealize(&late->dev);
+    test_turn();
+    expect_luns_changed(hba, 0, 0);
+    expect_luns_changed(hba, 0, 1);
+    expect_good(test_cmd(hba, 1, 0, 0));
+
+    /* Came and went before anybody was told. */
+    device_unrealize(&test_add(hba, "scsi-hd", "drive=d3,scsi-id=1,lun=2")->dev);
+    test_turn();
+    expect_good(test_cmd(hba, 1, 0, 0));
+    test_hba_free(hba);
+}
+
 static void test_plug_refusals(void)
 {
     TestHba *hba = test_hba_new(8, 4, 7);
@@ -785,6 +837,7 @@ int main(int argc, char **argv)
     g_test_add_func("/scsi/plug/takes-lowest-free-id", test_plug_lowest_id);
     g_test_add_func("/scsi/plug/refuses-with-property-value-remedy", test_plug_refusals);
     g_test_add_func("/scsi/plug/checks-properties", test_properties);
+    g_test_add_func("/scsi/plug/population-is-told", test_population_is_told);
     g_test_add_func("/scsi/absent/target-is-not-there", test_absent_target);
     g_test_add_func("/scsi/absent/lun-answers-inquiry-luns-sense", test_absent_lun);
     g_test_add_func("/scsi/attention/power-on-told-once", test_attention_power_on);

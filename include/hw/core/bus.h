@@ -52,6 +52,12 @@ Bus *bus_find(const char *name);
  */
 Bus *bus_find_by_type(GType type, bool *ret_any);
 
+/* Whether BUS, to which the caller holds a reference, has not been freed by bus_free(). */
+bool bus_exists(Bus *bus);
+
+/* Calls FN for each bus that is a TYPE, in order of creation.  FN makes and frees no bus. */
+void bus_foreach(GType type, void (*fn)(Bus *bus, void *opaque), void *opaque);
+
 /* Resets every device below and the bus. */
 void bus_reset(Bus *bus);
 

@@ -7,6 +7,11 @@
  * A device never knows in which program it runs.  realize() gets everything it needs from its
  * properties and its parent bus, and undoes itself when it fails; reset() brings the power-on state
  * and cannot fail; unrealize() leaves nothing behind (no timer, request, region).
+ *
+ * Hot-plug.  Everything that a user makes with -device can also come and go while the machine runs: a
+ * device is reset at the end of its realize, and its bus tells the guest what the bus knows to tell.
+ * Devices of the board (the PCI host bridge, the I/O APIC) stay: their class is not hotpluggable, and
+ * they sit below /machine/unattached or /machine, not below /machine/peripheral or peripheral-anon.
  */
 #ifndef HW_CORE_DEVICE_H
 #define HW_CORE_DEVICE_H
@@ -23,8 +28,10 @@ struct Device {
     char *id;          /* the user's id or NULL */
     Bus *parent_bus;   /* NULL: the device needs none; holds no reference */
     GPtrArray *buses;  /* Bus *, those it provides, in order; owned by the composition tree */
-    bool realized;
-    bool removing; /* device_del() was asked for and waits for something */
+    bool realized;        /* property */
+    bool hotplugged;      /* property; made by device_add_async() */
+    bool removing;        /* device_del() was asked for and waits for something */
+    char *unplug_blocker; /* device_set_unplug_blocker(); NULL: none */
 };
 
 struct DeviceClass {
@@ -83,7 +90,11 @@ Device *device_add(Options *opts, GError **errp);
 /*
  * The same at run time (hot-plug), without waiting for anything: DONE is called once, inside the call or
  * later from the event loop, with the device (borrowed), or NULL and ERR (which stays the caller's).
- * A device whose class cannot be hot-plugged is refused.
+ * A device whose class cannot be hot-plugged is refused.  OPTS stays the caller's; it is not used later.
+ *
+ * While its class prepares, the device is in the tree, sealed and not realized: its id is taken, a
+ * monitor can look at it, device_find() and device_del() do not know it yet.  It gets its place on the
+ * bus when it is realized.
  */
 typedef void DeviceAddDone(Device *dev, const GError *err, void *opaque);
 void device_add_async(Options *opts, DeviceAddDone *done, void *opaque);
@@ -93,19 +104,30 @@ void device_prepared(DevicePrepare *prepare, GError *err);
 
 /*
  * Unplugs the device with ID (or at a canonical path) and all below it, and emits DEVICE_DELETED for each.
- * Fails with DeviceNotFound, and for devices of the board.  Machines without a way to ask the guest remove
- * at once.  A handler set by device_set_del_handler() may take over.
+ * Fails with DeviceNotFound, for devices of the board, for one that is being added or removed, and while DEV
+ * or a device below it has an unplug blocker.  Machines without a way to ask the guest remove at once.  A
+ * handler set by device_set_del_handler() may take over.
  */
 bool device_del(const char *id, GError **errp);
 
 /*
- * FN sees each device_del() of a user first and returns true when it takes care of the device itself (then
- * it calls device_unplugged() later).  One handler a program; NULL: none.
+ * While REASON (copied; "it is served by ...; delete that first") is not NULL, device_del() refuses DEV, and
+ * what DEV is below, with it.
+ */
+void device_set_unplug_blocker(Device *dev, const char *reason);
+
+/*
+ * FN sees each device_del() of a user first and returns true when it takes care of the device itself: then
+ * it keeps a reference, and calls device_unplugged() later (or within FN).  `removing` is set meanwhile; FN's
+ * owner clears it when the removal is called off.  One handler a program; NULL: none.
  */
 typedef bool DeviceDelHandler(Device *dev, void *opaque);
 void device_set_del_handler(DeviceDelHandler *fn, void *opaque);
 
-/* Unrealizes DEV and all below it with DEVICE_DELETED for each: the end of every unplug. */
+/*
+ * Unrealizes DEV and all below it with DEVICE_DELETED for each, children first: the end of every unplug.
+ * Nothing for a device that is not realized (any more).
+ */
 void device_unplugged(Device *dev);
 
 /*

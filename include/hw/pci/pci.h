@@ -150,6 +150,23 @@ PciDevice *pci_bus_device(PciBus *bus, uint8_t devfn);
 PciBus *pci_device_bus(PciDevice *dev);
 
 /*
+ * What a monitor tells of a function, from the copy of its registers in this process: of a function whose registers
+ * are elsewhere too (a proxy), what was last read or written here.
+ */
+typedef struct PciFunctionInfo {
+    uint16_t vendor_id, device_id;
+    uint16_t subsystem_vendor_id, subsystem_id;
+    uint16_t class_code;    /* base class and sub-class */
+    const char *class_name; /* static; NULL: a class without a name here */
+    uint8_t irq_pin;        /* 0: none, 1..4 */
+    uint8_t irq_line;
+} PciFunctionInfo;
+void pci_device_info(PciDevice *dev, PciFunctionInfo *ret_info);
+
+/* A name of the 16 bits of base class and sub-class, or of the base class; NULL: none. */
+const char *pci_class_name(uint16_t class_code);
+
+/*
  * A config access by the bus (host bridges, link server).  Any thread, machine lock not needed: it
  * is taken unless the class is `unlocked_config`.  An access that is no 1, 2 or 4 bytes or leaves
  * the space is refused: reads give all ones of SIZE and the result is false.  The same for a

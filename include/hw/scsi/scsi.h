@@ -133,6 +133,7 @@ struct ScsiBus {
     GQueue ready_queue;     /* requests whose ready() had to wait for the stack to unwind; a reference each */
     EventBh *ready_bh;
     bool changed;           /* ops->changed() is due, by ready_bh too */
+    bool *lost_unit;        /* per target: a unit that was counted went since ops->changed() */
 };
 
 struct ScsiBusClass {
@@ -155,6 +156,7 @@ struct ScsiDevice {
     unsigned sense_count;
     ScsiSense attentions[SCSI_ATTENTION_QUEUE]; /* pending unit attention conditions, first to be told first */
     unsigned attention_count;
+    bool counted;     /* private to the bus: part of the population that ops->changed() told of */
 };
 
 struct ScsiDeviceClass {
