@@ -23,7 +23,7 @@ static void offer(GPtrArray *words, const char *prefix, const char *word)
 
 /* ---- commands ---------------------------------------------------------------------------------- */
 
-/* Rows whose names begin with PREFIX; without the first SKIP bytes. */
+/* The "info" rows, without that word, or the others. */
 static void offer_rows(GPtrArray *words, const char *prefix, bool info)
 {
     g_autoptr(GPtrArray) rows = hmp_sorted();
@@ -34,9 +34,6 @@ static void offer_rows(GPtrArray *words, const char *prefix, bool info)
         if (hmp_is_info(row) == info) {
             offer(words, prefix, row->name + (info ? strlen("info ") : 0));
         }
-    }
-    if (!info) {
-        offer(words, prefix, "info");
     }
 }
 
