@@ -342,9 +342,12 @@ static bool editing_begin(HmpTerminal *t)
     el_set(t->el, EL_SIGNAL, 0);
     el_set(t->el, EL_EDITOR, "emacs");
     el_set(t->el, EL_HIST, history, t->history);
-    /* While editing and while a command runs: no signals from keys, no stop of the output, no echo of early keys. */
+    /*
+     * While editing and while a command runs: no signals from keys, no stop of the output.  Keys that come early, which is
+     * before libedit has set its own modes behind the prompt, too, are kept as they are and not shown.
+     */
     el_set(t->el, EL_SETTY, "-d", "-isig", "-ixon", NULL);
-    el_set(t->el, EL_SETTY, "-x", "-isig", "-ixon", "-echo", NULL);
+    el_set(t->el, EL_SETTY, "-x", "-isig", "-ixon", "-echo", "-icanon", NULL);
     el_set(t->el, EL_ADDFN, "monitor-interrupt", "Drop the line", key_interrupt);
     el_set(t->el, EL_ADDFN, "monitor-complete", "Complete the word", key_complete);
     el_set(t->el, EL_BIND, "^C", "monitor-interrupt", NULL);

@@ -334,8 +334,9 @@ def test_half_closed_client_gets_its_answers(machine):
         assert other.run("info status") == "VM status: running\n"
 
 
-def test_pipe_as_stdio_is_line_mode(machine, main_program, remote_program):
-    head = (main_program, "-accel", "qtest") if machine.kind == "mpqemu" else (remote_program,)
+@pytest.mark.parametrize("kind", ["mpqemu", "qemu-remote"])
+def test_pipe_as_stdio_is_line_mode(kind, main_program, remote_program):
+    head = (main_program, "-accel", "qtest") if kind == "mpqemu" else (remote_program,)
     result = subprocess.run([*head, "-monitor", "stdio"], input=b"info status\nquit\n", capture_output=True, timeout=WAIT,
                             check=False)
     assert result.returncode == 0, result.stderr
