@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Inside io/: bytes and descriptors over an AF_UNIX socket.
+ * Inside io/ and for the spawner: bytes and descriptors over an AF_UNIX socket.
  *
  * Thread: any.  Runs in: both programs.
  */

@@ -15,8 +15,10 @@
 #include <unistd.h>
 
 #include "hw/core/device.h"
+#include "hw/proxy/remote-process.h"
 #include "machine.h"
 #include "monitor/monitor.h"
+#include "remote-options.h"
 #include "util/cmdline.h"
 #include "util/error.h"
 #include "util/trace.h"
@@ -161,6 +163,7 @@ static bool opt_name(const char *arg, void *opaque, GError **errp)
         return false;
     }
     monitor_set_vm_name(options_get(opts, "guest"));
+    remote_set_vm_name(options_get(opts, "guest"));
     process = options_get(opts, "process");
     if (!options_get_bool(opts, "debug-threads", &debug_threads, errp) ||
         !options_check_unused(opts, known, errp)) {
@@ -283,6 +286,19 @@ static const CmdlineOption options[] = {
       "puts an inherited descriptor into a set, opened as /dev/fdset/ID,\nand names it for fd=",
       start_opt_add_fd },
 
+    { "rdevice", "DRIVER,id=ID,rid=RID[,prop=value...]",
+      "adds a device in the remote process RID, which is started when there is\nnone.  A PCI device appears here "
+      "under its id; bus= and addr= place it",
+      main_opt_rdevice, "Devices in processes of their own" },
+    { "rdrive", "id=ID,file=PATH,rid=RID[,option=value...]",
+      "adds a disk image for a device in process RID; the options of -drive.\nThe image is opened here and passed",
+      main_opt_rdrive },
+    { "remote", "rid=RID[,exec=PATH][,fd=N][,on-death=POLICY][,heartbeat-interval=MS]\n"
+      "        [,heartbeat-limit=MS][,timeout=MS][,sandbox=off]",
+      "what differs from the defaults for process RID: its program, the control\nchannel N (a QMP monitor) of a "
+      "process that a launcher has started,\nand what its death means: detach (default), restart, pause or exit",
+      main_opt_remote },
+
     { "qtest", "unix:PATH[,server=on] | stdio", "a test program plays the guest's CPU", opt_qtest,
       "Running" },
     { "qtest-log", "PATH | none", "writes the qtest conversation to a file", opt_qtest_log },
@@ -327,6 +343,9 @@ MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
     config->machine = "pc";
     config->machine_opts = options_new("-machine");
     config->numa_memdevs = g_ptr_array_new_with_free_func(g_free);
+    config->remotes = cmdline_actions_new();
+    config->rdrives = cmdline_actions_new();
+    config->rdevices = cmdline_actions_new();
     monitor_options_init(&config->monitor);
     config->monitor.start.named_fds = true; /* for pci-proxy-dev's fd=NAME */
     if (!cmdline_parse(options, argc, argv, config, errp)) {
@@ -347,6 +366,9 @@ void main_config_free(MainConfig *config)
     }
     monitor_options_clear(&config->monitor);
     g_ptr_array_unref(config->numa_memdevs);
+    g_ptr_array_unref(config->remotes);
+    g_ptr_array_unref(config->rdrives);
+    g_ptr_array_unref(config->rdevices);
     options_free(config->machine_opts);
     g_free(config);
 }

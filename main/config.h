@@ -24,6 +24,9 @@ typedef struct MainConfig {
     const char *qtest;                 /* -qtest; NULL: not given */
     const char *qtest_log;             /* -qtest-log; NULL: none */
     bool stopped;                      /* -S */
+    GPtrArray *remotes;                /* CmdlineAction *: -remote, -rdrive, -rdevice */
+    GPtrArray *rdrives;
+    GPtrArray *rdevices;
 } MainConfig;
 
 /* Parses the command line; options that print something (help, version) have printed. */

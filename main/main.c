@@ -15,11 +15,14 @@
 #include "hw/i386/pc.h"
 #include "hw/intc/ioapic.h"
 #include "hw/proxy/pci-proxy-dev.h"
+#include "hw/proxy/remote-process.h"
+#include "hw/proxy/spawner.h"
 #include "hw/scsi/lsi53c895a.h"
 #include "hw/scsi/scsi.h"
 #include "machine.h"
 #include "monitor/commands.h"
 #include "monitor/monitor.h"
+#include "remote-options.h"
 #include "system/ram.h"
 #include "system/reset.h"
 #include "system/runstate.h"
@@ -46,7 +49,8 @@ static bool main_start(const MainConfig *config, GError **errp)
 {
     event_clock_set_manual(); /* qtest steps it; nothing else runs a guest in this version */
     if (!start_run(&config->monitor.start, START_FDS, START_DRIVE, errp) || !machine_create(config, errp) ||
-        !start_run(&config->monitor.start, START_DEVICE, START_LATE_OBJECTS, errp)) {
+        !start_run(&config->monitor.start, START_DEVICE, START_LATE_OBJECTS, errp) ||
+        !main_make_remotes(config, errp)) {
         return false;
     }
     system_reset();
@@ -71,6 +75,7 @@ static bool main_start(const MainConfig *config, GError **errp)
 static void main_stop(void)
 {
     machine_destroy_devices();
+    remote_processes_stop();
     qtest_stop();
     block_cleanup();
     monitor_stop(); /* last: who sees its end may use the images */
@@ -89,6 +94,7 @@ int main(int argc, char **argv)
     machine_lock();
     qom_register_types(types);
     qmp_register_objects();
+    qmp_register_remote();
     qmp_register_block();
 
     config = main_config_parse(argc, argv, &err);
@@ -98,6 +104,10 @@ int main(int argc, char **argv)
     }
     if (config->monitor.start.only_help) {
         return 0;
+    }
+    if (!spawner_start(&err)) {
+        log_error("%s", err->message);
+        return 1;
     }
     event_loop_set_wait_hooks(event_loop_main(), machine_unlock, machine_lock);
     if (shutdown_signals_start(&err) && main_start(config, &err)) {
@@ -111,5 +121,6 @@ int main(int argc, char **argv)
     }
     main_stop();
     shutdown_signals_stop();
+    spawner_stop();
     return status;
 }

@@ -95,6 +95,15 @@ void options_set(Options *opts, const char *key, const char *value)
     g_ptr_array_add(opts->pairs, pair);
 }
 
+void options_remove(Options *opts, const char *key)
+{
+    Pair *pair = find(opts, key);
+
+    if (pair) {
+        g_ptr_array_remove(opts->pairs, pair);
+    }
+}
+
 const char *options_get(Options *opts, const char *key)
 {
     Pair *pair = find(opts, key);

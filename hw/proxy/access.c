@@ -16,10 +16,10 @@
 #include "trace/hw-proxy.h"
 #include "util/machine-lock.h"
 
-/* A reason not to ask the remote at all: it is dead, or waiting for it would hold up everybody. */
+/* A reason not to ask the remote at all: there is none, or waiting for it would hold up everybody. */
 static bool proxy_must_drop(PciProxyDev *proxy)
 {
-    return pci_proxy_state(proxy) == PCI_PROXY_DEAD || machine_locked();
+    return !proxy_is_live(proxy) || machine_locked();
 }
 
 static uint64_t proxy_drop_read(PciProxyDev *proxy, uint64_t addr, unsigned size)
@@ -127,7 +127,7 @@ uint32_t proxy_config_read(PciDevice *dev, unsigned addr, unsigned size)
     bool tail = proxy_is_tail_access(dev, addr);
     uint64_t value;
 
-    if (machine_locked() && !proxy->gone && pci_proxy_state(proxy) != PCI_PROXY_DEAD) {
+    if (machine_locked() && proxy_is_live(proxy)) {
         return pci_default_config_read(dev, addr, size);
     }
     if (proxy_must_drop(proxy)) {
@@ -169,8 +169,13 @@ void proxy_config_write(PciDevice *dev, unsigned addr, uint32_t value, unsigned 
     /* Only the standard header means something to this side: command, BARs, interrupt line. */
     if (addr < PCI_STD_HEADER_SIZEOF) {
         machine_lock();
-        /* Not when a reset came between: it will be told to the remote after this write. */
-        if (!proxy->gone && proxy_ticket_valid(proxy, ticket)) {
+        /*
+         * Not when a reset came between: it will be told to the remote after this write.  Nor when the device was
+         * killed: its next remote may already be getting what the local copy held.
+         */
+        if (!proxy_is_live(proxy)) {
+            proxy_drop_write(proxy, addr, size);
+        } else if (proxy_ticket_valid(proxy, ticket)) {
             pci_default_config_write(dev, addr, value, size);
             proxy_bars_update(proxy);
         }

@@ -12,15 +12,16 @@
  *
  * Reset.  The PCI core lowers the line at once.  An event of the time before may still come, until
  * the remote has answered the reset: it finds `irq_raised` set or raises the line, and the answer
- * then has both brought to "nothing has happened yet" and the remote asked again.
+ * then has both brought to "nothing has happened yet" and the remote asked again.  The same at the end
+ * of a re-attachment, until which the new remote's eventfd is not heard.
  *
  * The peer has both eventfds and the flags of their open files.  It may
  *  - send events without end: a second one while the line is raised makes the loop ignore the
  *    eventfd until the line is lowered, so a storm costs two turns of the loop per guest EOI;
  *  - empty the eventfd before we read it: RWF_NOWAIT never waits, and the event counts anyway;
  *  - fill the resample eventfd and clear its O_NONBLOCK: the write is done by the worker, which may
- *    wait, right after the flag was set again.  Should the peer win even that race, it holds a
- *    thread of its own device.
+ *    wait, right after the flag was set again.  Should the peer win even that race, it holds the
+ *    thread of its own connection, until we empty the eventfd at the connection's end.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,44 +34,65 @@
 #include "util/error.h"
 #include "util/fd.h"
 
-static void proxy_irq_drain(PciProxyDev *proxy)
+/* Empties an eventfd; it may be empty. */
+static void drain(int fd)
 {
     uint64_t count;
     struct iovec iov = { &count, sizeof(count) };
 
-    /* Nothing to do when it was empty. */
-    if (preadv2(proxy->irq_fd, &iov, 1, -1, RWF_NOWAIT) < 0) {
+    if (preadv2(fd, &iov, 1, -1, RWF_NOWAIT) < 0) {
         return;
     }
 }
 
-/* Brings line and eventfd to "nothing has happened yet". */
-static void proxy_irq_lower(PciProxyDev *proxy)
+/* CONN's events count.  Main loop. */
+static bool irq_is_heard(const ProxyConn *conn)
 {
-    proxy_irq_drain(proxy);
-    proxy->irq_raised = false;
-    pci_set_irq(&proxy->pci, 0);
-    if (proxy->irq_muted) {
-        proxy_irq_kick(proxy); /* only the loop's own thread may touch its sources */
+    return conn->proxy->conn == conn && proxy_is_live(conn->proxy);
+}
+
+static void irq_mute(ProxyConn *conn, bool mute)
+{
+    conn->irq_muted = mute;
+    event_source_set_events(conn->irq_source, mute ? 0 : EVENT_READ);
+}
+
+/* Brings line and eventfd to "nothing has happened yet". */
+static void irq_lower(PciProxyDev *proxy)
+{
+    if (proxy->conn) {
+        drain(proxy->conn->irq_fd);
+    }
+    if (proxy->irq_raised) {
+        proxy->irq_raised = false;
+        pci_set_irq(&proxy->pci, 0);
     }
 }
 
 /* Main loop: the remote raised its line. */
 static void proxy_irq_event(int fd, unsigned ready, void *opaque)
 {
-    PciProxyDev *proxy = opaque;
+    ProxyConn *conn = opaque;
+    PciProxyDev *proxy = conn->proxy;
 
-    proxy_irq_drain(proxy);
-    if (proxy->irq_raised) {
+    drain(conn->irq_fd);
+    if (!irq_is_heard(conn) || proxy->irq_raised) {
         trace_proxy_irq_mute(proxy->name);
-        proxy->irq_muted = true;
-        event_source_set_events(proxy->irq_source, 0);
+        irq_mute(conn, true);
         return;
     }
     trace_proxy_irq_raise(proxy->name);
     PROXY_COUNT(proxy, irqs);
     proxy->irq_raised = true;
     pci_set_irq(&proxy->pci, 1);
+}
+
+/* Asks the remote whether its line is still high. */
+static void irq_resample(PciProxyDev *proxy)
+{
+    if (proxy->conn) {
+        proxy_conn_post(proxy->conn, PROXY_CONN_RESAMPLE);
+    }
 }
 
 /* The guest ended the interrupt of our GSI, perhaps another device's. */
@@ -82,37 +104,31 @@ static void proxy_irq_eoi(GsiNotifier *notifier)
         return;
     }
     trace_proxy_irq_eoi(proxy->name);
-    proxy_irq_lower(proxy);
-    proxy_post(proxy, PROXY_WORK_RESAMPLE);
+    irq_lower(proxy);
+    irq_resample(proxy);
+    if (proxy->conn && proxy->conn->irq_muted) {
+        proxy_kick(proxy); /* only the loop's own thread may touch its sources */
+    }
 }
 
-/* Main loop, asked for by proxy_irq_kick(). */
-static void proxy_irq_work(void *opaque)
+void proxy_irq_update(PciProxyDev *proxy)
 {
-    PciProxyDev *proxy = opaque;
+    ProxyConn *conn = proxy->conn;
 
-    if (pci_proxy_state(proxy) == PCI_PROXY_DEAD) {
-        proxy_irq_disconnect(proxy);
+    if (!proxy_is_live(proxy)) {
+        irq_lower(proxy);
         return;
     }
     if (__atomic_exchange_n(&proxy->irq_resync, false, __ATOMIC_ACQ_REL)) {
-        proxy_irq_lower(proxy);
-        proxy_post(proxy, PROXY_WORK_RESAMPLE);
+        irq_lower(proxy);
+        irq_resample(proxy);
     }
-    if (proxy->irq_muted && !proxy->irq_raised && proxy->irq_source) {
-        proxy->irq_muted = false;
-        event_source_set_events(proxy->irq_source, EVENT_READ);
-    }
-}
-
-void proxy_irq_kick(PciProxyDev *proxy)
-{
-    if (proxy->irq_bh) {
-        event_bh_schedule(proxy->irq_bh);
+    if (conn->irq_muted && !proxy->irq_raised && conn->irq_source) {
+        irq_mute(conn, false);
     }
 }
 
-void proxy_irq_signal_resample(PciProxyDev *proxy)
+void proxy_irq_signal_resample(ProxyConn *conn)
 {
     uint64_t one = 1;
 
@@ -120,92 +136,78 @@ void proxy_irq_signal_resample(PciProxyDev *proxy)
      * A full counter means that the remote has a signal it has not looked at: nothing is lost when
      * the write is refused.
      */
-    fd_set_nonblock(proxy->resample_fd, true);
-    if (write(proxy->resample_fd, &one, sizeof(one)) < 0) {
+    fd_set_nonblock(conn->resample_fd, true);
+    if (write(conn->resample_fd, &one, sizeof(one)) < 0) {
         return;
     }
 }
 
-/* The peer has closed its end while nobody was talking to it. */
+void proxy_irq_free_resample(ProxyConn *conn)
+{
+    drain(conn->resample_fd);
+}
+
+/* The peer has closed its end, or we did, while nobody was talking to it. */
 static void proxy_hangup_event(int fd, unsigned ready, void *opaque)
 {
-    PciProxyDev *proxy = opaque;
+    ProxyConn *conn = opaque;
+    PciProxyDev *proxy = conn->proxy;
 
-    event_source_remove(proxy->hangup_source);
-    proxy->hangup_source = NULL;
-    proxy_post(proxy, PROXY_WORK_HANGUP);
+    event_source_remove(conn->hangup_source);
+    conn->hangup_source = NULL;
+    if (conn == (proxy->next ? proxy->next : proxy->conn)) {
+        pci_proxy_kill(proxy, "the remote has closed the connection");
+    }
 }
 
-bool proxy_irq_create(PciProxyDev *proxy, GError **errp)
+bool proxy_irq_send(ProxyConn *conn, GError **errp)
 {
-    MpqemuMsg msg = { .cmd = MPQEMU_CMD_SET_IRQFD, .num_fds = 2 };
+    MpqemuMsg msg = {
+        .cmd = MPQEMU_CMD_SET_IRQFD,
+        .num_fds = 2,
+        .fds = { conn->irq_fd, conn->resample_fd },
+    };
 
-    proxy->irq_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    proxy->resample_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (proxy->irq_fd < 0 || proxy->resample_fd < 0) {
-        error_setg_errno(errp, errno, "cannot make an eventfd; raise the limit of descriptors "
-                         "(ulimit -n)");
+    if (!proxy_conn_send(conn, &msg)) {
+        error_setg(errp, "the remote cannot be reached: %s; check that it runs", proxy_conn_reason(conn));
         return false;
     }
-    msg.fds[0] = proxy->irq_fd;
-    msg.fds[1] = proxy->resample_fd;
-    if (!proxy_send(proxy, &msg)) {
-        error_setg(errp, "the remote cannot be reached: %s; check that it runs",
-                   proxy_dead_reason(proxy));
-        return false;
-    }
-    proxy->irq_bh = event_bh_new(event_loop_main(), proxy_irq_work, proxy);
     return true;
 }
 
-bool proxy_irq_connect(PciProxyDev *proxy, GError **errp)
+bool proxy_irq_connect(ProxyConn *conn, uint8_t pin, bool muted, GError **errp)
 {
-    PciDevice *dev = &proxy->pci;
-    PciBus *bus = pci_device_bus(dev);
-    uint8_t pin = dev->config[PCI_INTERRUPT_PIN];
+    EventLoop *loop = event_loop_main();
 
-    proxy->hangup_source = event_loop_add_fd(event_loop_main(), proxy->hangup_fd, 0,
-                                             proxy_hangup_event, proxy);
-    if (proxy->hangup_source == NULL) {
-        error_setg_errno(errp, errno, "cannot watch the link; raise "
+    bool has_irq = pin != 0 && pci_device_bus(&conn->proxy->pci)->set_irq;
+
+    conn->irq_muted = muted;
+    conn->hangup_source = event_loop_add_fd(loop, conn->shutdown_fd, 0, proxy_hangup_event, conn);
+    if (conn->hangup_source && has_irq) {
+        conn->irq_source = event_loop_add_fd(loop, conn->irq_fd, muted ? 0 : EVENT_READ, proxy_irq_event, conn);
+    }
+    if (conn->hangup_source == NULL || (has_irq && conn->irq_source == NULL)) {
+        error_setg_errno(errp, errno, "cannot watch the link and its interrupt eventfd; raise "
                          "/proc/sys/fs/epoll/max_user_watches");
         return false;
     }
-    if (pin == 0 || bus->set_irq == NULL) {
-        return true;
-    }
-    proxy->irq_source = event_loop_add_fd(event_loop_main(), proxy->irq_fd, EVENT_READ,
-                                          proxy_irq_event, proxy);
-    if (proxy->irq_source == NULL) {
-        error_setg_errno(errp, errno, "cannot watch the interrupt eventfd; raise "
-                         "/proc/sys/fs/epoll/max_user_watches");
-        return false;
-    }
-    proxy->eoi.eoi = proxy_irq_eoi;
-    gsi_notifier_add(&proxy->eoi, bus->map_irq(dev, pin - 1u));
     return true;
 }
 
-void proxy_irq_disconnect(PciProxyDev *proxy)
+void proxy_irq_disconnect(ProxyConn *conn)
 {
-    event_source_remove(proxy->hangup_source);
-    proxy->hangup_source = NULL;
-    if (proxy->irq_source) {
-        event_source_remove(proxy->irq_source);
-        proxy->irq_source = NULL;
-        gsi_notifier_remove(&proxy->eoi);
-    }
-    proxy->irq_raised = false;
-    proxy->irq_muted = false;
-    if (!proxy->gone) {
-        pci_set_irq(&proxy->pci, 0);
-    }
+    event_source_remove(conn->hangup_source);
+    conn->hangup_source = NULL;
+    event_source_remove(conn->irq_source);
+    conn->irq_source = NULL;
 }
 
-void proxy_irq_destroy(PciProxyDev *proxy)
+void proxy_irq_watch_eoi(PciProxyDev *proxy)
 {
-    event_bh_free(proxy->irq_bh);
-    proxy->irq_bh = NULL;
-    fd_close(&proxy->irq_fd);
-    fd_close(&proxy->resample_fd);
+    PciBus *bus = pci_device_bus(&proxy->pci);
+
+    if (proxy->shape.interrupt_pin != 0 && bus->set_irq) {
+        proxy->eoi.eoi = proxy_irq_eoi;
+        gsi_notifier_add(&proxy->eoi, bus->map_irq(&proxy->pci, proxy->shape.interrupt_pin - 1u));
+    }
 }

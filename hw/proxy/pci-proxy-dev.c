@@ -1,23 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pci-proxy-dev: the type, realize and unrealize.
+ * pci-proxy-dev: the type; prepare, realize and unrealize.
  *
  * Runs in: mpqemu.  The manual is include/hw/proxy/pci-proxy-dev.h.
  */
-#include <unistd.h>
-
 #include "hw/proxy/proxy-int.h"
-#include "util/error.h"
 #include "util/fd-name.h"
-#include "util/fd.h"
-
-#define NS_PER_MS G_GINT64_CONSTANT(1000000)
 
 QOM_DEFINE_TYPE(PciProxyDev, pci_proxy_dev, "pci-proxy-dev", TYPE_PCI_DEVICE, 0)
 
 /* The function's registers as the remote reports them; in realize, over what the core put there. */
-static void proxy_take_shape(PciProxyDev *proxy, const ProxyShape *shape)
+static void proxy_take_shape(PciProxyDev *proxy)
 {
+    const ProxyShape *shape = &proxy->shape;
     PciDevice *dev = &proxy->pci;
 
     pci_set_word(dev->config + PCI_VENDOR_ID, shape->vendor_id);
@@ -33,98 +28,81 @@ static void proxy_take_shape(PciProxyDev *proxy, const ProxyShape *shape)
     proxy_bars_create(proxy, shape);
 }
 
-/* Takes the socket of property fd and makes the link on it. */
-static bool proxy_open_link(PciProxyDev *proxy, GError **errp)
+/* What comes before the first exchange: takes the socket of property fd, makes the first memory table. */
+static bool proxy_open(PciProxyDev *proxy, GError **errp)
 {
+    const char *id = proxy->pci.dev.id;
     int fd = fd_name_or_number_take("fd", proxy->fd_text, errp);
 
+    proxy->name = id ? id : "pci-proxy-dev";
     if (fd < 0) {
         return false;
     }
-    proxy->hangup_fd = fd_kind(fd) == FD_KIND_SOCKET ? fd_dup(fd) : -1;
-    proxy->link = mpqemu_link_new_take_fd(fd, MPQEMU_ROLE_CLIENT, proxy->name, errp);
-    return proxy->link != NULL;
-}
-
-/* All exchanges of the start-up. */
-static bool proxy_exchange_first(PciProxyDev *proxy, ProxyShape *ret_shape, GError **errp)
-{
-    proxy_do_pending(proxy); /* sends the memory table */
-    if (pci_proxy_state(proxy) == PCI_PROXY_DEAD) {
-        error_setg(errp, "the remote cannot be reached: %s; check that it runs",
-                   proxy_dead_reason(proxy));
+    proxy->next = proxy_conn_new_take_fd(proxy, fd, errp);
+    if (proxy->next == NULL || !proxy_sync_start(proxy, errp)) {
         return false;
     }
-    return proxy_irq_create(proxy, errp) && proxy_probe(proxy, ret_shape, errp);
+    proxy_bh_create(proxy);
+    return true;
 }
 
-/* As above; the message about a remote that is gone or silent gets a remedy. */
-static bool proxy_start_link(PciProxyDev *proxy, ProxyShape *ret_shape, GError **errp)
-{
-    g_autoptr(GError) err = NULL;
-
-    if (proxy_exchange_first(proxy, ret_shape, &err)) {
-        return true;
-    }
-    if (pci_proxy_state(proxy) != PCI_PROXY_DEAD) {
-        g_propagate_error(errp, g_steal_pointer(&err));
-    } else if (proxy->sent.count == MPQEMU_FDS_MAX) {
-        error_setg(errp, "%s; if the remote is QEMU: it takes %u parts of guest memory and "
-                   "there are %u, use fewer memory backends", err->message, MPQEMU_FDS_MAX - 1,
-                   MPQEMU_FDS_MAX);
-    } else {
-        error_setg(errp, "%s; look whether the remote process runs, and what it printed",
-                   err->message);
-    }
-    return false;
-}
-
-/* Undoes what realize has done so far, in any state of it; all but the locks. */
+/* Undoes what prepare and realize have done so far, in any state of it. */
 static void proxy_tear_down(PciProxyDev *proxy)
 {
-    bool ended = true;
-
     proxy_sync_stop(proxy);
-    if (proxy->worker) {
-        ended = proxy_stop_worker(proxy);
+    gsi_notifier_remove(&proxy->eoi);
+    if (!proxy_conns_end(proxy)) {
+        g_object_ref(proxy); /* held by a peer that won the race in irq.c: the thread keeps the object */
     }
-    proxy_irq_disconnect(proxy);
     proxy_bars_destroy(proxy);
-    if (ended) {
-        proxy_irq_destroy(proxy);
+    proxy_bh_free(proxy);
+}
+
+/* Hot-plug: the exchanges are the worker's. */
+static void proxy_prepare(Device *dev, Bus *bus, DevicePrepare *prepare)
+{
+    PciProxyDev *proxy = PCI_PROXY_DEV(dev);
+
+    proxy->prepare = prepare;
+    if (!proxy_open(proxy, &proxy->prepare_error) ||
+        !proxy_conn_start_worker(proxy->next, proxy_attach_prepare, &proxy->prepare_error)) {
+        proxy->prepare_over = true;
+        if (proxy->bh == NULL) {
+            proxy_bh_create(proxy);
+        }
+        proxy_kick(proxy);
     }
+}
+
+/* Start-up: the exchanges are done here. */
+static bool proxy_start(PciProxyDev *proxy, GError **errp)
+{
+    return proxy_open(proxy, errp) && proxy_greet(proxy->next, &proxy->shape, errp) &&
+           proxy_conn_start_worker(proxy->next, NULL, errp);
 }
 
 static bool proxy_realize(PciDevice *dev, GError **errp)
 {
     PciProxyDev *proxy = PCI_PROXY_DEV(dev);
-    ProxyShape shape;
-    bool ok;
 
-    proxy->name = dev->dev.id ? dev->dev.id : "pci-proxy-dev";
-    if (!proxy_open_link(proxy, errp)) {
-        return false;
+    if (proxy->prepare_over || proxy_start(proxy, errp)) {
+        proxy_take_shape(proxy);
+        if (proxy_irq_connect(proxy->next, proxy->shape.interrupt_pin, false, errp)) {
+            proxy_irq_watch_eoi(proxy);
+            proxy_attached(proxy->next);
+            return true;
+        }
     }
-    proxy->start_deadline = event_clock_ns(EVENT_CLOCK_REAL) + proxy->timeout_ms * NS_PER_MS;
-    if (!proxy_sync_start(proxy, errp)) {
-        return false;
-    }
-    ok = proxy_start_link(proxy, &shape, errp);
-    if (ok) {
-        proxy_take_shape(proxy, &shape);
-        ok = proxy_irq_connect(proxy, errp) && proxy_start_worker(proxy, errp);
-    }
-    if (!ok) {
-        proxy_tear_down(proxy);
-    }
-    return ok;
+    proxy_change_state(proxy, PROXY_IN_STARTING, PCI_PROXY_DEAD, "it could not be started");
+    proxy_tear_down(proxy);
+    return false;
 }
 
 static void proxy_unrealize(PciDevice *dev)
 {
     PciProxyDev *proxy = PCI_PROXY_DEV(dev);
 
-    proxy->gone = true;
+    proxy_change_state(proxy, ~0u, PCI_PROXY_GONE, NULL);
     proxy_tear_down(proxy);
 }
 
@@ -140,10 +118,14 @@ static void proxy_finalize(GObject *gobject)
 {
     PciProxyDev *proxy = PCI_PROXY_DEV(gobject);
 
-    mpqemu_link_free(proxy->link);
-    fd_close(&proxy->hangup_fd);
+    if (proxy->conns) {
+        proxy_tear_down(proxy); /* prepared, or being so, and never realized */
+    }
+    proxy_sync_stop(proxy);
+    proxy_bh_free(proxy);
+    g_clear_error(&proxy->prepare_error);
     proxy_table_clear(&proxy->table);
-    proxy_table_clear(&proxy->sent);
+    g_free(proxy->reason);
     pthread_mutex_destroy(&proxy->link_lock);
     pthread_mutex_destroy(&proxy->pending_lock);
     pthread_cond_destroy(&proxy->pending_cond);
@@ -165,6 +147,7 @@ static void pci_proxy_dev_class_init(PciProxyDevClass *klass)
 
     ((GObjectClass *)klass)->finalize = proxy_finalize;
     pci->device_class.qom_class.description = "PCI device in another process";
+    pci->device_class.prepare = proxy_prepare;
     pci->express = true;
     pci->unlocked_config = true;
     pci->realize = proxy_realize;
@@ -180,7 +163,4 @@ static void pci_proxy_dev_init(PciProxyDev *self)
     pthread_mutex_init(&self->link_lock, NULL);
     pthread_mutex_init(&self->pending_lock, NULL);
     pthread_cond_init(&self->pending_cond, NULL);
-    self->irq_fd = -1;
-    self->resample_fd = -1;
-    self->hangup_fd = -1;
 }

@@ -2,7 +2,7 @@
 /*
  * pci-proxy-dev: what kind of PCI function is on the other side?
  *
- * Runs in: mpqemu; in realize.
+ * Runs in: mpqemu; whichever thread attaches (proxy-int.h, ProxyConn).
  *
  * The answers come by config accesses, as firmware would ask (PCI Local Bus 3.0, sections 6.1 and
  * 6.2.5), and nothing of them is believed: they become regions and registers of this machine only
@@ -36,43 +36,17 @@
 /* Most capabilities that fit: (256 - 64) / 4.  A list with more is a ring. */
 #define CAPABILITIES_MAX 48
 
-static bool probe_read(PciProxyDev *proxy, unsigned addr, unsigned len, uint32_t *ret_value,
-                       GError **errp)
-{
-    if (proxy_config_call(proxy, MPQEMU_CMD_PCI_CFGREAD, addr, len, 0, ret_value)) {
-        return true;
-    }
-    if (pci_proxy_state(proxy) == PCI_PROXY_DEAD) {
-        error_setg(errp, "the remote does not answer: %s", proxy_dead_reason(proxy));
-    } else {
-        error_setg(errp, "the remote refuses to read config space at 0x%x", addr);
-    }
-    return false;
-}
-
-static bool probe_write(PciProxyDev *proxy, unsigned addr, uint32_t value, GError **errp)
-{
-    if (proxy_config_call(proxy, MPQEMU_CMD_PCI_CFGWRITE, addr, 4, value, NULL)) {
-        return true;
-    }
-    if (pci_proxy_state(proxy) == PCI_PROXY_DEAD) {
-        error_setg(errp, "the remote does not answer: %s", proxy_dead_reason(proxy));
-    } else {
-        error_setg(errp, "the remote refuses to write config space at 0x%x", addr);
-    }
-    return false;
-}
-
 /* Reads a register, what it holds when all ones were written to it, and restores it. */
-static bool probe_size_register(PciProxyDev *proxy, unsigned addr, uint32_t ones,
+static bool probe_size_register(ProxyConn *conn, unsigned addr, uint32_t ones,
                                 uint32_t *ret_original, uint32_t *ret_sized, GError **errp)
 {
-    return probe_read(proxy, addr, 4, ret_original, errp) && probe_write(proxy, addr, ones, errp) &&
-           probe_read(proxy, addr, 4, ret_sized, errp) &&
-           probe_write(proxy, addr, *ret_original, errp);
+    return proxy_conn_config_read(conn, addr, 4, ret_original, errp) &&
+           proxy_conn_config_write(conn, addr, 4, ones, errp) &&
+           proxy_conn_config_read(conn, addr, 4, ret_sized, errp) &&
+           proxy_conn_config_write(conn, addr, 4, *ret_original, errp);
 }
 
-static bool probe_lie(PciProxyDev *proxy, unsigned bar, GError **errp, const char *what,
+static bool probe_lie(unsigned bar, GError **errp, const char *what,
                       uint64_t value)
 {
     error_setg(errp, "the remote reports a BAR %u that cannot be: %s (0x%" PRIx64 "); check that "
@@ -88,17 +62,17 @@ static uint64_t size_of_mask(uint64_t mask)
     return size != 0 && (size & (size - 1)) == 0 ? size : 0;
 }
 
-static bool probe_io_bar(PciProxyDev *proxy, unsigned i, uint32_t sized, ProxyShape *shape,
+static bool probe_io_bar(unsigned i, uint32_t sized, ProxyShape *shape,
                          GError **errp)
 {
     uint32_t mask = sized & ~3u;
     uint64_t size;
 
     if (sized & 2) {
-        return probe_lie(proxy, i, errp, "reserved type bits", sized & 3);
+        return probe_lie(i, errp, "reserved type bits", sized & 3);
     }
     if (mask == 0) {
-        return probe_lie(proxy, i, errp, "no address bits", sized);
+        return probe_lie(i, errp, "no address bits", sized);
     }
     /* The upper half may be fixed at 0. */
     if (mask >> 16 == 0) {
@@ -106,14 +80,14 @@ static bool probe_io_bar(PciProxyDev *proxy, unsigned i, uint32_t sized, ProxySh
     }
     size = size_of_mask(0xffffffff00000000ull | mask);
     if (size == 0 || size > BAR_IO_SIZE_MAX) {
-        return probe_lie(proxy, i, errp, "its size is no power of two up to 64 KiB", sized);
+        return probe_lie(i, errp, "its size is no power of two up to 64 KiB", sized);
     }
     shape->bars[i].size = size;
     shape->bars[i].type = PCI_BASE_ADDRESS_SPACE_IO;
     return true;
 }
 
-static bool probe_memory_bar(PciProxyDev *proxy, unsigned i, uint32_t sized, ProxyShape *shape,
+static bool probe_memory_bar(ProxyConn *conn, unsigned i, uint32_t sized, ProxyShape *shape,
                              GError **errp)
 {
     unsigned kind = sized & PCI_BASE_ADDRESS_MEM_TYPE_MASK;
@@ -124,31 +98,31 @@ static bool probe_memory_bar(PciProxyDev *proxy, unsigned i, uint32_t sized, Pro
         uint32_t original_high, sized_high;
 
         if (i == 5) {
-            return probe_lie(proxy, i, errp, "64 bits, but no register behind it", sized);
+            return probe_lie(i, errp, "64 bits, but no register behind it", sized);
         }
-        if (!probe_size_register(proxy, PCI_BASE_ADDRESS_0 + 4 * (i + 1), UINT32_MAX,
+        if (!probe_size_register(conn, PCI_BASE_ADDRESS_0 + 4 * (i + 1), UINT32_MAX,
                                  &original_high, &sized_high, errp)) {
             return false;
         }
         mask = (uint64_t)sized_high << 32 | (sized & ~0xfu);
         limit = BAR64_SIZE_MAX;
     } else if (kind != PCI_BASE_ADDRESS_MEM_TYPE_32) {
-        return probe_lie(proxy, i, errp, "reserved type bits", sized & 0xf);
+        return probe_lie(i, errp, "reserved type bits", sized & 0xf);
     }
     size = size_of_mask(mask);
     if (size == 0 || size > limit) {
-        return probe_lie(proxy, i, errp, "its size is no power of two within the limit", mask);
+        return probe_lie(i, errp, "its size is no power of two within the limit", mask);
     }
     shape->bars[i].size = size;
     shape->bars[i].type = sized & 0xf;
     return true;
 }
 
-static bool probe_bar(PciProxyDev *proxy, unsigned i, ProxyShape *shape, GError **errp)
+static bool probe_bar(ProxyConn *conn, unsigned i, ProxyShape *shape, GError **errp)
 {
     uint32_t original, sized, flags;
 
-    if (!probe_size_register(proxy, PCI_BASE_ADDRESS_0 + 4 * i, UINT32_MAX, &original, &sized,
+    if (!probe_size_register(conn, PCI_BASE_ADDRESS_0 + 4 * i, UINT32_MAX, &original, &sized,
                              errp)) {
         return false;
     }
@@ -157,19 +131,19 @@ static bool probe_bar(PciProxyDev *proxy, unsigned i, ProxyShape *shape, GError 
     }
     flags = sized & PCI_BASE_ADDRESS_SPACE_IO ? 3 : 0xf;
     if ((original ^ sized) & flags) {
-        return probe_lie(proxy, i, errp, "its type changes", sized);
+        return probe_lie(i, errp, "its type changes", sized);
     }
-    return sized & PCI_BASE_ADDRESS_SPACE_IO ? probe_io_bar(proxy, i, sized, shape, errp)
-                                             : probe_memory_bar(proxy, i, sized, shape, errp);
+    return sized & PCI_BASE_ADDRESS_SPACE_IO ? probe_io_bar(i, sized, shape, errp)
+                                             : probe_memory_bar(conn, i, sized, shape, errp);
 }
 
-static bool probe_rom(PciProxyDev *proxy, ProxyShape *shape, GError **errp)
+static bool probe_rom(ProxyConn *conn, ProxyShape *shape, GError **errp)
 {
     uint32_t original, sized, mask;
     uint64_t size;
 
     /* Without the enable bit, so that nothing is decoded meanwhile. */
-    if (!probe_size_register(proxy, PCI_ROM_ADDRESS, ~(uint32_t)PCI_ROM_ADDRESS_ENABLE, &original,
+    if (!probe_size_register(conn, PCI_ROM_ADDRESS, ~(uint32_t)PCI_ROM_ADDRESS_ENABLE, &original,
                              &sized, errp)) {
         return false;
     }
@@ -179,7 +153,7 @@ static bool probe_rom(PciProxyDev *proxy, ProxyShape *shape, GError **errp)
     }
     size = size_of_mask(0xffffffff00000000ull | mask);
     if (size < ROM_SIZE_MIN || size > ROM_SIZE_MAX) {
-        return probe_lie(proxy, PCI_ROM_SLOT, errp, "a ROM has 2 KiB to 16 MiB, a power of two",
+        return probe_lie(PCI_ROM_SLOT, errp, "a ROM has 2 KiB to 16 MiB, a power of two",
                          mask);
     }
     shape->bars[PCI_ROM_SLOT].size = size;
@@ -187,17 +161,17 @@ static bool probe_rom(PciProxyDev *proxy, ProxyShape *shape, GError **errp)
 }
 
 /* Looks for a PCI Express capability.  A list without an end, or into the header, has none. */
-static bool probe_express(PciProxyDev *proxy, ProxyShape *shape, GError **errp)
+static bool probe_express(ProxyConn *conn, ProxyShape *shape, GError **errp)
 {
     uint32_t status, offset, header;
 
-    if (!probe_read(proxy, PCI_STATUS, 2, &status, errp)) {
+    if (!proxy_conn_config_read(conn, PCI_STATUS, 2, &status, errp)) {
         return false;
     }
     if (!(status & PCI_STATUS_CAP_LIST)) {
         return true;
     }
-    if (!probe_read(proxy, PCI_CAPABILITY_LIST, 1, &offset, errp)) {
+    if (!proxy_conn_config_read(conn, PCI_CAPABILITY_LIST, 1, &offset, errp)) {
         return false;
     }
     for (unsigned n = 0; n < CAPABILITIES_MAX; n++) {
@@ -205,7 +179,7 @@ static bool probe_express(PciProxyDev *proxy, ProxyShape *shape, GError **errp)
         if (offset < PCI_STD_HEADER_SIZEOF) {
             return true;
         }
-        if (!probe_read(proxy, offset, 2, &header, errp)) {
+        if (!proxy_conn_config_read(conn, offset, 2, &header, errp)) {
             return false;
         }
         if ((header & 0xff) == PCI_CAP_ID_EXP) {
@@ -217,15 +191,15 @@ static bool probe_express(PciProxyDev *proxy, ProxyShape *shape, GError **errp)
     return true;
 }
 
-static bool probe_ids(PciProxyDev *proxy, ProxyShape *shape, GError **errp)
+static bool probe_ids(ProxyConn *conn, ProxyShape *shape, GError **errp)
 {
     uint32_t ids, class_revision, header_type, subsystem, pin;
 
-    if (!probe_read(proxy, PCI_VENDOR_ID, 4, &ids, errp) ||
-        !probe_read(proxy, PCI_CLASS_REVISION, 4, &class_revision, errp) ||
-        !probe_read(proxy, PCI_HEADER_TYPE, 1, &header_type, errp) ||
-        !probe_read(proxy, PCI_SUBSYSTEM_VENDOR_ID, 4, &subsystem, errp) ||
-        !probe_read(proxy, PCI_INTERRUPT_PIN, 1, &pin, errp)) {
+    if (!proxy_conn_config_read(conn, PCI_VENDOR_ID, 4, &ids, errp) ||
+        !proxy_conn_config_read(conn, PCI_CLASS_REVISION, 4, &class_revision, errp) ||
+        !proxy_conn_config_read(conn, PCI_HEADER_TYPE, 1, &header_type, errp) ||
+        !proxy_conn_config_read(conn, PCI_SUBSYSTEM_VENDOR_ID, 4, &subsystem, errp) ||
+        !proxy_conn_config_read(conn, PCI_INTERRUPT_PIN, 1, &pin, errp)) {
         return false;
     }
     shape->vendor_id = ids;
@@ -235,7 +209,7 @@ static bool probe_ids(PciProxyDev *proxy, ProxyShape *shape, GError **errp)
     shape->subsystem_vendor_id = subsystem;
     shape->subsystem_id = subsystem >> 16;
     shape->interrupt_pin = pin;
-    trace_proxy_probe_ids(proxy->name, shape->vendor_id, shape->device_id, shape->class_code,
+    trace_proxy_probe_ids(conn->proxy->name, shape->vendor_id, shape->device_id, shape->class_code,
                           shape->interrupt_pin);
     if (shape->vendor_id == 0xffff || shape->vendor_id == 0) {
         error_setg(errp, "the remote reports vendor id 0x%04x: there is no device behind the link; "
@@ -256,30 +230,30 @@ static bool probe_ids(PciProxyDev *proxy, ProxyShape *shape, GError **errp)
 }
 
 /* One round of questions. */
-static bool probe_once(PciProxyDev *proxy, ProxyShape *ret_shape, GError **errp)
+static bool probe_once(ProxyConn *conn, ProxyShape *ret_shape, GError **errp)
 {
     memset(ret_shape, 0, sizeof(*ret_shape)); /* the padding, too: shapes are compared */
-    if (!probe_ids(proxy, ret_shape, errp) || !probe_express(proxy, ret_shape, errp)) {
+    if (!probe_ids(conn, ret_shape, errp) || !probe_express(conn, ret_shape, errp)) {
         return false;
     }
     for (unsigned i = 0; i < PCI_ROM_SLOT; i++) {
-        if (!probe_bar(proxy, i, ret_shape, errp)) {
+        if (!probe_bar(conn, i, ret_shape, errp)) {
             return false;
         }
-        trace_proxy_probe_bar(proxy->name, i, ret_shape->bars[i].type, ret_shape->bars[i].size);
+        trace_proxy_probe_bar(conn->proxy->name, i, ret_shape->bars[i].type, ret_shape->bars[i].size);
         if ((ret_shape->bars[i].type & ~PCI_BASE_ADDRESS_MEM_PREFETCH) ==
             PCI_BASE_ADDRESS_MEM_TYPE_64) {
             i++;
         }
     }
-    if (!probe_rom(proxy, ret_shape, errp)) {
+    if (!probe_rom(conn, ret_shape, errp)) {
         return false;
     }
-    trace_proxy_probe_bar(proxy->name, PCI_ROM_SLOT, 0, ret_shape->bars[PCI_ROM_SLOT].size);
+    trace_proxy_probe_bar(conn->proxy->name, PCI_ROM_SLOT, 0, ret_shape->bars[PCI_ROM_SLOT].size);
     return true;
 }
 
-bool proxy_probe(PciProxyDev *proxy, ProxyShape *ret_shape, GError **errp)
+bool proxy_probe(ProxyConn *conn, ProxyShape *ret_shape, GError **errp)
 {
     ProxyShape first;
     bool ok, again = false;
@@ -287,8 +261,8 @@ bool proxy_probe(PciProxyDev *proxy, ProxyShape *ret_shape, GError **errp)
     for (unsigned round = 0; round < ROUNDS_MAX; round++) {
         g_autoptr(GError) err = NULL;
 
-        ok = probe_once(proxy, ret_shape, &err);
-        if (!ok && (pci_proxy_state(proxy) == PCI_PROXY_DEAD || round + 1 == ROUNDS_MAX)) {
+        ok = probe_once(conn, ret_shape, &err);
+        if (!ok && (!proxy_conn_is_open(conn) || round + 1 == ROUNDS_MAX)) {
             g_propagate_error(errp, g_steal_pointer(&err));
             return false;
         }
@@ -302,4 +276,36 @@ bool proxy_probe(PciProxyDev *proxy, ProxyShape *ret_shape, GError **errp)
     error_setg(errp, "the remote reports another device each time it is asked; check that the "
                "other end of the socket is a device");
     return false;
+}
+
+char *proxy_shape_difference(const ProxyShape *was, const ProxyShape *now)
+{
+    if (was->vendor_id != now->vendor_id || was->device_id != now->device_id) {
+        return g_strdup_printf("it is a %04x:%04x, it was a %04x:%04x", now->vendor_id, now->device_id, was->vendor_id,
+                               was->device_id);
+    }
+    if (was->subsystem_vendor_id != now->subsystem_vendor_id || was->subsystem_id != now->subsystem_id) {
+        return g_strdup_printf("its subsystem is %04x:%04x, it was %04x:%04x", now->subsystem_vendor_id,
+                               now->subsystem_id, was->subsystem_vendor_id, was->subsystem_id);
+    }
+    if (was->class_code != now->class_code || was->revision != now->revision) {
+        return g_strdup_printf("its class is 0x%06x revision %u, it was 0x%06x revision %u", now->class_code,
+                               now->revision, was->class_code, was->revision);
+    }
+    if (was->interrupt_pin != now->interrupt_pin) {
+        return g_strdup_printf("its interrupt pin is %u, it was %u", now->interrupt_pin, was->interrupt_pin);
+    }
+    if (was->express != now->express) {
+        return g_strdup_printf("it has %u bytes of config space, it had %u",
+                               now->express ? PCIE_CONFIG_SIZE : PCI_CONFIG_SIZE,
+                               was->express ? PCIE_CONFIG_SIZE : PCI_CONFIG_SIZE);
+    }
+    for (unsigned i = 0; i < PCI_NUM_REGIONS; i++) {
+        if (was->bars[i].size != now->bars[i].size || was->bars[i].type != now->bars[i].type) {
+            return g_strdup_printf("its BAR %u has 0x%" PRIx64 " bytes of type 0x%x, it had 0x%" PRIx64
+                                   " of type 0x%x", i, now->bars[i].size, now->bars[i].type, was->bars[i].size,
+                                   was->bars[i].type);
+        }
+    }
+    return NULL;
 }

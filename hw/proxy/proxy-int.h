@@ -15,15 +15,27 @@
 #include "io/mpqemu-link.h"
 #include "util/event-loop.h"
 
-/* Work that one thread leaves for another (PciProxyDev.pending). */
+/* Work that a thread that must not wait leaves for whoever uses the link next (PciProxyDev.pending). */
 enum {
-    PROXY_WORK_SYNC = 1 << 0,     /* `table` is newer than `sent` */
-    PROXY_WORK_RESET = 1 << 1,    /* the machine was reset */
-    PROXY_WORK_HANGUP = 1 << 2,   /* the peer has closed its end */
-    PROXY_WORK_RESAMPLE = 1 << 3, /* the guest ended an interrupt; the worker's, not the link's */
-    PROXY_WORK_QUIT = 1 << 4,     /* the device goes away; the worker's */
+    PROXY_WORK_SYNC = 1 << 0,  /* `table` is newer than what was sent */
+    PROXY_WORK_RESET = 1 << 1, /* the machine was reset */
+};
 
-    PROXY_WORK_OF_LINK = PROXY_WORK_SYNC | PROXY_WORK_RESET | PROXY_WORK_HANGUP,
+/* Work of one connection's worker (ProxyConn.work). */
+enum {
+    PROXY_CONN_RESAMPLE = 1 << 0, /* the guest ended an interrupt */
+    PROXY_CONN_END = 1 << 1,      /* the connection is over */
+};
+
+/* Sets of states, for proxy_change_state(). */
+enum {
+    PROXY_IN_STARTING = 1 << PCI_PROXY_STARTING,
+    PROXY_IN_READY = 1 << PCI_PROXY_READY,
+    PROXY_IN_SUSPECT = 1 << PCI_PROXY_SUSPECT,
+    PROXY_IN_DEAD = 1 << PCI_PROXY_DEAD,
+    PROXY_IN_REATTACHING = 1 << PCI_PROXY_REATTACHING,
+
+    PROXY_IN_LIVE = PROXY_IN_READY | PROXY_IN_SUSPECT, /* accesses are forwarded */
 };
 
 /* A piece of guest RAM that a remote can map; holds a reference on `block`. */
@@ -49,137 +61,7 @@ typedef struct ProxyBar {
     bool present;
 } ProxyBar;
 
-struct PciProxyDev {
-    PciDevice pci;
-
-    /* Properties: constant once realized. */
-    char *fd_text;
-    uint32_t timeout_ms;
-
-    const char *name; /* for messages: the id, or the type's name */
-
-    /* Locks are pthread's: ThreadSanitizer does not see GLib's. */
-    pthread_mutex_t link_lock;
-    /* Link lock. */
-    MpqemuLink *link;
-    ProxyMemTable sent;     /* what the remote knows */
-    bool overflow_told;     /* "too many ranges" was logged and still holds */
-    int64_t start_deadline; /* STARTING: the end of the whole start-up, on EVENT_CLOCK_REAL */
-
-    pthread_mutex_t pending_lock;
-    pthread_cond_t pending_cond;     /* `pending` got work, or the worker ended */
-    /* Pending lock. */
-    unsigned pending;       /* PROXY_WORK_* */
-    ProxyMemTable table;    /* the newest */
-    uint64_t resets_asked;  /* counts PROXY_WORK_RESET postings */
-    bool worker_running;
-
-    /* Machine lock. */
-    MemoryListener listener;
-    bool irq_raised;
-    bool irq_muted;         /* the event source ignores the eventfd until the line is lowered */
-    EventSource *irq_source;
-    EventSource *hangup_source;
-    EventBh *irq_bh;        /* main loop: interrupt work asked for by other threads */
-    GsiNotifier eoi;
-    bool gone;              /* unrealized: the local copy of the config space is no more */
-
-    GThread *worker;        /* NULL outside of READY and DEAD; realize and unrealize */
-    /* Constant from realize to finalize. */
-    int irq_fd;
-    int resample_fd;
-    int hangup_fd;          /* a duplicate of the link's socket: any thread may shut it down */
-
-    /* Atomic. */
-    int state;              /* PciProxyState; changed by proxy_set_state() alone */
-    bool irq_resync;        /* irq_bh: the remote was reset; lower the line and ask again */
-    PciProxyStats stats;
-
-    ProxyBar bars[PCI_NUM_REGIONS];
-};
-
-#define PROXY_COUNT(proxy, field) __atomic_fetch_add(&(proxy)->stats.field, 1, __ATOMIC_RELAXED)
-
-/*
- * Where a function below says "link lock", realize calls it without: no other thread knows the
- * device yet.
- *
- * ---- state.c ---------------------------------------------------------------------------------
- */
-
-/* Leaves WORK (PROXY_WORK_*) for the worker and the link's next user.  Any thread. */
-void proxy_post(PciProxyDev *proxy, unsigned work);
-
-/*
- * Does the pending work of the link.  Link lock.  Returns a ticket that tells whether a reset was
- * asked for since (proxy_ticket_valid()).
- */
-uint64_t proxy_do_pending(PciProxyDev *proxy);
-
-/* Takes the link lock, then as above. */
-uint64_t proxy_link_begin(PciProxyDev *proxy);
-void proxy_link_end(PciProxyDev *proxy);
-
-/* No reset was asked for since proxy_link_begin() gave TICKET.  Machine lock. */
-bool proxy_ticket_valid(PciProxyDev *proxy, uint64_t ticket);
-
-/*
- * One exchange.  Link lock.  False: the proxy is (now) DEAD.  True: *ret_value is the reply's
- * value, which may be MPQEMU_RET_ERROR.
- */
-bool proxy_call(PciProxyDev *proxy, const MpqemuMsg *msg, uint64_t *ret_value);
-
-/* Sends a message without a reply.  Link lock. */
-bool proxy_send(PciProxyDev *proxy, const MpqemuMsg *msg);
-
-/* Config space by a bare exchange.  Link lock.  False: DEAD, or the remote answered "failed". */
-bool proxy_config_call(PciProxyDev *proxy, MpqemuCmd cmd, unsigned addr, unsigned len, uint32_t val,
-                       uint32_t *ret_value);
-
-/* Why the link ended; link lock. */
-const char *proxy_dead_reason(PciProxyDev *proxy);
-
-/* STARTING to READY, and the worker thread; *errp when there can be no thread. */
-bool proxy_start_worker(PciProxyDev *proxy, GError **errp);
-
-/*
- * Ends the worker and makes the proxy DEAD.  Machine lock, which is dropped for the wait.  False:
- * the peer holds the thread, which must keep the object and its eventfds.
- */
-bool proxy_stop_worker(PciProxyDev *proxy);
-
-/* ---- sync.c ---------------------------------------------------------------------------------- */
-
-/* Registers the listener, which posts the first table.  Fails when guest RAM cannot be shared. */
-bool proxy_sync_start(PciProxyDev *proxy, GError **errp);
-void proxy_sync_stop(PciProxyDev *proxy);
-
-/* Sends TABLE, which it takes, when it differs from what was sent last.  Link lock. */
-void proxy_sync_send(PciProxyDev *proxy, ProxyMemTable *table);
-
-void proxy_table_clear(ProxyMemTable *table);
-
-/* ---- irq.c ----------------------------------------------------------------------------------- */
-
-/* Makes the eventfds and sends them.  Link lock. */
-bool proxy_irq_create(PciProxyDev *proxy, GError **errp);
-
-/* Connects them with the function's INTx pin, known by now; nothing for a function without. */
-bool proxy_irq_connect(PciProxyDev *proxy, GError **errp);
-
-/* Lowers the line and disconnects; nothing when not connected. */
-void proxy_irq_disconnect(PciProxyDev *proxy);
-void proxy_irq_destroy(PciProxyDev *proxy);
-
-/* Asks the main loop to look at state and irq_resync.  Any thread. */
-void proxy_irq_kick(PciProxyDev *proxy);
-
-/* Worker: tells the remote of the guest's end of interrupt. */
-void proxy_irq_signal_resample(PciProxyDev *proxy);
-
-/* ---- probe.c --------------------------------------------------------------------------------- */
-
-/* What a remote reports about its function, checked. */
+/* What a remote reports about its function, checked.  Compared bytewise: padding is zeroed. */
 typedef struct ProxyShape {
     uint16_t vendor_id, device_id;
     uint16_t subsystem_vendor_id, subsystem_id;
@@ -193,8 +75,244 @@ typedef struct ProxyShape {
     } bars[PCI_NUM_REGIONS];
 } ProxyShape;
 
-/* Asks the remote.  Link lock.  Fails on a dead link and on what no PCI function can be. */
-bool proxy_probe(PciProxyDev *proxy, ProxyShape *ret_shape, GError **errp);
+/*
+ * What belongs to one socket: the link and its eventfds, and the thread that serves them.  A re-attachment makes a new
+ * one beside the old one.
+ *
+ * The main loop makes and frees it.  Until it is attached (`attached`), one thread alone uses the link: the worker,
+ * or realize at start-up.  From then on it is PciProxyDev.conn, used with the link lock.  It ends by
+ * proxy_conn_end(): then its worker takes it out of PciProxyDev.conn, so that nobody can be inside, and ends; then
+ * the main loop frees it.
+ */
+typedef struct ProxyConn {
+    PciProxyDev *proxy;
+
+    /* The link lock once attached, before that the thread that attaches. */
+    MpqemuLink *link;
+    ProxyMemTable sent;     /* what the remote knows */
+    bool overflow_told;     /* "too many ranges" was logged and still holds */
+    bool attached;          /* the end of the link is the end of the device */
+    int64_t deadline;       /* until attached: end of all exchanges, on EVENT_CLOCK_REAL */
+    uint64_t bytes_counted; /* of the link's bytes, those in PciProxyStats */
+
+    /* Constant. */
+    int shutdown_fd;        /* a duplicate of the link's socket: any thread may shut it down */
+    int irq_fd;
+    int resample_fd;
+    bool (*attach)(struct ProxyConn *conn); /* the worker's first work; false: it failed, and told; NULL: none */
+
+    /* Machine lock. */
+    EventSource *irq_source;
+    EventSource *hangup_source;
+    bool irq_muted;         /* irq_source ignores the eventfd until the line is lowered */
+    GThread *worker;        /* NULL: was not started */
+
+    /* Pending lock. */
+    unsigned work;          /* PROXY_CONN_* */
+    bool worker_running;
+} ProxyConn;
+
+/* Connections at a time: one in use or being attached, others only while a hostile peer holds their worker. */
+#define PROXY_CONNS_MAX 8
+
+struct PciProxyDev {
+    PciDevice pci;
+
+    /* Properties: constant once realized. */
+    char *fd_text;
+    uint32_t timeout_ms;
+
+    /* Constant. */
+    const char *name;       /* for messages: the id, or the type's name */
+    ProxyShape shape;       /* from realize on: what the guest knows */
+
+    /* Locks are pthread's: ThreadSanitizer does not see GLib's. */
+    pthread_mutex_t link_lock;
+    /* Link lock and machine lock to change; either to read. */
+    ProxyConn *conn;        /* not NULL while READY or SUSPECT */
+
+    pthread_mutex_t pending_lock;
+    pthread_cond_t pending_cond; /* there is work for a worker, or one has ended */
+    /* Pending lock. */
+    int state;              /* PciProxyState; read by any thread (atomic), changed by proxy_change_state() alone */
+    uint64_t changes;       /* of the state */
+    char *reason;           /* of the last DEAD */
+    unsigned pending;       /* PROXY_WORK_*; taken while READY or SUSPECT, with the link lock */
+    ProxyMemTable table;    /* the newest */
+    uint64_t resets_asked;  /* counts PROXY_WORK_RESET postings */
+    EventBh *bh;            /* main loop: looks at all that changed; NULL: nothing left to do */
+
+    /* Machine lock. */
+    MemoryListener listener;
+    GSList *conns;          /* ProxyConn *: all there are, owned */
+    ProxyConn *next;        /* the one being attached: STARTING and REATTACHING; else NULL */
+    bool irq_raised;
+    GsiNotifier eoi;
+    DevicePrepare *prepare; /* to be told of the end of the preparation; NULL: not preparing */
+    GError *prepare_error;
+    bool prepare_over;
+    PciProxyNotify *notify;
+    void *notify_opaque;
+    PciProxyState told;     /* the state told last */
+    uint64_t changes_told;
+
+    /* Atomic. */
+    bool irq_resync;        /* the remote was reset: lower the line and ask again */
+    PciProxyStats stats;
+
+    ProxyBar bars[PCI_NUM_REGIONS];
+};
+
+#define PROXY_COUNT_BY(proxy, field, n) __atomic_fetch_add(&(proxy)->stats.field, n, __ATOMIC_RELAXED)
+#define PROXY_COUNT(proxy, field) PROXY_COUNT_BY(proxy, field, 1)
+
+/* ---- state.c --------------------------------------------------------------------------------- */
+
+/*
+ * The only place that changes the state: to TO, when it is one of FROM (PROXY_IN_*) now.  False: it was not.
+ * REASON (copied): why it becomes DEAD.  Any thread.
+ */
+bool proxy_change_state(PciProxyDev *proxy, unsigned from, PciProxyState to, const char *reason);
+
+/* READY or SUSPECT now.  Any thread; stays so only with the locks that keep others from changing it. */
+static inline bool proxy_is_live(PciProxyDev *proxy)
+{
+    return PROXY_IN_LIVE >> __atomic_load_n(&proxy->state, __ATOMIC_ACQUIRE) & 1;
+}
+
+/* The link of CONN has ended (it is attached): the device is DEAD for REASON unless it was already.  Link lock. */
+void proxy_fail(ProxyConn *conn, const char *reason);
+
+/* Main loop: makes proxy_kick() work.  proxy_bh_free() ends that. */
+void proxy_bh_create(PciProxyDev *proxy);
+void proxy_bh_free(PciProxyDev *proxy);
+
+/* Makes the main loop look at state, interrupts, connections and preparation.  Any thread. */
+void proxy_kick(PciProxyDev *proxy);
+
+/* ---- pending.c ------------------------------------------------------------------------------- */
+
+/* Leaves WORK (PROXY_WORK_*) for the next user of the link, or the worker.  Any thread. */
+void proxy_post(PciProxyDev *proxy, unsigned work);
+
+/*
+ * Takes the link lock and does the pending work.  Returns a ticket that tells whether a reset was asked for since
+ * (proxy_ticket_valid()).
+ */
+uint64_t proxy_link_begin(PciProxyDev *proxy);
+void proxy_link_end(PciProxyDev *proxy);
+
+/* No reset was asked for since proxy_link_begin() gave TICKET.  Machine lock. */
+bool proxy_ticket_valid(PciProxyDev *proxy, uint64_t ticket);
+
+/*
+ * One exchange on the connection in use.  Link lock.  False: the device is not READY or SUSPECT (any more).  True:
+ * *ret_value is the reply's value, which may be MPQEMU_RET_ERROR.
+ */
+bool proxy_call(PciProxyDev *proxy, const MpqemuMsg *msg, uint64_t *ret_value);
+
+/* ---- conn.c ---------------------------------------------------------------------------------- */
+
+/* A connection on socket FD, which is taken, on failure too; with eventfds, without a worker.  Machine lock. */
+ProxyConn *proxy_conn_new_take_fd(PciProxyDev *proxy, int fd, GError **errp);
+
+/* Starts the worker: first ATTACH, when given; then, unless that failed, it serves.  Machine lock. */
+bool proxy_conn_start_worker(ProxyConn *conn, bool (*attach)(ProxyConn *conn), GError **errp);
+
+/* Ends CONN at once: the peer sees the end of the link, whoever waits for the peer wakes.  Any thread. */
+void proxy_conn_end(ProxyConn *conn);
+
+/* Leaves WORK (PROXY_CONN_*) for CONN's worker. */
+void proxy_conn_post(ProxyConn *conn, unsigned work);
+
+/* Main loop: frees what has ended. */
+void proxy_conns_reap(PciProxyDev *proxy);
+
+/*
+ * Main loop: ends all connections.  The machine lock, when held, is dropped for the wait.  False: a peer holds a
+ * worker, which must keep the object.
+ */
+bool proxy_conns_end(PciProxyDev *proxy);
+
+/*
+ * What "who uses the link" means below: see ProxyConn.
+ *
+ * proxy_conn_call(): one exchange; as proxy_call(), but false only when the link is closed.
+ * proxy_conn_send(): a message without a reply.
+ */
+bool proxy_conn_call(ProxyConn *conn, const MpqemuMsg *msg, uint64_t *ret_value);
+bool proxy_conn_send(ProxyConn *conn, const MpqemuMsg *msg);
+
+/* Config space by a bare exchange.  False with *errp: the link is closed, or the remote answered "failed". */
+bool proxy_conn_config_read(ProxyConn *conn, unsigned addr, unsigned len, uint32_t *ret_value, GError **errp);
+bool proxy_conn_config_write(ProxyConn *conn, unsigned addr, unsigned len, uint32_t value, GError **errp);
+
+bool proxy_conn_is_open(const ProxyConn *conn);
+
+/* Why the link ended. */
+const char *proxy_conn_reason(const ProxyConn *conn);
+
+/* ---- attach.c: with a connection that is not attached ------------------------------------------ */
+
+/* The first exchanges of every link: memory table, eventfds, shape. */
+bool proxy_greet(ProxyConn *conn, ProxyShape *ret_shape, GError **errp);
+
+/* For proxy_conn_start_worker(): the preparation of a hot-plug, a re-attachment. */
+bool proxy_attach_prepare(ProxyConn *conn);
+bool proxy_attach_again(ProxyConn *conn);
+
+/* Machine lock: CONN is the one in use from now on; the device becomes READY. */
+void proxy_attached(ProxyConn *conn);
+
+/* ---- restore.c ------------------------------------------------------------------------------- */
+
+/* Resets the remote and gives it the header registers of the local copy.  By a worker, without locks. */
+bool proxy_restore(ProxyConn *conn, GError **errp);
+
+/* ---- sync.c ---------------------------------------------------------------------------------- */
+
+/* Registers the listener, which posts the first table.  Fails when guest RAM cannot be shared. */
+bool proxy_sync_start(PciProxyDev *proxy, GError **errp);
+void proxy_sync_stop(PciProxyDev *proxy);
+
+/* Sends TABLE, which it takes, when it differs from what was sent last.  Who uses the link. */
+void proxy_sync_send(ProxyConn *conn, ProxyMemTable *table);
+
+/* The newest table, with references.  Pending lock. */
+void proxy_table_take_newest(PciProxyDev *proxy, ProxyMemTable *ret_table);
+void proxy_table_clear(ProxyMemTable *table);
+
+/* ---- irq.c ----------------------------------------------------------------------------------- */
+
+/* Sends the eventfds.  Who uses the link. */
+bool proxy_irq_send(ProxyConn *conn, GError **errp);
+
+/*
+ * Main loop: watches link and interrupt eventfd of CONN, whose device is known to have interrupt PIN.  MUTED: the
+ * eventfd is not heard before proxy_irq_update().
+ */
+bool proxy_irq_connect(ProxyConn *conn, uint8_t pin, bool muted, GError **errp);
+void proxy_irq_disconnect(ProxyConn *conn);
+
+/* Main loop: hears of the guest's ends of interrupt, for the device as a whole. */
+void proxy_irq_watch_eoi(PciProxyDev *proxy);
+
+/* Main loop: does what the state and irq_resync ask for. */
+void proxy_irq_update(PciProxyDev *proxy);
+
+/* Worker: tells the remote of the guest's end of interrupt. */
+void proxy_irq_signal_resample(ProxyConn *conn);
+
+/* Lets go a worker that is held in the above.  Any thread. */
+void proxy_irq_free_resample(ProxyConn *conn);
+
+/* ---- probe.c --------------------------------------------------------------------------------- */
+
+/* Asks the remote.  Who uses the link.  Fails on a dead link and on what no PCI function can be. */
+bool proxy_probe(ProxyConn *conn, ProxyShape *ret_shape, GError **errp);
+
+/* How NOW differs from WAS, for a message; NULL: not at all.  Free it. */
+char *proxy_shape_difference(const ProxyShape *was, const ProxyShape *now);
 
 /* ---- access.c -------------------------------------------------------------------------------- */
 

@@ -1,33 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pci-proxy-dev: the state, exchanges on the link, pending work and the thread that does it.
+ * pci-proxy-dev: the state machine, and what the main loop does about it.
  *
  * Runs in: mpqemu.
  *
- * Theory of operation.  Threads that must not wait (the main loop, anybody with the machine lock)
- * post work.  Threads that may wait take the link lock by proxy_link_begin(), which first does what
- * is posted; so the order "post, then access" is kept without any waiting by the poster.  The
- * worker does nothing else than to begin and end whenever something was posted.
+ * Theory of operation.  The state is changed by the threads that use the link (an exchange failed: link lock), by
+ * the main loop (kill, suspect, re-attach, unplug: machine lock) and by a worker whose attachment ended (machine
+ * lock, and link lock for READY).  So a change names the states that it is meant for, and is nothing when another
+ * one came before.  That it means the right connection is kept by the locks: the device becomes READY with both of
+ * them held, so who holds either of them and knows a connection to be the one in use cannot hit its successor.
+ *
+ * What must be done on the main loop (the interrupt line, event sources, freeing, telling) is done there a little
+ * later, by one deferred call that looks at everything.
  */
-#include <errno.h>
-#include <sys/socket.h>
-#include <time.h>
-
 #include "hw/proxy/proxy-int.h"
 #include "trace/hw-proxy.h"
 #include "util/error.h"
+#include "util/fd.h"
 #include "util/log.h"
-#include "util/machine-lock.h"
-
-#define NS_PER_MS G_GINT64_CONSTANT(1000000)
-
-/* Longest wait for the worker to end.  It can only be exceeded by the race in irq.c. */
-#define WORKER_STOP_SECONDS 1
 
 static const char *const state_names[] = {
     [PCI_PROXY_STARTING] = "starting",
     [PCI_PROXY_READY] = "ready",
+    [PCI_PROXY_SUSPECT] = "suspect",
     [PCI_PROXY_DEAD] = "dead",
+    [PCI_PROXY_REATTACHING] = "reattaching",
+    [PCI_PROXY_GONE] = "gone",
 };
 
 const char *pci_proxy_state_name(PciProxyState state)
@@ -46,286 +44,192 @@ void pci_proxy_stats(PciProxyDev *proxy, PciProxyStats *ret_stats)
 
     *ret_stats = (PciProxyStats) {
         .exchanges = __atomic_load_n(&s->exchanges, __ATOMIC_RELAXED),
+        .bytes = __atomic_load_n(&s->bytes, __ATOMIC_RELAXED),
         .failed = __atomic_load_n(&s->failed, __ATOMIC_RELAXED),
+        .timeouts = __atomic_load_n(&s->timeouts, __ATOMIC_RELAXED),
+        .worst_wait_ns = __atomic_load_n(&s->worst_wait_ns, __ATOMIC_RELAXED),
         .dropped_reads = __atomic_load_n(&s->dropped_reads, __ATOMIC_RELAXED),
         .dropped_writes = __atomic_load_n(&s->dropped_writes, __ATOMIC_RELAXED),
         .irqs = __atomic_load_n(&s->irqs, __ATOMIC_RELAXED),
         .syncs = __atomic_load_n(&s->syncs, __ATOMIC_RELAXED),
         .resets = __atomic_load_n(&s->resets, __ATOMIC_RELAXED),
+        .reattached = __atomic_load_n(&s->reattached, __ATOMIC_RELAXED),
     };
 }
 
-static bool proxy_quitting(PciProxyDev *proxy)
+static void proxy_log_death(PciProxyDev *proxy, PciProxyState from, const char *reason)
 {
-    bool quitting;
+    if (PROXY_IN_LIVE >> from & 1) {
+        log_error("pci-proxy-dev '%s': %s; the device is dead, it reads all ones until it is re-attached", proxy->name,
+                  reason);
+    } else if (from == PCI_PROXY_REATTACHING) {
+        log_error("pci-proxy-dev '%s': it was not re-attached: %s; the device stays dead", proxy->name, reason);
+    }
+}
+
+bool proxy_change_state(PciProxyDev *proxy, unsigned from, PciProxyState to, const char *reason)
+{
+    PciProxyState was;
+    bool ok;
 
     pthread_mutex_lock(&proxy->pending_lock);
-    quitting = proxy->pending & PROXY_WORK_QUIT;
+    was = proxy->state;
+    ok = from >> was & 1;
+    if (ok) {
+        __atomic_store_n(&proxy->state, to, __ATOMIC_RELEASE);
+        proxy->changes++;
+        if (to == PCI_PROXY_DEAD) {
+            g_free(proxy->reason);
+            proxy->reason = g_strdup(reason);
+        }
+        /* Posted work can be done from READY on. */
+        pthread_cond_broadcast(&proxy->pending_cond);
+    }
     pthread_mutex_unlock(&proxy->pending_lock);
-    return quitting;
-}
-
-/* The only place that changes the state.  Link lock (or realize). */
-static void proxy_set_state(PciProxyDev *proxy, PciProxyState to, const char *reason)
-{
-    PciProxyState from = pci_proxy_state(proxy);
-
-    trace_proxy_state(proxy->name, state_names[from], state_names[to], reason ? reason : "");
-    __atomic_store_n(&proxy->state, to, __ATOMIC_RELEASE);
-    if (to != PCI_PROXY_DEAD) {
-        return;
-    }
-    mpqemu_link_close(proxy->link, reason ? reason : "device removed");
-    if (proxy->hangup_fd >= 0) {
-        /* The duplicate would keep the connection open: the peer must see its end now. */
-        shutdown(proxy->hangup_fd, SHUT_RDWR);
-    }
-    if (from == PCI_PROXY_READY && !proxy_quitting(proxy)) {
-        log_error("pci-proxy-dev '%s': %s; the device is dead, it reads all ones from now on",
-                  proxy->name, reason);
-    }
-    proxy_irq_kick(proxy);
-}
-
-const char *proxy_dead_reason(PciProxyDev *proxy)
-{
-    const char *reason = mpqemu_link_reason(proxy->link);
-
-    return reason ? reason : "the link is open";
-}
-
-/* ---- exchanges ------------------------------------------------------------------------------- */
-
-/* Nanoseconds for the next exchange; start-up as a whole has no more time than one exchange. */
-static int64_t proxy_time_left(PciProxyDev *proxy)
-{
-    if (pci_proxy_state(proxy) == PCI_PROXY_STARTING) {
-        return proxy->start_deadline - event_clock_ns(EVENT_CLOCK_REAL);
-    }
-    return proxy->timeout_ms * NS_PER_MS;
-}
-
-/* Sends MSG, and waits for the reply when RET_VALUE is given.  False: DEAD. */
-static bool proxy_exchange(PciProxyDev *proxy, const MpqemuMsg *msg, uint64_t *ret_value)
-{
-    int64_t left;
-    int ret;
-
-    if (pci_proxy_state(proxy) == PCI_PROXY_DEAD) {
+    if (!ok) {
         return false;
     }
-    left = proxy_time_left(proxy);
-    if (left <= 0) {
-        proxy_set_state(proxy, PCI_PROXY_DEAD, "no time left for start-up");
-        return false;
+    trace_proxy_state(proxy->name, state_names[was], state_names[to], reason ? reason : "");
+    if (to == PCI_PROXY_DEAD) {
+        proxy_log_death(proxy, was, reason);
     }
-    PROXY_COUNT(proxy, exchanges);
-    ret = ret_value ? mpqemu_link_call(proxy->link, msg, ret_value, left)
-                    : mpqemu_link_send(proxy->link, msg, left);
-    if (mpqemu_link_state(proxy->link) == MPQEMU_LINK_CLOSED) {
-        proxy_set_state(proxy, PCI_PROXY_DEAD, proxy_dead_reason(proxy));
-        return false;
-    }
-    if (ret < 0 && ret_value) {
-        /* Not sent: no such access can be put into a message. */
-        *ret_value = MPQEMU_RET_ERROR;
-    }
+    proxy_kick(proxy);
     return true;
 }
 
-bool proxy_call(PciProxyDev *proxy, const MpqemuMsg *msg, uint64_t *ret_value)
+void proxy_fail(ProxyConn *conn, const char *reason)
 {
-    return proxy_exchange(proxy, msg, ret_value);
+    proxy_change_state(conn->proxy, PROXY_IN_LIVE, PCI_PROXY_DEAD, reason);
+    proxy_conn_end(conn);
 }
 
-bool proxy_send(PciProxyDev *proxy, const MpqemuMsg *msg)
+/* ---- what the owner of the device asks for --------------------------------------------------- */
+
+void pci_proxy_set_suspect(PciProxyDev *proxy, bool suspect)
 {
-    return proxy_exchange(proxy, msg, NULL);
+    proxy_change_state(proxy, suspect ? PROXY_IN_READY : PROXY_IN_SUSPECT,
+                       suspect ? PCI_PROXY_SUSPECT : PCI_PROXY_READY, NULL);
 }
 
-bool proxy_config_call(PciProxyDev *proxy, MpqemuCmd cmd, unsigned addr, unsigned len, uint32_t val,
-                       uint32_t *ret_value)
+void pci_proxy_kill(PciProxyDev *proxy, const char *reason)
 {
-    MpqemuMsg msg = { .cmd = cmd, .conf = { .addr = addr, .val = val, .len = len } };
-    uint64_t value;
-
-    if (!proxy_call(proxy, &msg, &value) || value == MPQEMU_RET_ERROR) {
-        return false;
-    }
-    if (ret_value) {
-        *ret_value = len == 4 ? value : value & ((1u << (8 * len)) - 1);
-    }
-    return true;
-}
-
-/* ---- pending work ---------------------------------------------------------------------------- */
-
-void proxy_post(PciProxyDev *proxy, unsigned work)
-{
-    pthread_mutex_lock(&proxy->pending_lock);
-    proxy->pending |= work;
-    if (work & PROXY_WORK_RESET) {
-        proxy->resets_asked++;
-    }
-    pthread_cond_broadcast(&proxy->pending_cond);
-    pthread_mutex_unlock(&proxy->pending_lock);
-}
-
-static void proxy_do_reset(PciProxyDev *proxy)
-{
-    MpqemuMsg msg = { .cmd = MPQEMU_CMD_DEVICE_RESET };
-    uint64_t value;
-
-    trace_proxy_reset(proxy->name);
-    if (!proxy_call(proxy, &msg, &value)) {
+    /* Not the link lock, whose holder may be waiting for the peer; what it finds then is a socket that is shut down. */
+    if (!proxy_change_state(proxy, PROXY_IN_LIVE | PROXY_IN_REATTACHING, PCI_PROXY_DEAD, reason)) {
         return;
     }
-    PROXY_COUNT(proxy, resets);
-    /* An interrupt of the time before the reset may have come after our own line was lowered. */
-    __atomic_store_n(&proxy->irq_resync, true, __ATOMIC_RELEASE);
-    proxy_irq_kick(proxy);
+    proxy_conn_end(proxy->next ? proxy->next : proxy->conn);
+    proxy->next = NULL;
+    proxy_irq_update(proxy);
 }
 
-uint64_t proxy_do_pending(PciProxyDev *proxy)
+bool pci_proxy_reattach_take_fd(PciProxyDev *proxy, int fd, GError **errp)
 {
-    ProxyMemTable table;
-    uint64_t ticket;
-    unsigned work;
+    auto_fd owned = fd;
+    ProxyConn *conn;
 
-    for (;;) {
-        pthread_mutex_lock(&proxy->pending_lock);
-        work = proxy->pending & PROXY_WORK_OF_LINK;
-        proxy->pending &= ~PROXY_WORK_OF_LINK;
-        ticket = proxy->resets_asked;
-        if (work & PROXY_WORK_SYNC) {
-            table = proxy->table;
-            for (unsigned i = 0; i < table.count; i++) {
-                ram_block_ref(table.ranges[i].block);
-            }
-        }
-        pthread_mutex_unlock(&proxy->pending_lock);
-        if (work == 0) {
-            return ticket;
-        }
-        if (work & PROXY_WORK_SYNC) {
-            proxy_sync_send(proxy, &table);
-        }
-        if (work & PROXY_WORK_RESET) {
-            proxy_do_reset(proxy);
-        }
-        if ((work & PROXY_WORK_HANGUP) && pci_proxy_state(proxy) == PCI_PROXY_READY) {
-            proxy_set_state(proxy, PCI_PROXY_DEAD, "the remote has closed the connection");
-        }
-    }
-}
-
-uint64_t proxy_link_begin(PciProxyDev *proxy)
-{
-    pthread_mutex_lock(&proxy->link_lock);
-    return proxy_do_pending(proxy);
-}
-
-void proxy_link_end(PciProxyDev *proxy)
-{
-    pthread_mutex_unlock(&proxy->link_lock);
-}
-
-bool proxy_ticket_valid(PciProxyDev *proxy, uint64_t ticket)
-{
-    bool valid;
-
-    pthread_mutex_lock(&proxy->pending_lock);
-    valid = proxy->resets_asked == ticket;
-    pthread_mutex_unlock(&proxy->pending_lock);
-    return valid;
-}
-
-/* ---- the worker ------------------------------------------------------------------------------ */
-
-static gpointer proxy_worker(gpointer opaque)
-{
-    PciProxyDev *proxy = opaque;
-    unsigned work;
-
-    do {
-        pthread_mutex_lock(&proxy->pending_lock);
-        while (proxy->pending == 0) {
-            pthread_cond_wait(&proxy->pending_cond, &proxy->pending_lock);
-        }
-        work = proxy->pending;
-        proxy->pending &= ~PROXY_WORK_RESAMPLE;
-        pthread_mutex_unlock(&proxy->pending_lock);
-
-        if (work & PROXY_WORK_RESAMPLE) {
-            proxy_irq_signal_resample(proxy);
-        }
-        if (work & PROXY_WORK_OF_LINK) {
-            proxy_link_begin(proxy);
-            proxy_link_end(proxy);
-        }
-    } while (!(work & PROXY_WORK_QUIT));
-
-    pthread_mutex_lock(&proxy->link_lock);
     if (pci_proxy_state(proxy) != PCI_PROXY_DEAD) {
-        proxy_set_state(proxy, PCI_PROXY_DEAD, NULL);
-    }
-    pthread_mutex_unlock(&proxy->link_lock);
-
-    pthread_mutex_lock(&proxy->pending_lock);
-    proxy->worker_running = false;
-    pthread_cond_broadcast(&proxy->pending_cond);
-    pthread_mutex_unlock(&proxy->pending_lock);
-    return NULL;
-}
-
-bool proxy_start_worker(PciProxyDev *proxy, GError **errp)
-{
-    g_autofree char *thread_name = g_strdup_printf("proxy/%s", proxy->name);
-    g_autoptr(GError) err = NULL;
-
-    proxy_set_state(proxy, PCI_PROXY_READY, NULL);
-    proxy->worker_running = true;
-    proxy->worker = g_thread_try_new(thread_name, proxy_worker, proxy, &err);
-    if (proxy->worker == NULL) {
-        proxy->worker_running = false;
-        error_setg(errp, "cannot start the proxy's thread: %s; raise the limit of threads "
-                   "(ulimit -u)", err->message);
+        error_setg(errp, "device '%s' is %s; only a dead device can be attached to a new remote", proxy->name,
+                   state_names[pci_proxy_state(proxy)]);
         return false;
     }
+    proxy_irq_update(proxy); /* the death may be news */
+    proxy_conns_reap(proxy);
+    if (g_slist_length(proxy->conns) >= PROXY_CONNS_MAX) {
+        error_setg(errp, "device '%s': its former remotes hold %u connections; end their processes first", proxy->name,
+                   PROXY_CONNS_MAX);
+        return false;
+    }
+    conn = proxy_conn_new_take_fd(proxy, fd_steal(&owned), errp);
+    if (conn == NULL) {
+        return false;
+    }
+    if (!proxy_irq_connect(conn, proxy->shape.interrupt_pin, true, errp) ||
+        !proxy_conn_start_worker(conn, proxy_attach_again, errp)) {
+        proxy_conns_reap(proxy);
+        return false;
+    }
+    proxy->next = conn;
+    proxy_change_state(proxy, PROXY_IN_DEAD, PCI_PROXY_REATTACHING, NULL);
     return true;
 }
 
-bool proxy_stop_worker(PciProxyDev *proxy)
-{
-    bool locked = machine_locked();
-    struct timespec deadline;
-    bool running;
+/* ---- the main loop's part -------------------------------------------------------------------- */
 
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += WORKER_STOP_SECONDS;
-    proxy_post(proxy, PROXY_WORK_QUIT);
-    shutdown(proxy->hangup_fd, SHUT_RDWR); /* ends an exchange under way */
-    /* A vCPU may hold the link lock and want the machine lock before it can give it back. */
-    if (locked) {
-        machine_unlock();
-    }
+void pci_proxy_set_notify(PciProxyDev *proxy, PciProxyNotify *fn, void *opaque)
+{
+    proxy->notify = fn;
+    proxy->notify_opaque = opaque;
     pthread_mutex_lock(&proxy->pending_lock);
-    while (proxy->worker_running &&
-           pthread_cond_clockwait(&proxy->pending_cond, &proxy->pending_lock, CLOCK_MONOTONIC,
-                                  &deadline) == 0) {
-    }
-    running = proxy->worker_running;
+    proxy->told = proxy->state;
+    proxy->changes_told = proxy->changes;
     pthread_mutex_unlock(&proxy->pending_lock);
-    if (locked) {
-        machine_lock();
+}
+
+static void proxy_tell(PciProxyDev *proxy)
+{
+    g_autofree char *reason = NULL;
+    PciProxyState from = proxy->told;
+    PciProxyState to;
+    bool changed;
+
+    pthread_mutex_lock(&proxy->pending_lock);
+    to = proxy->state;
+    changed = proxy->changes != proxy->changes_told;
+    proxy->changes_told = proxy->changes;
+    if (to == PCI_PROXY_DEAD) {
+        reason = g_strdup(proxy->reason);
     }
-    if (running) {
-        /* Held in a write by a peer that won the race in irq.c: the thread keeps the object. */
-        g_object_ref(proxy);
-        g_thread_unref(proxy->worker);
-    } else {
-        g_thread_join(proxy->worker);
+    pthread_mutex_unlock(&proxy->pending_lock);
+    proxy->told = to;
+    if (changed && to != PCI_PROXY_GONE && proxy->notify) {
+        proxy->notify(proxy, from, to, reason, proxy->notify_opaque);
     }
-    proxy->worker = NULL;
-    return !running;
+}
+
+/* The preparation is over: realize comes now, or the end of the device. */
+static void proxy_prepare_end(PciProxyDev *proxy)
+{
+    if (proxy->prepare && proxy->prepare_over) {
+        device_prepared(g_steal_pointer(&proxy->prepare), g_steal_pointer(&proxy->prepare_error));
+    }
+}
+
+static void proxy_work(void *opaque)
+{
+    PciProxyDev *proxy = g_object_ref(opaque); /* what is told may be answered by an unplug */
+
+    proxy_irq_update(proxy);
+    proxy_conns_reap(proxy);
+    proxy_prepare_end(proxy);
+    proxy_tell(proxy);
+    g_object_unref(proxy);
+}
+
+void proxy_bh_create(PciProxyDev *proxy)
+{
+    EventBh *bh = event_bh_new(event_loop_main(), proxy_work, proxy);
+
+    pthread_mutex_lock(&proxy->pending_lock);
+    proxy->bh = bh;
+    pthread_mutex_unlock(&proxy->pending_lock);
+}
+
+void proxy_bh_free(PciProxyDev *proxy)
+{
+    EventBh *bh;
+
+    pthread_mutex_lock(&proxy->pending_lock);
+    bh = g_steal_pointer(&proxy->bh);
+    pthread_mutex_unlock(&proxy->pending_lock);
+    event_bh_free(bh);
+}
+
+void proxy_kick(PciProxyDev *proxy)
+{
+    /* Under the lock, so that the call is not freed meanwhile. */
+    pthread_mutex_lock(&proxy->pending_lock);
+    if (proxy->bh) {
+        event_bh_schedule(proxy->bh);
+    }
+    pthread_mutex_unlock(&proxy->pending_lock);
 }

@@ -27,6 +27,14 @@
 #include "util/error.h"
 #include "util/log.h"
 
+void proxy_table_take_newest(PciProxyDev *proxy, ProxyMemTable *ret_table)
+{
+    *ret_table = proxy->table;
+    for (unsigned i = 0; i < ret_table->count; i++) {
+        ram_block_ref(ret_table->ranges[i].block);
+    }
+}
+
 void proxy_table_clear(ProxyMemTable *table)
 {
     for (unsigned i = 0; i < table->count; i++) {
@@ -142,18 +150,21 @@ static bool range_kept(const ProxyMemRange *a, const ProxyMemTable *table)
     return false;
 }
 
-void proxy_sync_send(PciProxyDev *proxy, ProxyMemTable *table)
+void proxy_sync_send(ProxyConn *conn, ProxyMemTable *table)
 {
+    PciProxyDev *proxy = conn->proxy;
     MpqemuMsg msg = { .cmd = MPQEMU_CMD_SYNC_SYSMEM, .num_fds = table->count };
+    MpqemuMsg barrier = { .cmd = MPQEMU_CMD_PCI_CFGREAD, .conf = { .addr = PCI_VENDOR_ID, .len = 2 } };
+    uint64_t unused;
     bool removed = false;
 
-    if (table->overflow && !proxy->overflow_told) {
+    if (table->overflow && !conn->overflow_told) {
         log_error("pci-proxy-dev '%s': guest memory has %u parts, the link carries %u; the device "
                   "can do no DMA until there are fewer (use fewer memory backends)", proxy->name,
                   table->overflow, MPQEMU_FDS_MAX);
     }
-    proxy->overflow_told = table->overflow != 0;
-    if (table_equal(table, &proxy->sent)) {
+    conn->overflow_told = table->overflow != 0;
+    if (table_equal(table, &conn->sent)) {
         proxy_table_clear(table);
         return;
     }
@@ -163,19 +174,19 @@ void proxy_sync_send(PciProxyDev *proxy, ProxyMemTable *table)
         msg.sync.offsets[i] = table->ranges[i].fd_offset;
         msg.fds[i] = table->ranges[i].block->fd;
     }
-    for (unsigned i = 0; i < proxy->sent.count; i++) {
-        removed = removed || !range_kept(&proxy->sent.ranges[i], table);
+    for (unsigned i = 0; i < conn->sent.count; i++) {
+        removed = removed || !range_kept(&conn->sent.ranges[i], table);
     }
     trace_proxy_sync_send(proxy->name, table->count, removed);
-    if (proxy_send(proxy, &msg)) {
+    if (proxy_conn_send(conn, &msg)) {
         PROXY_COUNT(proxy, syncs);
         if (removed) {
-            proxy_config_call(proxy, MPQEMU_CMD_PCI_CFGREAD, PCI_VENDOR_ID, 2, 0, NULL);
+            proxy_conn_call(conn, &barrier, &unused);
         }
     }
     /* Sent, or the link is closed and the remote has lost its right to all of it. */
-    proxy_table_clear(&proxy->sent);
-    proxy->sent = *table;
+    proxy_table_clear(&conn->sent);
+    conn->sent = *table;
 }
 
 /* Guest RAM, as opposed to a device's own memory, comes from memory backends. */

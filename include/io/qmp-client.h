@@ -48,8 +48,17 @@ typedef void QmpClientDone(JsonNode *value, const GError *err, void *opaque);
 /* On connected stream socket FD, which is taken (on failure too).  OPS stays the caller's. */
 QmpClient *qmp_client_new_take_fd(int fd, const QmpClientOps *ops, void *opaque, GError **errp);
 
-/* Ends without callbacks but those of unanswered commands, which fail.  Accepts NULL. */
+/*
+ * Ends without callbacks but those of unanswered commands, which fail, now.  May be called inside any
+ * callback.  Accepts NULL.
+ */
 void qmp_client_free(QmpClient *client);
+
+/*
+ * Sends COMMAND now if that can be done without waiting, as the last that the peer hears from us ("quit"); its answer
+ * goes nowhere.  Only qmp_client_free() may follow.  Accepts NULL.
+ */
+void qmp_client_say_last(QmpClient *client, const char *command);
 
 /* True in READY. */
 bool qmp_client_is_ready(const QmpClient *client);
@@ -67,9 +76,10 @@ void qmp_client_command(QmpClient *client, const char *command, JsonObject *args
 void qmp_client_counters(const QmpClient *client, uint64_t *ret_received, uint64_t *ret_sent);
 
 /*
- * Heartbeat.  Sends a command of its own (query-status) in front of those that wait, unless one is
- * unanswered.  *ret_silent_ms tells how long the peer has owed us an answer to the oldest thing sent (0: it
- * owes none); any bytes received count as life.  Never waits.
+ * Heartbeat.  In READY sends a command of its own (query-status) in front of those that wait, also while a
+ * command is unanswered; not while the heartbeat before is.  *ret_silent_ms tells how long the peer has owed
+ * us an answer to the oldest thing sent, or its greeting (0: it owes none); any bytes received count as life.
+ * Never waits.
  */
 void qmp_client_ping(QmpClient *client, int64_t *ret_silent_ms);
 

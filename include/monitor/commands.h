@@ -8,10 +8,12 @@
 #ifndef MONITOR_COMMANDS_H
 #define MONITOR_COMMANDS_H
 
+/* Objects, devices and PCI: qom-*, object-*, device*, query-pci. */
+void qmp_register_objects(void);
 /* Block devices: query-block*, blockdev-*, drive_*, block_resize, eject. */
 void qmp_register_block(void);
 
-/* Objects, devices and PCI: qom-*, object-*, device*, query-pci. */
-void qmp_register_objects(void);
+/* Remote processes: rdevice_*, rdrive_*, rblock_resize, remote_restart, query-remote; mpqemu only. */
+void qmp_register_remote(void);
 
 #endif

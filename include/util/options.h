@@ -44,6 +44,9 @@ const char *options_name(const Options *opts);
 /* Adds or replaces a pair. */
 void options_set(Options *opts, const char *key, const char *value);
 
+/* Removes KEY's pair; nothing when there is none. */
+void options_remove(Options *opts, const char *key);
+
 /* The value of KEY, marked used, or NULL.  Valid until the pair is replaced. */
 const char *options_get(Options *opts, const char *key);
 

@@ -93,10 +93,12 @@ class Machine:
     boot      options of the main emulator that make it boot (-kernel ..., or nothing)
     memory    MiB
     link      "direct" or "relay"
+    relay_class   what stands in the middle of a relayed link
     """
 
-    def __init__(self, rundir, variant, devices, boot, memory=256, link="direct"):
+    def __init__(self, rundir, variant, devices, boot, memory=256, link="direct", relay_class=relay.LinkRelay):
         self.rundir, self.variant, self.link = str(rundir), variant, link
+        self._relay_class = relay_class
         self.devices = list(devices)
         self.boot, self.memory = list(boot), memory
         self.main = self.remote = self.console = self.qmp = self.pump = self.relay = None
@@ -130,12 +132,8 @@ class Machine:
                     end.close()
                 sockets = [middle_main[0], middle_remote[0]]
                 main_end, remote_end = sockets
-                self.relay = relay.LinkRelay(middle_main[1], middle_remote[1], self._got_irqfds)
-            self.remote = self._spawn("remote", [
-                self.variant.program, "-machine", "x-remote", "-nodefaults", "-display", "none",
-                *self.devices,
-                "-object", f"x-remote-object,id=r0,devid=lsi0,fd={remote_end.fileno()}"],
-                remote_end)
+                self.relay = self._relay_class(middle_main[1], middle_remote[1], self._got_irqfds)
+            self.remote = self._spawn_remote(remote_end)
             device = ["-device", f"x-pci-proxy-dev,id=lsi0,fd={main_end.fileno()}"]
         self.main = self._spawn("main", [
             STOCK, "-nodefaults", "-display", "none", "-no-reboot",
@@ -158,6 +156,19 @@ class Machine:
             if self.link == "direct":
                 for pair in relay.eventfds_of(self.main.pid, self.remote.pid):
                     self._got_irqfds(*pair)
+
+    def _spawn_remote(self, end):
+        return self._spawn("remote", [
+            self.variant.program, "-machine", "x-remote", "-nodefaults", "-display", "none", *self.devices,
+            "-object", f"x-remote-object,id=r0,devid=lsi0,fd={end.fileno()}"], end)
+
+    def restart_remote(self, seconds):
+        """Start the device process anew, and attach it where a RestartingRelay has lost the former one."""
+        self.remote.wait(seconds)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.remote = self._spawn_remote(theirs)
+        self.relay.reattach(ours, seconds)
 
     def _got_irqfds(self, irqfd, resample):
         # On a relayed link the pair comes before the pump, which needs a main emulator that has

@@ -70,7 +70,8 @@ def _eventfd_ids(pid):
     return ids
 
 
-def _fd_of(pid, number):
+def fd_of(pid, number):
+    """A copy of another process's descriptor; the caller owns it."""
     libc = ctypes.CDLL(None, use_errno=True)
     pidfd = os.pidfd_open(pid)
     try:
@@ -98,7 +99,7 @@ def eventfds_of(main_pid, remote_pid, pairs=1, seconds=10):
             raise TimeoutError(f"main {main_pid} and remote {remote_pid} share {len(common)} "
                                f"eventfds, not {2 * pairs}, after {seconds} s")
         time.sleep(0.01)
-    fds = [_fd_of(main_pid, number) for number in common]
+    fds = [fd_of(main_pid, number) for number in common]
     return list(zip(fds[0::2], fds[1::2]))
 
 
@@ -350,6 +351,132 @@ class LinkRelay(threading.Thread):
         if not data:
             raise ConnectionResetError("the remote closed the link")
         self._main.sendall(data)
+
+
+class RestartingRelay(LinkRelay):
+    """A relay whose remote may die and be replaced, as a pci-proxy-dev does it in the main emulator.
+
+    While there is no remote, reads give all ones and writes are dropped. reattach() gives a new remote the
+    memory table, the interrupt fds and the header registers that the guest has programmed.
+
+    dropped  requests answered without a remote
+    """
+
+    # Written back in this order: BARs and ROM, cache line size, latency timer, interrupt line, command.
+    _HEADER = [*range(0x10, 0x28, 4), 0x30, 0x0c, 0x0d, 0x3c, 0x04]
+    _NO_REPLY = (0, SET_IRQFD)
+    _RET, _CFGWRITE, _RESET = 1, 2, 7
+
+    def __init__(self, main, remote, on_irqfds):
+        super().__init__(main, remote, on_irqfds)
+        self.dropped = 0
+        self._kept = {}                 # command -> (message, fds) of SYNC_SYSMEM and SET_IRQFD
+        self._header = {}               # address -> message that wrote it last
+        self._lost = self._waiting = False
+        self._replacement = None
+        self._attached = threading.Event()
+
+    def reattach(self, remote, seconds):
+        """Use the socket of a new remote from now on; returns when it has been set up."""
+        self._attached.clear()
+        self._replacement = remote
+        if not self._attached.wait(seconds):
+            raise TimeoutError("the relay did not attach the new remote")
+
+    def run(self):
+        try:
+            while True:
+                if self._replacement:
+                    self._set_up()
+                sides = [self._main] if self._lost else [self._main, self._remote]
+                for side in select.select(sides, [], [], 0.02)[0]:
+                    if side is self._main:
+                        self._forward_request()
+                    else:
+                        self._forward_reply_or_lose()
+        except OSError:
+            self._remote.shutdown(socket.SHUT_RDWR)     # the main emulator has ended
+        for _, fds in self._kept.values():
+            for fd in fds:
+                os.close(fd)
+
+    def _forward_reply_or_lose(self):
+        try:
+            self._forward_reply()
+        except OSError:
+            self._lost = True
+            if self._waiting:
+                self._answer_for_nobody()
+
+    def _answer_for_nobody(self):
+        self._waiting = False
+        self.dropped += 1
+        self._main.sendall(HEADER.pack(self._RET, 0, 8) + b"\xff" * 8)
+
+    def _forward_reply(self):
+        super()._forward_reply()
+        self._waiting = False
+
+    def _forward_request(self):
+        fds = array.array("i")
+        data, ancillary, _, _ = self._main.recvmsg(
+            HEADER.size, socket.CMSG_SPACE(MAX_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC)
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(content)
+        data += self._exactly(HEADER.size - len(data))
+        command, _, size = HEADER.unpack(data)
+        data += self._exactly(size)
+        self._keep(command, data, fds)
+        self._waiting = command not in self._NO_REPLY
+        if not self._lost:
+            try:
+                self._send(data, fds)
+                return
+            except OSError:
+                self._lost = True
+        if self._waiting:
+            self._answer_for_nobody()
+
+    def _send(self, data, fds=()):
+        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        self._remote.sendmsg([data], control)
+        self.messages += 1
+
+    def _keep(self, command, data, fds):
+        if command in self._NO_REPLY:
+            for fd in self._kept.get(command, ((), ()))[1]:
+                os.close(fd)
+            self._kept[command] = (data, list(fds))
+            if command == SET_IRQFD:
+                self._on_irqfds(os.dup(fds[0]), os.dup(fds[1]))
+        elif command == self._CFGWRITE and not self._lost:
+            address = struct.unpack_from("<I", data, HEADER.size)[0]
+            if address in self._HEADER:
+                self._header[address] = data
+
+    def _ask(self, data):
+        """A request of our own, whose answer is nobody else's."""
+        self._send(data)
+        answer = b""
+        while len(answer) < HEADER.size + HEADER.unpack(answer.ljust(HEADER.size, b"\0")[:HEADER.size])[2] \
+                or len(answer) < HEADER.size:
+            more = self._remote.recv(4096)
+            if not more:
+                raise ConnectionResetError("the new remote closed the link")
+            answer += more
+
+    def _set_up(self):
+        self._remote.close()
+        self._remote, self._replacement = self._replacement, None
+        for data, fds in self._kept.values():
+            self._send(data, fds)
+        self._ask(HEADER.pack(self._RESET, 0, 0))
+        for address in self._HEADER:
+            if address in self._header:
+                self._ask(self._header[address])
+        self._lost = False
+        self._attached.set()
 
 
 def main():

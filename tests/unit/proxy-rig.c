@@ -17,9 +17,9 @@
 
 #define WAIT_NS (10 * G_GINT64_CONSTANT(1000000000))
 
-unsigned rig_count_fds(void)
+static unsigned count_entries(const char *path)
 {
-    GDir *dir = g_dir_open("/proc/self/fd", 0, NULL);
+    GDir *dir = g_dir_open(path, 0, NULL);
     unsigned count = 0;
 
     while (g_dir_read_name(dir)) {
@@ -27,6 +27,27 @@ unsigned rig_count_fds(void)
     }
     g_dir_close(dir);
     return count;
+}
+
+unsigned rig_count_fds(void)
+{
+    return count_entries("/proc/self/fd");
+}
+
+unsigned rig_count_threads(void)
+{
+    return count_entries("/proc/self/task");
+}
+
+static gpointer count_thread(gpointer opaque)
+{
+    return GUINT_TO_POINTER(rig_count_threads() - 1);
+}
+
+unsigned rig_base_threads(void)
+{
+    /* With a thread, for a sanitizer may start its own with the first one. */
+    return GPOINTER_TO_UINT(g_thread_join(g_thread_new("count", count_thread, NULL)));
 }
 
 /* ---- the remote ------------------------------------------------------------------------------ */
@@ -100,6 +121,17 @@ static void fake_part_of_reply(FakeRemote *r, uint64_t value, size_t len)
     mpqemu_link_close(r->link, "as told");
 }
 
+static void fake_garbage(FakeRemote *r, bool without_end)
+{
+    uint8_t bytes[256];
+
+    do {
+        for (unsigned i = 0; i < sizeof(bytes); i++) {
+            bytes[i] = without_end ? (i % 24 == 0 ? MPQEMU_CMD_RET : i % 24 == 8 ? 8 : 0) : g_random_int();
+        }
+    } while (send(mpqemu_link_fd(r->link), bytes, without_end ? 240 : 256, MSG_NOSIGNAL) > 0 && without_end);
+}
+
 static bool fake_dies_of(const FakeRemote *r, const MpqemuMsg *msg)
 {
     return r->die_at_tail &&
@@ -145,6 +177,10 @@ static void fake_handle(FakeRemote *r, MpqemuMsg *msg)
         return;
     case FAKE_HALF_PAYLOAD:
         fake_part_of_reply(r, value, 20);
+        return;
+    case FAKE_GARBAGE:
+    case FAKE_FLOOD:
+        fake_garbage(r, manner == FAKE_FLOOD);
         return;
     case FAKE_FAILED:
         value = MPQEMU_RET_ERROR;
@@ -254,11 +290,20 @@ static void rig_set_line(void *opaque, int line, int level)
     rig->line_changes++;
 }
 
+/* Our end is inherited, as far as the proxy can see: not close-on-exec. */
+static void rig_make_remote(Rig *rig)
+{
+    int pair[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), ==, 0);
+    rig->proxy_fd = pair[0];
+    fake_init(&rig->remote, pair[1]);
+}
+
 void rig_init(Rig *rig)
 {
     MemoryRegion *memory = address_space_root(system_memory());
     MemoryRegion *io = address_space_root(system_io());
-    int pair[2];
 
     event_loop_main();
     memset(rig, 0, sizeof(*rig));
@@ -273,10 +318,7 @@ void rig_init(Rig *rig)
     memory_region_add(io, 0, &rig->pci_io, -1);
     rig->bus = pci_root_bus_new("pci.0", &rig->pci_mem, &rig->pci_io, system_memory(), 8);
     pci_bus_set_irqs(rig->bus, rig_map_irq, rig_set_line, rig, 32);
-    /* Our end is inherited, as far as the proxy can see: not close-on-exec. */
-    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), ==, 0);
-    rig->proxy_fd = pair[0];
-    fake_init(&rig->remote, pair[1]);
+    rig_make_remote(rig);
 }
 
 void rig_cleanup(Rig *rig)
@@ -296,17 +338,29 @@ void rig_cleanup(Rig *rig)
     g_assert_cmpuint(rig_count_fds(), ==, rig->fds_before);
 }
 
-bool rig_try_start(Rig *rig, unsigned timeout_ms, GError **errp)
+static void rig_start_remote(Rig *rig)
 {
-    g_autoptr(Options) opts = options_new("-device");
+    rig->remote.thread = g_thread_new("fake-remote", fake_thread, &rig->remote);
+}
+
+static Options *rig_options(Rig *rig, unsigned timeout_ms)
+{
+    Options *opts = options_new("-device");
     g_autofree char *fd_text = g_strdup_printf("%d", fd_steal(&rig->proxy_fd));
     g_autofree char *timeout_text = g_strdup_printf("%u", timeout_ms);
 
-    rig->remote.thread = g_thread_new("fake-remote", fake_thread, &rig->remote);
     options_set(opts, "driver", "pci-proxy-dev");
     options_set(opts, "id", "p0");
     options_set(opts, "fd", fd_text);
     options_set(opts, "timeout", timeout_text);
+    return opts;
+}
+
+bool rig_try_start(Rig *rig, unsigned timeout_ms, GError **errp)
+{
+    g_autoptr(Options) opts = rig_options(rig, timeout_ms);
+
+    rig_start_remote(rig);
     rig->proxy = (PciProxyDev *)device_add(opts, errp);
     return rig->proxy != NULL;
 }
@@ -318,6 +372,44 @@ void rig_start(Rig *rig)
     rig_try_start(rig, 5000, &error);
     g_assert_no_error(error);
     g_assert_cmpint(pci_proxy_state(rig->proxy), ==, PCI_PROXY_READY);
+}
+
+static void rig_added(Device *dev, const GError *err, void *opaque)
+{
+    Rig *rig = opaque;
+
+    g_assert_false(rig->added);
+    rig->added = true;
+    rig->proxy = (PciProxyDev *)dev;
+    rig->add_error = err ? g_error_copy(err) : NULL;
+}
+
+void rig_hotplug(Rig *rig, unsigned timeout_ms)
+{
+    g_autoptr(Options) opts = rig_options(rig, timeout_ms);
+
+    rig_start_remote(rig);
+    device_add_async(opts, rig_added, rig);
+}
+
+void rig_renew_remote(Rig *rig)
+{
+    fd_close(&rig->proxy_fd);
+    fake_cleanup(&rig->remote);
+    rig_make_remote(rig);
+}
+
+bool rig_try_reattach(Rig *rig, GError **errp)
+{
+    rig_start_remote(rig);
+    return pci_proxy_reattach_take_fd(rig->proxy, fd_steal(&rig->proxy_fd), errp);
+}
+
+void rig_stop_remote(Rig *rig)
+{
+    uint64_t one = 1;
+
+    g_assert_cmpint(write(rig->remote.stop_fd, &one, sizeof(one)), ==, sizeof(one));
 }
 
 void rig_unplug(Rig *rig)

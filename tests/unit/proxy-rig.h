@@ -16,6 +16,7 @@
 #define MIB (1024ull * 1024)
 #define RIG_RAM (16 * MIB)
 
+#define RIG_LINE 16        /* the line that carries INTA of the proxy */
 #define RIG_BAR_ADDR 0xe0000000u /* where rig_map_bar() puts memory BAR 0, of 4 KiB */
 
 /* How the remote answers. */
@@ -26,6 +27,8 @@ typedef enum FakeManner {
     FAKE_HALF_HEADER,  /* 8 bytes of the answer, then closes */
     FAKE_HALF_PAYLOAD, /* 20 bytes of the answer, then closes */
     FAKE_FAILED,       /* all ones */
+    FAKE_GARBAGE,      /* bytes that are no message */
+    FAKE_FLOOD,        /* answers without end, until the peer is gone */
 } FakeManner;
 
 #define FAKE_LOG_MAX 4096
@@ -74,6 +77,8 @@ typedef struct Rig {
     FakeRemote remote;
     int proxy_fd;         /* our end until a proxy takes it */
     PciProxyDev *proxy;
+    bool added;
+    GError *add_error;
     unsigned fds_before;
 } Rig;
 
@@ -88,6 +93,21 @@ void fake_rom(FakeRemote *remote, uint32_t size);
 /* Starts the remote and realizes a proxy for it with time limit TIMEOUT_MS. */
 bool rig_try_start(Rig *rig, unsigned timeout_ms, GError **errp);
 void rig_start(Rig *rig); /* must succeed; 5 s */
+
+/*
+ * The same at run time: device_add_async().  When it has ended, rig->added is set, and rig->proxy or rig->add_error
+ * (free it).
+ */
+void rig_hotplug(Rig *rig, unsigned timeout_ms);
+
+/* Ends the remote; another one, as after rig_init(), takes its place, which is not started yet. */
+void rig_renew_remote(Rig *rig);
+
+/* Starts the remote and attaches the dead proxy to it. */
+bool rig_try_reattach(Rig *rig, GError **errp);
+
+/* Closes the remote's end, as the end of its process does. */
+void rig_stop_remote(Rig *rig);
 
 /* Unrealizes the proxy. */
 void rig_unplug(Rig *rig);
@@ -111,5 +131,9 @@ void vcpu_write(uint64_t addr, uint64_t value, unsigned size);
 void rig_map_bar(Rig *rig);
 
 unsigned rig_count_fds(void);
+unsigned rig_count_threads(void);
+
+/* Threads of the test itself and of the sanitizers; when no other runs. */
+unsigned rig_base_threads(void);
 
 #endif

@@ -27,18 +27,25 @@
  * done by whoever uses the link next: an access, or the proxy's own worker thread, which is woken
  * for it.  So an access made after a reset or a change of memory finds it done.
  *
+ * Connections.  Socket, eventfds and worker belong to a connection.  A re-attachment makes a new one beside the old
+ * one; its worker alone talks to the new remote until all is as the guest knows it, then puts it in the place of
+ * the old one.  At hot-plug (DeviceClass.prepare) the worker does the first exchanges, too; at start-up realize does.
+ *
  * Locks, in the order in which they may be taken:
- *   1. the link lock (PciProxyDev.link_lock): whoever exchanges messages; held across the wait for
- *      the remote.  NEVER taken with the machine lock held: realize, which has the machine lock,
- *      uses the link without, since no other thread knows the device yet.
- *   2. the machine lock: taken inside the link lock to apply an acknowledged config write.
- *   3. the pending lock (PciProxyDev.pending_lock): a few assignments; nothing is called under it.
+ *   1. the link lock (PciProxyDev.link_lock): whoever exchanges messages on the connection in use; held
+ *      across the wait for the remote.  NEVER taken with the machine lock held: realize, which has the
+ *      machine lock, uses the link without, since no other thread knows the connection yet.
+ *   2. the machine lock: taken inside the link lock to apply an acknowledged config write, and to put
+ *      another connection in use or take it away.
+ *   3. the pending lock (PciProxyDev.pending_lock): state and posted work; held for a few assignments,
+ *      nothing that takes a lock is called under it.
  * An access by a thread that holds the machine lock is therefore refused like one to a dead
  * device, except config reads, which are answered from the local copy.
  *
- * Ownership.  The socket of property fd becomes the proxy's, on failure too.  Realize makes and
- * unrealize ends the worker thread, the eventfds and the regions; the link lives until the object
- * is finalized, because a vCPU may still be in an access.
+ * Ownership.  The socket of property fd becomes the proxy's, on failure too.  A connection is freed by
+ * the main loop when it has ended, its worker has, and no vCPU is in an access on it; a DEAD device soon
+ * holds no descriptor and no thread.  Unrealize waits for that, without the machine lock: it shuts
+ * the sockets down, which ends all waiting.
  */
 #ifndef HW_PROXY_PCI_PROXY_DEV_H
 #define HW_PROXY_PCI_PROXY_DEV_H
@@ -80,7 +87,7 @@ typedef enum PciProxyState {
     PCI_PROXY_GONE,
 } PciProxyState;
 
-/* Counters since realize, over all re-attachments; a snapshot. */
+/* Counters since the first exchange, over all re-attachments; a snapshot. */
 typedef struct PciProxyStats {
     uint64_t exchanges;      /* requests sent, those for memory, interrupts and reset included */
     uint64_t bytes;          /* of requests and replies, headers included */
@@ -110,8 +117,9 @@ void pci_proxy_stats(PciProxyDev *proxy, PciProxyStats *ret_stats);
 
 /*
  * Sets who is told of each change of state from then on, by a call from the event loop (so a little later,
- * and several changes may have become one): FROM is the state told last, TO that of now, REASON why it is
- * DEAD (else NULL).  GONE is not told.  FN NULL: nobody.
+ * and several changes may have become one): FROM is the state told last, TO that of now (the same, when it has changed
+ * back meanwhile), REASON why it is DEAD (else NULL).  GONE is not told.  FN NULL: nobody.  FN may do anything with
+ * the device, unplug it included.
  */
 typedef void PciProxyNotify(PciProxyDev *proxy, PciProxyState from, PciProxyState to, const char *reason,
                             void *opaque);
@@ -130,8 +138,9 @@ void pci_proxy_kill(PciProxyDev *proxy, const char *reason);
  * Attaches a DEAD device to a new remote at the other end of socket FD (taken, on failure too), without waiting: the
  * worker sends memory table and eventfds (new ones), asks for the shape and compares it with what the guest knows,
  * resets the device and writes back the registers of the standard header (BARs, command, cache line size, latency
- * timer, interrupt line), so that a driver finds the device where it was, in its state after reset.  The end is told
- * by the notify function: READY, or DEAD with the reason.  False with *errp: not DEAD, or no socket.
+ * timer, interrupt line), so that a driver finds the device where it was, in its state after reset.  All together
+ * has the time of one exchange (property timeout).  The end is told by the notify function: READY, or DEAD with
+ * the reason.  False with *errp: not DEAD, no socket, or no descriptors and threads left.
  */
 bool pci_proxy_reattach_take_fd(PciProxyDev *proxy, int fd, GError **errp);
 

@@ -86,6 +86,9 @@ void remote_drive_add(Options *opts, RemoteDone *done, void *opaque);
 /* Likewise for a device: the options of -device with rid= and id=.  A PCI device gets a pci-proxy-dev here. */
 void remote_device_add(Options *opts, RemoteDone *done, void *opaque);
 
+/* The rid of the process that RDEV_ID names, by its rid or by the id of any of its objects; NULL: none. */
+const char *remote_rid_of(const char *rdev_id);
+
 /* RDEV_ID: a rid, or the id of any device or drive of the process.  Works on dead processes too. */
 void remote_drive_del(const char *rdev_id, const char *id, RemoteDone *done, void *opaque);
 void remote_device_del(const char *rdev_id, const char *id, RemoteDone *done, void *opaque);
@@ -94,11 +97,8 @@ void remote_block_resize(const char *rdev_id, const char *device, uint64_t size,
 /* Starts RID's process again, whatever its state and policy (a living one is killed first). */
 void remote_restart(const char *rdev_id, RemoteDone *done, void *opaque);
 
-/* At start-up: turns the event loop until no operation is under way. */
-void remote_wait_idle(void);
-
-/* True when an operation of any process is under way. */
-bool remote_is_busy(void);
+/* The machine's name (-name), for the processes' titles in ps; copied. */
+void remote_set_vm_name(const char *name);
 
 /* At the end of the program, before the machine's devices go: links and control channels are closed, processes end. */
 void remote_processes_stop(void);

@@ -33,6 +33,8 @@
 #define SPAWNER_FDS_MAX 8
 /* Bytes of path, arguments and environment of one request. */
 #define SPAWNER_TEXT_MAX (64u * 1024)
+/* Arguments and environment strings of one request. */
+#define SPAWNER_STRINGS_MAX 1024u
 /* Children alive at once. */
 #define SPAWNER_CHILDREN_MAX 256
 #define SPAWNER_GRACE_MS 3000
@@ -44,7 +46,10 @@
  */
 bool spawner_start(GError **errp);
 
-/* Closes the connection; the spawner ends as told above.  Waits for nothing.  Accepts not started. */
+/*
+ * Closes the connection; the spawner ends as told above.  Waits for nothing.  Accepts not started.  No
+ * callback comes any more; processes that are left stay the callers' until they are forgotten.
+ */
 void spawner_stop(void);
 
 /* A child that was asked for. */
@@ -60,12 +65,13 @@ typedef struct SpawnRequest {
 } SpawnRequest;
 
 typedef struct SpawnOps {
-    /* It runs (exec has succeeded): PID, and PIDFD, which is the callee's. */
+    /* It runs (exec has succeeded): PID, and PIDFD, which is the callee's (-1: this process has no number free). */
     void (*started)(SpawnedProcess *process, pid_t pid, int pidfd, void *opaque);
-    /* It could not be started; ERR stays the caller's.  PROCESS is freed after the call. */
+    /* It could not be started, or nobody knows whether it was, since the spawner is gone (its children are
+     * dead then, too); ERR stays the caller's.  PROCESS is freed after the call. */
     void (*failed)(SpawnedProcess *process, const GError *err, void *opaque);
-    /* It has ended with wait status STATUS (as waitpid(2)); -1: the spawner is gone, nobody knows.
-     * PROCESS is freed after the call. */
+    /* It has ended with wait status STATUS (as waitpid(2)); -1: the spawner is gone, nobody knows.  Comes
+     * after `started` always.  PROCESS is freed after the call. */
     void (*exited)(SpawnedProcess *process, int status, void *opaque);
 } SpawnOps;
 
@@ -73,7 +79,10 @@ typedef struct SpawnOps {
 SpawnedProcess *spawner_spawn(const SpawnRequest *request, const SpawnOps *ops, void *opaque,
                               GError **errp);
 
-/* Forgets PROCESS: no more callbacks, it is reaped all the same.  Does not end it.  Accepts NULL. */
+/*
+ * Forgets PROCESS: no more callbacks, it is reaped all the same.  Does not end it.  Accepts NULL; may be
+ * called inside PROCESS's callbacks.
+ */
 void spawned_process_forget(SpawnedProcess *process);
 
 #endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pci-proxy-dev: work that is left for the next user of the link.
+ *
+ * Runs in: mpqemu.
+ *
+ * Theory of operation.  Threads that must not wait (the main loop, anybody with the machine lock) post work.
+ * Threads that may wait take the link lock by proxy_link_begin(), which first does what is posted; so the order
+ * "post, then access" is kept without any waiting by the poster.  The worker of the connection does nothing else
+ * than to begin and end whenever something was posted.
+ *
+ * While the device is not READY or SUSPECT, posted work stays posted: nobody could do it.  A re-attachment does what it
+ * finds by itself (restore.c), and what is posted meanwhile is done before the first access.
+ */
+#include "hw/proxy/proxy-int.h"
+#include "trace/hw-proxy.h"
+
+void proxy_post(PciProxyDev *proxy, unsigned work)
+{
+    pthread_mutex_lock(&proxy->pending_lock);
+    proxy->pending |= work;
+    if (work & PROXY_WORK_RESET) {
+        proxy->resets_asked++;
+    }
+    pthread_cond_broadcast(&proxy->pending_cond);
+    pthread_mutex_unlock(&proxy->pending_lock);
+}
+
+static void proxy_do_reset(ProxyConn *conn)
+{
+    PciProxyDev *proxy = conn->proxy;
+    MpqemuMsg msg = { .cmd = MPQEMU_CMD_DEVICE_RESET };
+    uint64_t value;
+
+    trace_proxy_reset(proxy->name);
+    if (!proxy_conn_call(conn, &msg, &value)) {
+        return;
+    }
+    PROXY_COUNT(proxy, resets);
+    /* An interrupt of the time before the reset may have come after our own line was lowered. */
+    __atomic_store_n(&proxy->irq_resync, true, __ATOMIC_RELEASE);
+    proxy_kick(proxy);
+}
+
+uint64_t proxy_link_begin(PciProxyDev *proxy)
+{
+    ProxyMemTable table;
+    uint64_t ticket;
+    unsigned work;
+
+    pthread_mutex_lock(&proxy->link_lock);
+    for (;;) {
+        pthread_mutex_lock(&proxy->pending_lock);
+        ticket = proxy->resets_asked;
+        work = proxy_is_live(proxy) ? proxy->pending : 0;
+        proxy->pending &= ~work;
+        if (work & PROXY_WORK_SYNC) {
+            proxy_table_take_newest(proxy, &table);
+        }
+        pthread_mutex_unlock(&proxy->pending_lock);
+        if (work == 0) {
+            return ticket;
+        }
+        if (work & PROXY_WORK_SYNC) {
+            proxy_sync_send(proxy->conn, &table);
+        }
+        if (work & PROXY_WORK_RESET) {
+            proxy_do_reset(proxy->conn);
+        }
+    }
+}
+
+void proxy_link_end(PciProxyDev *proxy)
+{
+    pthread_mutex_unlock(&proxy->link_lock);
+}
+
+bool proxy_ticket_valid(PciProxyDev *proxy, uint64_t ticket)
+{
+    bool valid;
+
+    pthread_mutex_lock(&proxy->pending_lock);
+    valid = proxy->resets_asked == ticket;
+    pthread_mutex_unlock(&proxy->pending_lock);
+    return valid;
+}
+
+bool proxy_call(PciProxyDev *proxy, const MpqemuMsg *msg, uint64_t *ret_value)
+{
+    /* With the link lock held a live device keeps its connection, even when it dies now. */
+    return proxy_is_live(proxy) && proxy_conn_call(proxy->conn, msg, ret_value);
+}

@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Devices of remote processes: made there; a PCI function gets a link and a pci-proxy-dev here.
+ *
+ * Runs in: mpqemu.
+ *
+ * The main emulator does not know what a remote device is.  The remote says which of its drivers are PCI functions; a
+ * device of such a driver is a controller.  Its bus=, addr= and multifunction= mean this machine's PCI bus and go to the
+ * proxy; all else goes to the remote.
+ *
+ * Text and types.  The user writes text; a QMP command has typed values, and QEMU insists.  So the remote is asked for
+ * the types of the driver's properties first; what does not read as its type is sent as text, for the remote to refuse.
+ */
+#include "hw/proxy/remote-int.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "trace/hw-proxy.h"
+#include "util/error.h"
+#include "util/fd-name.h"
+#include "util/fd.h"
+
+static const char *const proxy_keys[] = { "bus", "addr", "multifunction", NULL };
+
+static char *link_name(const RemoteDevice *device)
+{
+    return g_strconcat("link-", device->id, NULL);
+}
+
+static bool is_pci_driver(const RemoteProcess *remote, const char *driver)
+{
+    return remote->pci_types && g_hash_table_contains(remote->pci_types, driver);
+}
+
+static JsonObject *id_args(const char *id)
+{
+    JsonObject *args = json_object_new();
+
+    json_object_set_string_member(args, "id", id);
+    return args;
+}
+
+/* ---- the remote's half ----------------------------------------------------------------------- */
+
+/* The last command of an undoing: what it says does not matter, the first failure counts. */
+static void device_undone(RemoteOp *op)
+{
+    op->made(op);
+}
+
+static void device_undo(RemoteOp *op)
+{
+    remote_op_command(op, "device_del", id_args(op->device->id), -1, device_undone);
+}
+
+/* The name was not taken when object-add failed. */
+static void device_undo_fd(RemoteOp *op)
+{
+    g_autofree char *name = link_name(op->device);
+    JsonObject *args = json_object_new();
+
+    json_object_set_string_member(args, "fdname", name);
+    remote_op_command(op, "closefd", args, -1, device_undo);
+}
+
+static void device_linked(RemoteOp *op)
+{
+    if (remote_op_failed(op)) {
+        device_undo_fd(op);
+        return;
+    }
+    op->made(op);
+}
+
+static void device_link_passed(RemoteOp *op)
+{
+    g_autofree char *name = link_name(op->device);
+    JsonObject *args;
+
+    if (remote_op_failed(op)) {
+        device_undo(op);
+        return;
+    }
+    args = id_args(name);
+    json_object_set_string_member(args, "qom-type", "x-remote-object");
+    json_object_set_string_member(args, "devid", op->device->id);
+    json_object_set_string_member(args, "fd", name);
+    remote_op_command(op, "object-add", args, -1, device_linked);
+}
+
+static void device_link(RemoteOp *op)
+{
+    g_autofree char *name = link_name(op->device);
+    JsonObject *args;
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        error_setg_errno(&op->failure, errno, "cannot make a socket pair; raise the limit of descriptors (ulimit -n)");
+        device_undo(op);
+        return;
+    }
+    fd_close(&op->link_fd);
+    op->link_fd = pair[0];
+    args = json_object_new();
+    json_object_set_string_member(args, "fdname", name);
+    remote_op_command(op, "getfd", args, pair[1], device_link_passed);
+    fd_close(&pair[1]);
+}
+
+static void device_type_known(RemoteOp *op)
+{
+    const char *type;
+
+    if (remote_op_failed(op)) {
+        device_undo(op);
+        return;
+    }
+    type = JSON_NODE_HOLDS_VALUE(op->value) ? json_node_get_string(op->value) : NULL;
+    op->device->controller = type && is_pci_driver(op->remote, type);
+    if (op->device->proxy && !op->device->controller) {
+        error_setg(&op->failure, "device '%s' is no PCI function any more", op->device->id);
+        device_undo(op);
+        return;
+    }
+    if (op->device->controller) {
+        device_link(op);
+    } else {
+        op->made(op);
+    }
+}
+
+static void device_added(RemoteOp *op)
+{
+    g_autofree char *path = g_strconcat("/machine/peripheral/", op->device->id, NULL);
+    JsonObject *args;
+
+    if (remote_op_failed(op)) {
+        op->made(op);
+        return;
+    }
+    args = json_object_new();
+    json_object_set_string_member(args, "path", path);
+    json_object_set_string_member(args, "property", "type");
+    remote_op_command(op, "qom-get", args, -1, device_type_known);
+}
+
+/* TEXT as a value of property type TYPE (NULL: not known). */
+static JsonNode *typed_value(const char *type, const char *text)
+{
+    JsonNode *node = json_node_new(JSON_NODE_VALUE);
+    int64_t number;
+    uint64_t size;
+    bool on;
+
+    if (type && g_str_equal(type, "bool") && parse_bool(text, &on)) {
+        json_node_set_boolean(node, on);
+    } else if (type && (g_str_has_prefix(type, "int") || g_str_has_prefix(type, "uint")) &&
+               parse_int64(text, &number)) {
+        json_node_set_int(node, number);
+    } else if (type && g_str_equal(type, "size") && parse_size(text, 'B', &size) && size <= INT64_MAX) {
+        json_node_set_int(node, (int64_t)size);
+    } else {
+        json_node_set_string(node, text);
+    }
+    return node;
+}
+
+typedef struct AddContext {
+    JsonObject *args;
+    GHashTable *types;
+} AddContext;
+
+static bool add_typed_member(const char *key, const char *value, void *opaque, GError **errp)
+{
+    AddContext *context = opaque;
+    const char *type = context->types ? g_hash_table_lookup(context->types, key) : NULL;
+
+    json_object_set_member(context->args, key, typed_value(type, value));
+    return true;
+}
+
+/* From the answer of device-list-properties; NULL when it is none. */
+static GHashTable *read_types(JsonNode *value)
+{
+    GHashTable *types;
+    JsonArray *list;
+
+    if (!value || !JSON_NODE_HOLDS_ARRAY(value)) {
+        return NULL;
+    }
+    list = json_node_get_array(value);
+    types = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    for (guint i = 0; i < json_array_get_length(list); i++) {
+        JsonNode *node = json_array_get_element(list, i);
+        JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+        const char *name = object ? json_object_get_string_member_with_default(object, "name", NULL) : NULL;
+        const char *type = object ? json_object_get_string_member_with_default(object, "type", NULL) : NULL;
+
+        if (name && type) {
+            g_hash_table_insert(types, g_strdup(name), g_strdup(type));
+        }
+    }
+    return types;
+}
+
+/* An unknown driver has no properties; device_add says so in better words. */
+static void device_types_known(RemoteOp *op)
+{
+    static const char *const nothing[] = { NULL };
+    RemoteDevice *device = op->device;
+    g_autoptr(Options) opts = NULL;
+    AddContext context = { json_object_new(), op->prop_types };
+
+    g_clear_pointer(&op->prop_types, g_hash_table_unref);
+    op->prop_types = read_types(op->value);
+    context.types = op->prop_types;
+    opts = remote_copy_options(device->opts, is_pci_driver(op->remote, device->driver) ? proxy_keys : nothing);
+    options_foreach(opts, add_typed_member, &context, NULL);
+    remote_op_command(op, "device_add", context.args, -1, device_added);
+}
+
+void remote_device_make(RemoteOp *op, RemoteOpStep *made)
+{
+    JsonObject *args = json_object_new();
+
+    op->made = made;
+    json_object_set_string_member(args, "typename", op->device->driver);
+    remote_op_command(op, "device-list-properties", args, -1, device_types_known);
+}
+
+/* ---- our half -------------------------------------------------------------------------------- */
+
+static void device_finish(RemoteOp *op)
+{
+    if (!op->failure) {
+        g_ptr_array_add(op->remote->devices, g_steal_pointer(&op->new_device));
+    }
+    remote_op_end(op);
+}
+
+static void device_unlinked(RemoteOp *op)
+{
+    op->made = device_finish;
+    device_undo(op);
+}
+
+static void proxy_added(Device *dev, const GError *err, void *opaque)
+{
+    RemoteOp *op = opaque;
+    g_autofree char *name = link_name(op->new_device);
+
+    if (!dev) {
+        op->failure = g_error_copy(err);
+        remote_op_command(op, "object-del", id_args(name), -1, device_unlinked);
+        return;
+    }
+    op->new_device->proxy = g_object_ref(PCI_PROXY_DEV(dev));
+    pci_proxy_set_notify(op->new_device->proxy, remote_proxy_changed, NULL);
+    /* Had the process died by now, its links would have been cut without this one. */
+    if (!remote_is_alive(op->remote)) {
+        pci_proxy_kill(op->new_device->proxy, "the remote process has died");
+    }
+    device_finish(op);
+}
+
+/* The options of the proxy of op->new_device; NULL with op->failure set. */
+static Options *proxy_options(RemoteOp *op)
+{
+    RemoteDevice *device = op->new_device;
+    g_autofree char *name = link_name(device);
+    g_autofree char *timeout = g_strdup_printf("%u", op->remote->timeout_ms);
+    Options *opts;
+
+    if (!fd_name_add_take_fd(name, fd_steal(&op->link_fd), &op->failure)) {
+        return NULL;
+    }
+    opts = options_new("rdevice");
+    options_set(opts, "driver", "pci-proxy-dev");
+    options_set(opts, "id", device->id);
+    options_set(opts, "fd", name);
+    options_set(opts, "timeout", timeout);
+    for (unsigned i = 0; proxy_keys[i]; i++) {
+        const char *value = options_get(device->opts, proxy_keys[i]);
+
+        if (value) {
+            options_set(opts, proxy_keys[i], value);
+        }
+    }
+    return opts;
+}
+
+static void device_made(RemoteOp *op)
+{
+    g_autoptr(Options) opts = NULL;
+    g_autofree char *name = NULL;
+
+    if (op->failure || !op->new_device->controller) {
+        device_finish(op);
+        return;
+    }
+    opts = proxy_options(op);
+    if (opts) {
+        device_add_async(opts, proxy_added, op);
+        return;
+    }
+    name = link_name(op->new_device);
+    remote_op_command(op, "object-del", id_args(name), -1, device_unlinked);
+}
+
+static void device_start(RemoteOp *op)
+{
+    op->device = op->new_device;
+    remote_device_make(op, device_made);
+}
+
+/* The id in "ID.N", the name of a bus of device ID; NULL: not of this form. */
+static char *bus_owner(const char *bus)
+{
+    const char *dot = bus ? strrchr(bus, '.') : NULL;
+
+    return dot ? g_strndup(bus, (size_t)(dot - bus)) : NULL;
+}
+
+void remote_device_add(Options *opts, RemoteDone *done, void *opaque)
+{
+    static const char *const skip[] = { "rid", NULL };
+    GError *err = NULL;
+    RemoteProcess *remote = NULL;
+    RemoteOp *op;
+
+    if (!options_has(opts, "driver")) {
+        error_setg(&err, "%s: driver is missing; give DRIVER,id=NAME,rid=PROCESS", options_name(opts));
+    } else if (options_has(opts, "id") && device_find(options_get(opts, "id"))) {
+        error_setg(&err, "%s: id=%s is in use by another device; choose another id", options_name(opts),
+                   options_get(opts, "id"));
+    } else {
+        remote = remote_of_new_object(opts, &err);
+    }
+    if (!remote) {
+        remote_refuse(err, done, opaque);
+        return;
+    }
+    op = remote_op_new(remote, device_start, NULL, done, opaque);
+    op->new_device = g_new0(RemoteDevice, 1);
+    *op->new_device = (RemoteDevice) {
+        .id = g_strdup(options_get(opts, "id")),
+        .driver = g_strdup(options_get(opts, "driver")),
+        .opts = remote_copy_options(opts, skip),
+        .parent_id = bus_owner(options_get(opts, "bus")),
+    };
+    op->id = g_strdup(op->new_device->id);
+    remote_op_submit(op);
+}
+
+/* ---- removal --------------------------------------------------------------------------------- */
+
+/* Takes the proxy out of the machine; its link ends with it. */
+static void unplug_proxy(RemoteDevice *device)
+{
+    g_autoptr(GObject) proxy = (GObject *)g_steal_pointer(&device->proxy);
+
+    if (proxy) {
+        pci_proxy_set_notify(PCI_PROXY_DEV(proxy), NULL, NULL);
+        if (DEVICE(proxy)->realized) {
+            device_unplugged(DEVICE(proxy));
+        }
+    }
+}
+
+/* Forgets device ID and all that was put on its buses. */
+static void forget_device(RemoteProcess *remote, const char *id)
+{
+    g_autofree char *owned_id = g_strdup(id);
+
+    for (guint i = remote->devices->len; i > 0; i--) {
+        RemoteDevice *child = i <= remote->devices->len ? remote->devices->pdata[i - 1] : NULL;
+
+        if (child && g_strcmp0(child->parent_id, owned_id) == 0) {
+            forget_device(remote, child->id);
+        }
+    }
+    for (guint i = 0; i < remote->devices->len; i++) {
+        RemoteDevice *device = remote->devices->pdata[i];
+
+        if (g_str_equal(device->id, owned_id)) {
+            unplug_proxy(device);
+            g_ptr_array_remove_index(remote->devices, i);
+            return;
+        }
+    }
+}
+
+/* Not while everything is made again: nobody asked for a removal then. */
+void remote_device_gone(RemoteProcess *remote, const char *id)
+{
+    if (!remote->current || !remote->current->bring_up) {
+        forget_device(remote, id);
+    }
+}
+
+static void device_forget(RemoteOp *op)
+{
+    forget_device(op->remote, op->id);
+    remote_op_end(op);
+}
+
+static void device_deleted(RemoteOp *op)
+{
+    RemoteDevice *device = remote_device_find(op->remote, op->id);
+
+    /* Of a controller nothing is left here: an error is told, but the device is not kept. */
+    if (remote_is_alive(op->remote) && remote_op_failed(op) && device && !device->controller) {
+        remote_op_end(op);
+        return;
+    }
+    device_forget(op);
+}
+
+static void device_unserved(RemoteOp *op)
+{
+    remote_op_command(op, "device_del", id_args(op->id), -1, device_deleted);
+}
+
+/* The machine first: the guest's view does not depend on how quick the remote is. */
+static void device_delete(RemoteOp *op)
+{
+    RemoteDevice *device = remote_device_find(op->remote, op->id);
+    g_autofree char *name = NULL;
+
+    if (!device) {
+        error_set(&op->failure, ERROR_CLASS_DEVICE_NOT_FOUND, "Device '%s' not found", op->id);
+        remote_op_end(op);
+    } else if (device->controller) {
+        unplug_proxy(device);
+        name = link_name(device);
+        remote_op_command(op, "object-del", id_args(name), -1, device_unserved);
+    } else {
+        device_unserved(op);
+    }
+}
+
+void remote_device_del(const char *rdev_id, const char *id, RemoteDone *done, void *opaque)
+{
+    GError *err = NULL;
+    RemoteProcess *remote = remote_find(rdev_id, &err);
+    RemoteOp *op;
+
+    if (remote && !remote_device_find(remote, id)) {
+        error_set(&err, ERROR_CLASS_DEVICE_NOT_FOUND, "remote process '%s' has no device '%s'; query-remote lists its "
+                  "devices", remote->rid, id);
+        remote = NULL;
+    }
+    if (!remote) {
+        remote_refuse(err, done, opaque);
+        return;
+    }
+    op = remote_op_new(remote, device_delete, device_forget, done, opaque);
+    op->id = g_strdup(id);
+    remote_op_submit(op);
+}
+
+static void ignore_end(const GError *err, void *opaque)
+{
+}
+
+bool remote_device_del_handler(Device *dev, void *opaque)
+{
+    RemoteDevice *device;
+    RemoteProcess *remote = IS_PCI_PROXY_DEV(dev) ? remote_of_proxy(PCI_PROXY_DEV(dev), &device) : NULL;
+
+    if (!remote) {
+        return false;
+    }
+    remote_device_del(remote->rid, device->id, ignore_end, NULL);
+    return true;
+}
+
+/* ---- links that end by themselves ------------------------------------------------------------ */
+
+static void bring_up_next(RemoteOp *op);
+
+static unsigned count_controllers(const RemoteProcess *remote)
+{
+    unsigned count = 0;
+
+    for (guint i = 0; i < remote->devices->len; i++) {
+        count += ((RemoteDevice *)remote->devices->pdata[i])->controller;
+    }
+    return count;
+}
+
+/*
+ * A link that broke while the process seems alive means a process that lies or is stuck.  With one device to lose, or
+ * when it shall be replaced anyway, the process is given up; else its other devices go on.
+ */
+void remote_proxy_changed(PciProxyDev *proxy, PciProxyState from, PciProxyState to, const char *reason, void *opaque)
+{
+    RemoteDevice *device;
+    RemoteProcess *remote = remote_of_proxy(proxy, &device);
+    RemoteOp *op = remote ? remote->current : NULL;
+
+    if (!remote) {
+        return;
+    }
+    if (op && op->reattaching && op->device == device) {
+        if (to == PCI_PROXY_DEAD) {
+            error_setg(&op->failure, "device '%s': %s", device->id, reason);
+        }
+        if (to == PCI_PROXY_DEAD || to == PCI_PROXY_READY) {
+            op->reattaching = false;
+            bring_up_next(op);
+        }
+        return;
+    }
+    if (to == PCI_PROXY_DEAD && remote_is_alive(remote) &&
+        (remote->on_death != REMOTE_ON_DEATH_DETACH || count_controllers(remote) == 1)) {
+        g_autofree char *text = g_strdup_printf("link of device '%s': %s", device->id, reason);
+
+        remote_died(remote, text);
+    }
+}
+
+/* ---- making everything again ----------------------------------------------------------------- */
+
+static void bring_up_device(RemoteOp *op)
+{
+    RemoteDevice *device = op->device;
+
+    if (op->failure || !device->controller) {
+        bring_up_next(op);
+        return;
+    }
+    /* remote_proxy_changed() tells the end. */
+    op->reattaching = pci_proxy_reattach_take_fd(device->proxy, fd_steal(&op->link_fd), &op->failure);
+    if (!op->reattaching) {
+        bring_up_next(op);
+    }
+}
+
+void remote_bring_up_abort(RemoteProcess *remote)
+{
+    RemoteOp *op = remote->current;
+
+    if (op && op->reattaching) {
+        op->reattaching = false;
+        error_setg(&op->failure, "the process has died");
+        bring_up_next(op);
+    }
+}
+
+/* The object behind the one that was made last: drives first. */
+static void bring_up_next(RemoteOp *op)
+{
+    RemoteProcess *remote = op->remote;
+    unsigned index = op->index++;
+
+    op->drive = NULL;
+    op->device = NULL;
+    if (op->failure || index >= remote->drives->len + remote->devices->len) {
+        remote_op_end(op);
+    } else if (index < remote->drives->len) {
+        op->drive = remote->drives->pdata[index];
+        remote_drive_make(op, bring_up_next);
+    } else {
+        op->device = remote->devices->pdata[index - remote->drives->len];
+        remote_device_make(op, bring_up_device);
+    }
+}
+
+static void bring_up_types_known(RemoteOp *op)
+{
+    RemoteProcess *remote = op->remote;
+    JsonArray *list;
+
+    if (remote_op_failed(op)) {
+        remote_op_end(op);
+        return;
+    }
+    g_clear_pointer(&remote->pci_types, g_hash_table_unref);
+    remote->pci_types = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    list = JSON_NODE_HOLDS_ARRAY(op->value) ? json_node_get_array(op->value) : NULL;
+    for (guint i = 0; list && i < json_array_get_length(list); i++) {
+        JsonNode *node = json_array_get_element(list, i);
+        JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+        const char *name = object ? json_object_get_string_member_with_default(object, "name", NULL) : NULL;
+
+        if (name) {
+            g_hash_table_add(remote->pci_types, g_strdup(name));
+        }
+    }
+    bring_up_next(op);
+}
+
+static void bring_up(RemoteOp *op)
+{
+    JsonObject *args = json_object_new();
+
+    json_object_set_string_member(args, "implements", "pci-device");
+    json_object_set_boolean_member(args, "abstract", FALSE);
+    remote_op_command(op, "qom-list-types", args, -1, bring_up_types_known);
+}
+
+static void brought_up(const GError *err, void *opaque)
+{
+    remote_brought_up(opaque, err);
+}
+
+void remote_bring_up(RemoteProcess *remote)
+{
+    remote_op_submit_first(remote_op_new(remote, bring_up, NULL, brought_up, remote));
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Operations on a remote process: chains of QMP commands.
+ *
+ * Runs in: mpqemu.
+ *
+ * Theory of operation.  What a user asks for takes several commands, each answered later.  A chain is a row of small
+ * functions (steps); each sends a command and names the step that looks at its answer.  The chains of a process run one
+ * after the other, so no chain sees another's half-made things.  A chain that fails undoes what it did, with further
+ * commands, and keeps its first error.  When the process dies the command under way fails, and the steps that undo find
+ * it dead and go on without it: every chain comes to its end.
+ */
+#include "hw/proxy/remote-int.h"
+
+#include "trace/hw-proxy.h"
+#include "util/error.h"
+#include "util/fd.h"
+
+RemoteOp *remote_op_new(RemoteProcess *remote, RemoteOpStep *first, RemoteOpStep *if_dead, RemoteDone *done,
+                        void *opaque)
+{
+    RemoteOp *op = g_new0(RemoteOp, 1);
+
+    *op = (RemoteOp) {
+        .remote = remote,
+        .first = first,
+        .if_dead = if_dead,
+        .done = done,
+        .opaque = opaque,
+        .link_fd = -1,
+    };
+    return op;
+}
+
+static void op_free(RemoteOp *op)
+{
+    g_clear_pointer(&op->value, json_node_unref);
+    g_clear_error(&op->err);
+    g_clear_error(&op->failure);
+    g_clear_pointer(&op->new_drive, remote_drive_free);
+    g_clear_pointer(&op->new_device, remote_device_free);
+    g_clear_pointer(&op->prop_types, g_hash_table_unref);
+    fd_close(&op->link_fd);
+    g_free(op->id);
+    g_free(op);
+}
+
+/* ---- the queue ------------------------------------------------------------------------------- */
+
+static void op_run(RemoteOp *op, RemoteOpStep *step)
+{
+    op->remote->current = op;
+    trace_remote_op_run(op->remote->rid, op->id ? op->id : "");
+    step(op);
+}
+
+/* Whether the process is on its way to READY or DEAD, which will call remote_ops_continue(). */
+static bool in_between(const RemoteProcess *remote)
+{
+    return remote->state == REMOTE_STARTING || remote->state == REMOTE_RESTARTING || remote->dying;
+}
+
+/* From the event loop: the operation whose turn it is. */
+static void remote_next_op(void *opaque)
+{
+    RemoteProcess *remote = opaque;
+    RemoteOp *op = g_queue_peek_head(&remote->ops);
+
+    if (remote->current || (in_between(remote) && !(op && op->bring_up))) {
+        return;
+    }
+    g_queue_pop_head(&remote->ops);
+    if (!op) {
+        if (remote->drives->len == 0 && remote->devices->len == 0) {
+            remote_end(remote); /* nothing needs it; frees it, perhaps */
+        }
+    } else if (remote_is_alive(remote) || (op->bring_up && !remote->dying)) {
+        op_run(op, op->first);
+    } else if (op->if_dead) {
+        op_run(op, op->if_dead);
+    } else {
+        remote->current = op;
+        error_setg(&op->failure, "remote process '%s' is dead: %s; remote_restart %s starts it again", remote->rid,
+                   remote->dying ? remote->dying : remote->reason ? remote->reason : "it was not started", remote->rid);
+        remote_op_end(op);
+    }
+}
+
+void remote_ops_continue(RemoteProcess *remote)
+{
+    if (!remote->next_op) {
+        remote->next_op = event_bh_new(event_loop_main(), remote_next_op, remote);
+    }
+    event_bh_schedule(remote->next_op);
+}
+
+void remote_op_submit(RemoteOp *op)
+{
+    RemoteProcess *remote = op->remote;
+
+    g_queue_push_tail(&remote->ops, op);
+    if (remote->state == REMOTE_GONE) {
+        remote_start(remote);
+    }
+    remote_ops_continue(remote);
+}
+
+void remote_op_submit_first(RemoteOp *op)
+{
+    op->bring_up = true;
+    g_queue_push_head(&op->remote->ops, op);
+    remote_ops_continue(op->remote);
+}
+
+void remote_op_end(RemoteOp *op)
+{
+    RemoteProcess *remote = op->remote;
+
+    trace_remote_op_end(remote->rid, op->id ? op->id : "", op->failure ? op->failure->message : "");
+    remote->current = NULL;
+    if (op->done) {
+        op->done(op->failure, op->opaque);
+    }
+    op_free(op);
+    remote_ops_continue(remote);
+}
+
+void remote_ops_clear(RemoteProcess *remote)
+{
+    RemoteOp *op;
+
+    while ((op = g_queue_pop_head(&remote->ops))) {
+        remote->current = op;
+        error_setg(&op->failure, "the program ends");
+        remote_op_end(op);
+    }
+}
+
+/* ---- commands -------------------------------------------------------------------------------- */
+
+static void op_answered(JsonNode *value, const GError *err, void *opaque)
+{
+    RemoteOp *op = opaque;
+    RemoteOpStep *next = op->next;
+
+    g_clear_pointer(&op->value, json_node_unref);
+    g_clear_error(&op->err);
+    op->value = value ? json_node_ref(value) : NULL;
+    op->err = err ? g_error_copy(err) : NULL;
+    next(op);
+}
+
+/* Without a channel the answer comes all the same, and at once: nothing is re-entered, a step is its chain's last act. */
+void remote_op_command(RemoteOp *op, const char *command, JsonObject *args, int fd, RemoteOpStep *next)
+{
+    RemoteProcess *remote = op->remote;
+    g_autoptr(GError) err = NULL;
+
+    op->next = next;
+    if (remote->control) {
+        qmp_client_command(remote->control, command, args, fd, remote->timeout_ms, op_answered, op);
+        return;
+    }
+    if (args) {
+        json_object_unref(args);
+    }
+    error_setg(&err, "remote process '%s' is dead: %s", remote->rid,
+               remote->dying ? remote->dying : remote->reason ? remote->reason : "it has ended");
+    op_answered(NULL, err, op);
+}
+
+bool remote_op_failed(RemoteOp *op)
+{
+    if (op->err && !op->failure) {
+        op->failure = g_steal_pointer(&op->err);
+    }
+    return op->failure != NULL;
+}
+
+/* ---- refusals -------------------------------------------------------------------------------- */
+
+typedef struct Refusal {
+    EventBh *bh;
+    GError *err;
+    RemoteDone *done;
+    void *opaque;
+} Refusal;
+
+static void refuse(void *opaque)
+{
+    Refusal *refusal = opaque;
+
+    refusal->done(refusal->err, refusal->opaque);
+    event_bh_free(refusal->bh);
+    g_error_free(refusal->err);
+    g_free(refusal);
+}
+
+void remote_refuse(GError *err, RemoteDone *done, void *opaque)
+{
+    Refusal *refusal = g_new(Refusal, 1);
+
+    *refusal = (Refusal) { event_bh_new(event_loop_main(), refuse, refusal), err, done, opaque };
+    event_bh_schedule(refusal->bh);
+}

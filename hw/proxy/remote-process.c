@@ -1,0 +1,616 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One remote process: its start, its control channel, its heartbeat, its death, and what follows from it.
+ *
+ * Runs in: mpqemu.
+ *
+ * Theory of operation.  The state (RemoteState) is changed by remote_set_state() alone, which tells the monitors.
+ * Death is found out by whatever comes first: the pidfd, the end of the control channel, a heartbeat that is not
+ * answered, a start that takes too long.  remote_died() then cuts everything that could wait for the process, at once:
+ * the channel, the links (their devices read all ones from now on).  The word DEAD with the exit status follows when
+ * the spawner has told it, or after REAP_MS; so a monitor gets one event that says all.
+ */
+#include "hw/proxy/remote-int.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "qapi/qapi.h"
+#include "system/runstate.h"
+#include "trace/hw-proxy.h"
+#include "util/error.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+/* Longest wait for the exit status of a process that is known to be dead. */
+#define REAP_MS 50
+
+/* Pause before the second, third, ... automatic restart within a minute: doubles from this. */
+#define BACKOFF_MS 100
+#define RESTART_WINDOW_MS 60000
+
+/* Longest wait at the end of the program for processes that were asked to end. */
+#define STOP_MS 5000
+
+static const char *const state_names[] = {
+    [REMOTE_STARTING] = "starting", [REMOTE_READY] = "ready",           [REMOTE_SUSPECT] = "suspect",
+    [REMOTE_DEAD] = "dead",         [REMOTE_RESTARTING] = "restarting", [REMOTE_GONE] = "gone",
+};
+
+static bool stopping; /* the program ends: nothing is started any more */
+
+const char *remote_state_name(RemoteState state)
+{
+    return state_names[state];
+}
+
+bool remote_is_alive(const RemoteProcess *remote)
+{
+    return (remote->state == REMOTE_READY || remote->state == REMOTE_SUSPECT) && !remote->dying;
+}
+
+/* ---- the state ------------------------------------------------------------------------------- */
+
+static void emit_state(RemoteProcess *remote, RemoteState from, const char *reason, const int *wait_status)
+{
+    JsonObject *data = json_object_new();
+
+    json_object_set_string_member(data, "id", remote->rid);
+    json_object_set_string_member(data, "from", state_names[from]);
+    json_object_set_string_member(data, "to", state_names[remote->state]);
+    if (reason) {
+        json_object_set_string_member(data, "reason", reason);
+    }
+    if (wait_status && WIFEXITED(*wait_status)) {
+        json_object_set_int_member(data, "exit-status", WEXITSTATUS(*wait_status));
+    } else if (wait_status && WIFSIGNALED(*wait_status)) {
+        json_object_set_int_member(data, "signal", WTERMSIG(*wait_status));
+    }
+    qapi_event_emit("REMOTE_STATE", data);
+}
+
+void remote_set_state(RemoteProcess *remote, RemoteState to, const char *reason, const int *wait_status)
+{
+    RemoteState from = remote->state;
+
+    if (from == to) {
+        return;
+    }
+    trace_remote_state(remote->rid, state_names[from], state_names[to], reason ? reason : "");
+    remote->state = to;
+    emit_state(remote, from, reason, wait_status);
+}
+
+static void set_suspect(RemoteProcess *remote, bool suspect)
+{
+    g_autofree char *reason = NULL;
+
+    if (suspect == (remote->state == REMOTE_SUSPECT)) {
+        return;
+    }
+    if (suspect) {
+        reason = g_strdup_printf("no answer for %u ms", remote->heartbeat_interval_ms);
+    }
+    remote_set_state(remote, suspect ? REMOTE_SUSPECT : REMOTE_READY, reason, NULL);
+    for (guint i = 0; i < remote->devices->len; i++) {
+        RemoteDevice *device = remote->devices->pdata[i];
+
+        if (device->proxy) {
+            pci_proxy_set_suspect(device->proxy, suspect);
+        }
+    }
+}
+
+/* ---- heartbeat ------------------------------------------------------------------------------- */
+
+static void arm_heartbeat(RemoteProcess *remote, int64_t ms)
+{
+    event_timer_arm(remote->heartbeat, event_clock_ns(EVENT_CLOCK_REAL) + ms * NS_PER_MS);
+}
+
+static void remote_beat(RemoteProcess *remote)
+{
+    int64_t now = event_clock_ns(EVENT_CLOCK_REAL), silent_ms;
+    /* When we ourselves did not run (a suspended host), the answer lies unread: no judgement this time. */
+    bool late = now - remote->last_beat > 2 * (int64_t)remote->heartbeat_interval_ms * NS_PER_MS;
+
+    remote->last_beat = now;
+    qmp_client_ping(remote->control, &silent_ms);
+    trace_remote_beat(remote->rid, silent_ms, late);
+    if (late) {
+        arm_heartbeat(remote, remote->heartbeat_interval_ms);
+        return;
+    }
+    if (silent_ms >= remote->heartbeat_limit_ms) {
+        g_autofree char *reason = g_strdup_printf("it has not answered for %" G_GINT64_FORMAT " ms", silent_ms);
+
+        remote_died(remote, reason);
+        return;
+    }
+    set_suspect(remote, silent_ms >= remote->heartbeat_interval_ms);
+    arm_heartbeat(remote, MIN(remote->heartbeat_interval_ms, remote->heartbeat_limit_ms - silent_ms));
+}
+
+static void heartbeat_timer(void *opaque)
+{
+    RemoteProcess *remote = opaque;
+
+    if (remote->state == REMOTE_READY || remote->state == REMOTE_SUSPECT) {
+        remote_beat(remote);
+    } else {
+        g_autofree char *reason = g_strdup_printf("it was not ready %u ms after its start", remote->timeout_ms);
+
+        remote_died(remote, reason);
+    }
+}
+
+/* ---- events of the remote -------------------------------------------------------------------- */
+
+/* werror=stop or rerror=stop: the guest is stopped here, since it is not there. */
+static void on_stop(RemoteProcess *remote, const char *name, JsonObject *data)
+{
+    remote->io_stopped = true;
+    vm_stop(RUN_STATE_IO_ERROR);
+}
+
+/* Passed on with the process's rid, so that a manager need not watch each process. */
+static void on_relayed(RemoteProcess *remote, const char *name, JsonObject *data)
+{
+    const QapiEvent *event = qapi_event_find(name);
+    JsonObject *copy = json_object_new();
+    g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);
+    g_autoptr(GError) err = NULL;
+    JsonObjectIter iter;
+    const char *key;
+    JsonNode *value;
+
+    if (data) {
+        json_object_iter_init_ordered(&iter, data);
+        while (json_object_iter_next_ordered(&iter, &key, &value)) {
+            json_object_set_member(copy, key, json_node_copy(value));
+        }
+    }
+    json_object_set_string_member(copy, "rid", remote->rid);
+    json_node_set_object(node, copy);
+    /* The remote is not trusted: what does not fit our schema goes no further. */
+    if (event && qapi_check(event->data, node, "", &err)) {
+        qapi_event_emit(name, copy);
+    } else {
+        json_object_unref(copy);
+    }
+}
+
+static void on_device_deleted(RemoteProcess *remote, const char *name, JsonObject *data)
+{
+    const char *id = data ? json_object_get_string_member_with_default(data, "device", NULL) : NULL;
+    RemoteDevice *device = id ? remote_device_find(remote, id) : NULL;
+
+    if (device) {
+        /* Of a controller the machine tells, when its proxy goes. */
+        if (!device->controller) {
+            on_relayed(remote, name, data);
+        }
+        remote_device_gone(remote, id);
+    }
+}
+
+static const struct {
+    const char *name;
+    void (*handle)(RemoteProcess *remote, const char *name, JsonObject *data);
+} remote_events[] = {
+    { "BLOCK_IO_ERROR", on_relayed },
+    { "DEVICE_DELETED", on_device_deleted },
+    { "DEVICE_TRAY_MOVED", on_relayed },
+    { "STOP", on_stop },
+};
+
+static void control_event(QmpClient *client, const char *name, JsonObject *data, void *opaque)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(remote_events); i++) {
+        if (g_str_equal(remote_events[i].name, name)) {
+            remote_events[i].handle(opaque, name, data);
+        }
+    }
+}
+
+static void ignore_answer(JsonNode *value, const GError *err, void *opaque)
+{
+}
+
+static void resume_remote(RemoteProcess *remote)
+{
+    if (remote->io_stopped && remote->control) {
+        remote->io_stopped = false;
+        qmp_client_command(remote->control, "cont", NULL, -1, remote->timeout_ms, ignore_answer, NULL);
+    }
+}
+
+/* RunStateHandler: a machine that goes on lets the remotes retry what stopped it. */
+static void remote_runstate(bool running, RunState state, void *opaque)
+{
+    if (running) {
+        remote_for_all(resume_remote);
+    }
+}
+
+/* ---- death ----------------------------------------------------------------------------------- */
+
+/* Tells who waits for a restart of its end. */
+static void tell_restart(RemoteProcess *remote, const GError *err)
+{
+    RemoteDone *done = g_steal_pointer(&remote->restart_done);
+
+    if (done) {
+        done(err, remote->restart_opaque);
+    }
+}
+
+static void launch(RemoteProcess *remote, RemoteState state);
+
+/* Room for one more automatic restart within the window; *ret_ms: the pause before it. */
+static bool take_restart(RemoteProcess *remote, int64_t *ret_ms)
+{
+    int64_t now = event_clock_ns(EVENT_CLOCK_REAL);
+    unsigned recent = 0, oldest = 0;
+
+    for (unsigned i = 0; i < REMOTE_RESTARTS_MAX; i++) {
+        recent += remote->restart_at[i] && now - remote->restart_at[i] < RESTART_WINDOW_MS * NS_PER_MS;
+        oldest = remote->restart_at[i] < remote->restart_at[oldest] ? i : oldest;
+    }
+    if (recent == REMOTE_RESTARTS_MAX) {
+        return false;
+    }
+    remote->restart_at[oldest] = now;
+    *ret_ms = recent ? BACKOFF_MS << (recent - 1) : 0;
+    return true;
+}
+
+static void apply_restart(RemoteProcess *remote)
+{
+    int64_t pause_ms;
+
+    if (take_restart(remote, &pause_ms)) {
+        event_timer_arm(remote->reap, event_clock_ns(EVENT_CLOCK_REAL) + pause_ms * NS_PER_MS);
+        return;
+    }
+    log_error("remote process '%s': restarted %u times within a minute, that is enough; remote_restart %s tries again",
+              remote->rid, REMOTE_RESTARTS_MAX, remote->rid);
+    g_free(remote->reason);
+    remote->reason = g_strdup_printf("it was restarted %u times within a minute and died again",
+                                     REMOTE_RESTARTS_MAX);
+}
+
+static void apply_pause(RemoteProcess *remote)
+{
+    if (runstate_get() == RUN_STATE_RUNNING) {
+        remote->paused_vm = true;
+        vm_stop(RUN_STATE_PAUSED);
+    }
+}
+
+static void apply_policy(RemoteProcess *remote)
+{
+    switch (remote->on_death) {
+    case REMOTE_ON_DEATH_DETACH:
+        break;
+    case REMOTE_ON_DEATH_RESTART:
+        apply_restart(remote);
+        break;
+    case REMOTE_ON_DEATH_PAUSE:
+        apply_pause(remote);
+        break;
+    case REMOTE_ON_DEATH_EXIT:
+        log_error("remote process '%s' has died, and on-death=exit: this program ends", remote->rid);
+        shutdown_request(1);
+    }
+}
+
+static char *status_text(const int *wait_status)
+{
+    if (wait_status && WIFSIGNALED(*wait_status)) {
+        return g_strdup_printf(" (signal %d)", WTERMSIG(*wait_status));
+    }
+    return wait_status ? g_strdup_printf(" (exit status %d)", WEXITSTATUS(*wait_status)) : g_strdup("");
+}
+
+/* The second half of remote_died(): all that will be known is known. */
+static void finish_death(RemoteProcess *remote, const int *wait_status)
+{
+    g_autofree char *how = status_text(wait_status);
+    bool asked = remote->restart_asked;
+    g_autoptr(GError) err = NULL;
+
+    event_timer_disarm(remote->reap);
+    remote_bring_up_abort(remote);
+    g_free(remote->reason);
+    remote->reason = g_steal_pointer(&remote->dying);
+    remote->restart_asked = false;
+    if (!asked) {
+        log_error("remote process '%s' is dead: %s%s", remote->rid, remote->reason, how);
+    }
+    remote_set_state(remote, REMOTE_DEAD, remote->reason, wait_status);
+    if (stopping) {
+        return;
+    }
+    if (asked) {
+        launch(remote, REMOTE_RESTARTING);
+    } else {
+        error_setg(&err, "remote process '%s' could not be restarted: %s%s", remote->rid, remote->reason, how);
+        if (remote->ever_ready) {
+            apply_policy(remote);
+        }
+        tell_restart(remote, err);
+    }
+    remote_ops_continue(remote);
+}
+
+void remote_died(RemoteProcess *remote, const char *reason)
+{
+    QmpClient *control = g_steal_pointer(&remote->control);
+    uint64_t received, sent;
+
+    if (remote->dying || remote->state == REMOTE_DEAD || remote->state == REMOTE_GONE) {
+        return;
+    }
+    remote->dying = g_strdup(reason);
+    event_timer_disarm(remote->heartbeat);
+    for (guint i = 0; i < remote->devices->len; i++) {
+        RemoteDevice *device = remote->devices->pdata[i];
+
+        if (device->proxy) {
+            pci_proxy_kill(device->proxy, reason);
+        }
+    }
+    if (remote->child) {
+        remote_child_kill(remote->child);
+    }
+    event_timer_arm(remote->reap, remote->child ? event_clock_ns(EVENT_CLOCK_REAL) + REAP_MS * NS_PER_MS : 0);
+    if (control) {
+        qmp_client_counters(control, &received, &sent);
+        remote->control_received += received;
+        remote->control_sent += sent;
+        qmp_client_free(control); /* the command under way fails, and its chain ends */
+    }
+}
+
+/* The exit status is late, or there is none; or the pause before a restart is over. */
+static void reap_timer(void *opaque)
+{
+    RemoteProcess *remote = opaque;
+
+    if (remote->dying) {
+        remote_child_end(g_steal_pointer(&remote->child));
+        finish_death(remote, NULL);
+    } else if (remote->state == REMOTE_DEAD) {
+        launch(remote, REMOTE_RESTARTING);
+    }
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static void child_failed(const GError *err, void *opaque)
+{
+    RemoteProcess *remote = opaque;
+
+    remote->child = NULL;
+    remote_died(remote, err->message);
+    /* Its control channel may have ended first, which says less. */
+    if (remote->dying) {
+        g_free(remote->dying);
+        remote->dying = g_strdup(err->message);
+        finish_death(remote, NULL);
+    }
+}
+
+static void child_dead(void *opaque)
+{
+    remote_died(opaque, "the process has ended");
+}
+
+static void child_exited(const int *wait_status, void *opaque)
+{
+    RemoteProcess *remote = opaque;
+
+    remote->child = NULL;
+    remote_died(remote, "the process has ended");
+    if (remote->dying) {
+        finish_death(remote, wait_status);
+    }
+}
+
+static const RemoteChildOps child_ops = { child_failed, child_dead, child_exited };
+
+static void control_ready(QmpClient *client, void *opaque)
+{
+    remote_bring_up(opaque);
+}
+
+static void control_closed(QmpClient *client, const char *reason, void *opaque)
+{
+    g_autofree char *text = g_strdup_printf("control channel: %s", reason);
+
+    remote_died(opaque, text);
+}
+
+static const QmpClientOps control_ops = { control_ready, control_event, control_closed };
+
+/* The process's program and both ends of its control channel; ours is returned. */
+static int spawn_child(RemoteProcess *remote, GError **errp)
+{
+    int pair[2];
+
+    if (!remote->exec) {
+        remote->exec = remote_default_program(errp);
+        if (!remote->exec) {
+            return -1;
+        }
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        error_setg_errno(errp, errno, "cannot make a socket pair; raise the limit of descriptors (ulimit -n)");
+        return -1;
+    }
+    remote->child = remote_child_spawn(remote->rid, remote->exec, pair[1], &child_ops, remote, errp);
+    fd_close(&pair[1]);
+    if (!remote->child) {
+        fd_close(&pair[0]);
+    }
+    return pair[0];
+}
+
+static bool open_control(RemoteProcess *remote, GError **errp)
+{
+    auto_fd control = -1;
+
+    if (remote->launched && remote->given_control < 0) {
+        error_setg(errp, "a launcher has started it; let the launcher start it again, with a new machine");
+        return false;
+    }
+    control = remote->launched ? fd_steal(&remote->given_control) : spawn_child(remote, errp);
+    if (control < 0) {
+        return false;
+    }
+    remote->control = qmp_client_new_take_fd(fd_steal(&control), &control_ops, remote, errp);
+    return remote->control != NULL;
+}
+
+static void launch(RemoteProcess *remote, RemoteState state)
+{
+    g_autoptr(GError) err = NULL;
+    static bool watching;
+
+    if (!watching) {
+        watching = true;
+        runstate_register(remote_runstate, NULL);
+        device_set_del_handler(remote_device_del_handler, NULL);
+    }
+    if (!remote->heartbeat) {
+        remote->heartbeat = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, heartbeat_timer, remote);
+        remote->reap = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, reap_timer, remote);
+    }
+    event_timer_disarm(remote->reap);
+    remote->io_stopped = false;
+    remote_set_state(remote, state, NULL, NULL);
+    arm_heartbeat(remote, remote->timeout_ms);
+    if (!open_control(remote, &err)) {
+        remote_died(remote, err->message);
+    }
+}
+
+void remote_start(RemoteProcess *remote)
+{
+    if (!stopping) {
+        launch(remote, REMOTE_STARTING);
+    }
+}
+
+void remote_brought_up(RemoteProcess *remote, const GError *err)
+{
+    bool restarted = remote->state == REMOTE_RESTARTING;
+
+    if (remote->dying || (!restarted && remote->state != REMOTE_STARTING)) {
+        return;
+    }
+    if (err) {
+        g_autofree char *reason = g_strdup_printf("it could not be set up: %s", err->message);
+
+        remote_died(remote, reason);
+        return;
+    }
+    remote->restarts += restarted;
+    remote->ever_ready = true;
+    g_clear_pointer(&remote->reason, g_free);
+    remote_set_state(remote, REMOTE_READY, NULL, NULL);
+    remote->last_beat = event_clock_ns(EVENT_CLOCK_REAL);
+    arm_heartbeat(remote, remote->heartbeat_interval_ms);
+    if (remote->paused_vm) {
+        remote->paused_vm = false;
+        if (runstate_get() == RUN_STATE_PAUSED) {
+            vm_start();
+        }
+    }
+    tell_restart(remote, NULL);
+}
+
+/* ---- the user's restart, the end ------------------------------------------------------------- */
+
+void remote_restart(const char *rdev_id, RemoteDone *done, void *opaque)
+{
+    GError *err = NULL;
+    RemoteProcess *remote = remote_find(rdev_id, &err);
+
+    if (remote && remote->launched) {
+        error_setg(&err, "remote process '%s' was started by a launcher; restart it there", remote->rid);
+    } else if (remote && (remote->dying || remote->restart_done || remote->state == REMOTE_STARTING ||
+                          remote->state == REMOTE_RESTARTING)) {
+        error_setg(&err, "remote process '%s' is being started; wait for its REMOTE_STATE event", remote->rid);
+    } else if (remote && remote->state == REMOTE_GONE) {
+        error_setg(&err, "remote process '%s' has no devices and drives and does not run; add one", remote->rid);
+    }
+    if (err) {
+        remote_refuse(err, done, opaque);
+        return;
+    }
+    memset(remote->restart_at, 0, sizeof(remote->restart_at));
+    remote->restart_done = done;
+    remote->restart_opaque = opaque;
+    if (remote->state == REMOTE_DEAD) {
+        launch(remote, REMOTE_RESTARTING);
+    } else {
+        remote->restart_asked = true;
+        remote_died(remote, "a restart was asked for");
+    }
+}
+
+void remote_process_clear(RemoteProcess *remote)
+{
+    QmpClient *control = g_steal_pointer(&remote->control);
+
+    if (remote->child) {
+        qmp_client_say_last(control, "quit");
+    }
+    qmp_client_free(control);
+    remote_child_end(g_steal_pointer(&remote->child));
+    g_clear_pointer(&remote->heartbeat, event_timer_free);
+    g_clear_pointer(&remote->reap, event_timer_free);
+    g_clear_pointer(&remote->pci_types, g_hash_table_unref);
+    g_clear_pointer(&remote->dying, g_free);
+}
+
+void remote_end(RemoteProcess *remote)
+{
+    remote_process_clear(remote);
+    remote->ever_ready = false;
+    remote_drop(remote);
+}
+
+static void stop_one(RemoteProcess *remote)
+{
+    g_autoptr(GError) err = NULL;
+
+    error_setg(&err, "the program ends");
+    remote_process_clear(remote);
+    remote_ops_clear(remote);
+    tell_restart(remote, err);
+    remote->state = REMOTE_GONE; /* no event: the monitors are told of the shutdown */
+}
+
+static void set_flag(void *opaque)
+{
+    *(bool *)opaque = true;
+}
+
+void remote_processes_stop(void)
+{
+    bool over = false;
+    EventTimer *limit = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, set_flag, &over);
+
+    stopping = true;
+    remote_for_all(stop_one);
+    event_timer_arm(limit, event_clock_ns(EVENT_CLOCK_REAL) + STOP_MS * NS_PER_MS);
+    while (remote_children() > 0 && !over) {
+        event_loop_turn(event_loop_main(), true);
+    }
+    event_timer_free(limit);
+}
