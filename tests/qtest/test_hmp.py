@@ -229,6 +229,41 @@ def test_quit_ends_the_program_with_status_0(machine, hmp):
     assert machine.program.end()[0] == 0
 
 
+# ---- remote processes ----
+
+
+def test_remote_devices_by_position_and_by_key(tmp_path, main_program):
+    """The lines of the first patches' users, the same by keys, and what is shown meanwhile."""
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(DISK))
+    sock = tmp_path / "hmp"
+    with Program(main_program, "-accel", "qtest", "-name", "vm", "-monitor", f"unix:{sock},server=on,wait=off") as program:
+        with Hmp(sock) as hmp:
+            assert hmp.run("info remote") == "No remote processes\n"
+            assert hmp.run(f"rdrive_add 0 drive0 file={image},format=raw") == ""
+            assert hmp.run("rdevice_add 0 lsi53c895a scsi0") == ""
+            assert hmp.run("rdevice_add 0 scsi-hd drive1 drive0 scsi0.0") == ""
+            rows = [line.split()[1:3] for line in hmp.run("remote_proc_list").splitlines()]
+            assert rows == [["RID", "QEMU"], ["0", "scsi0"], ["0", "drive1"], ["0", "drive0"]]
+            text = hmp.run("info remote")
+            assert re.match(r"0: ready\n  pid \d+, process .*\n  sandbox \w+, on-death detach, 0 restarts, ", text)
+            assert "  device scsi0 (lsi53c895a), controller\n    link ready: " in text
+            assert hmp.run("rblock_resize 0 drive0 16") == ""
+            assert image.stat().st_size == 16 << 20
+            assert hmp.run("rdevice_add scsi-hd,id=d3,rid=0,drive=nope").startswith("Error: ")
+            assert hmp.run("remote_restart 0") == ""
+            assert hmp.run("rdevice_del 0 drive1") == ""
+            assert hmp.run("rdevice_add scsi-hd,id=d2,rid=0,drive=drive0,bus=scsi0.0") == ""
+            assert hmp.run("rdevice_del scsi0 d2") == ""
+            assert hmp.run("rdrive_del 0 drive0") == ""
+            assert hmp.run(f"rdrive_add id=drive0,file={image},format=raw,rid=0") == ""
+            assert hmp.run("rdrive_del 0 drive0") == ""
+            assert hmp.run("rdevice_del 0 scsi0") == ""
+            assert hmp.run("info remote") == "No remote processes\n"
+            assert hmp.run("rdevice_del 0 x").startswith("Error: there is no remote process '0'")
+        assert program.terminate()[0] == 0
+
+
 # ---- human-monitor-command ----
 
 
