@@ -163,7 +163,8 @@ static bool parse_info_block(char *const *words, InfoBlockArgs *ret)
 
 static bool is_named(JsonObject *block, const char *name)
 {
-    return !name || g_str_equal(hmp_json_str(block, "device"), name) || g_str_equal(hmp_json_str(block, "qdev"), name) ||
+    return !name || g_str_equal(hmp_json_str(block, "device"), name) ||
+           g_str_equal(hmp_json_str(block, "qdev"), name) ||
            g_str_equal(hmp_json_str(hmp_json_obj(block, "inserted"), "node-name"), name);
 }
 
@@ -236,13 +237,14 @@ static void run_info_blockstats(HmpSession *hmp, const char *args)
 }
 
 const HmpCommand hmp_block_commands[] = {
-    { "drive_add", NULL, "[ADDRESS] if=none,id=ID[,option=value...]", "add a drive, as -drive does; ADDRESS means nothing",
-      run_drive_add, .qmp = "drive_add" },
+    { "drive_add", NULL, "[ADDRESS] if=none,id=ID[,option=value...]",
+      "add a drive, as -drive does; ADDRESS means nothing", run_drive_add, .qmp = "drive_add" },
     { "drive_del", NULL, "ID", "remove a drive that no device has", run_drive_del, hmp_complete_drive,
       "drive_del" },
     { "block_resize", NULL, "DEVICE SIZE", "resize an image to SIZE (M when no suffix is given)", run_block_resize,
       hmp_complete_drive, "block_resize" },
-    { "eject", NULL, "[-f] DEVICE", "take the medium out; -f: though it is locked", run_eject, hmp_complete_drive, "eject" },
+    { "eject", NULL, "[-f] DEVICE", "take the medium out; -f: though it is locked", run_eject, hmp_complete_drive,
+      "eject" },
     { "info block", NULL, "[-v] [DEVICE]", "show drives and their images; -v: with their sizes", run_info_block,
       hmp_complete_drive, "query-block" },
     { "info blockstats", NULL, "", "show the counters of drives", run_info_blockstats, .qmp = "query-blockstats" },

@@ -241,7 +241,8 @@ GPtrArray *hmp_complete(const char *line, size_t *ret_start)
     if (before->len == (info ? 1 : 0)) {
         offer_rows(words, line + start, info);
     } else {
-        g_autofree char *name = info ? g_strdup_printf("info %s", (char *)before->pdata[1]) : g_strdup(before->pdata[0]);
+        g_autofree char *name = info ? g_strdup_printf("info %s", (char *)before->pdata[1])
+                                     : g_strdup(before->pdata[0]);
 
         row = hmp_find(name);
         if (row && row->complete) {

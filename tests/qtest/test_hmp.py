@@ -113,9 +113,9 @@ def test_answers_are_as_in_stock(hmp, stock_program, tmp_path, line, answer):
     """The same words from both; how deep a bus stands, and so how far it is indented, is each one's own."""
     (tmp_path / "stock.img").write_bytes(bytes(DISK))
     sock = tmp_path / "stock"
-    with Program(stock_program, "-accel", "tcg", "-S", "-display", "none", "-nodefaults", "-device", "lsi53c895a,id=scsi0",
-                 "-drive", f"id=drive0,if=none,format=raw,file={tmp_path}/stock.img", "-device",
-                 "scsi-hd,id=d1,drive=drive0,bus=scsi0.0", "-monitor", f"unix:{sock},server=on,wait=off"):
+    with Program(stock_program, "-accel", "tcg", "-S", "-display", "none", "-nodefaults",
+                 "-device", "lsi53c895a,id=scsi0", "-drive", f"id=drive0,if=none,format=raw,file={tmp_path}/stock.img",
+                 "-device", "scsi-hd,id=d1,drive=drive0,bus=scsi0.0", "-monitor", f"unix:{sock},server=on,wait=off"):
         with Hmp(sock) as stock:
             def plain(text):
                 return re.sub(r"^ +", "", text, flags=re.M)
@@ -201,7 +201,8 @@ def test_objects_come_and_go(hmp):
     assert hmp.run("object_add memory-backend-memfd,id=m0,size=1M") == ""
     assert "m0 (child<memory-backend-memfd>)" in hmp.run("qom-list /objects")
     assert hmp.run("qom-get /objects/m0 size") == "1048576\n"
-    assert hmp.run("object_add {\"qom-type\": \"memory-backend-memfd\", \"id\": \"m0\", \"size\": 4096}").startswith("Error: ")
+    again = 'object_add {"qom-type": "memory-backend-memfd", "id": "m0", "size": 4096}'
+    assert hmp.run(again).startswith("Error: ")
     assert hmp.run("object_del m0") == ""
     assert "m0" not in hmp.run("qom-list /objects")
     assert hmp.run("qom-set /machine/peripheral/d1 drive x").startswith("Error: ")
@@ -226,6 +227,41 @@ def test_quit_ends_the_program_with_status_0(machine, hmp):
     hmp.send(b"q\n")
     hmp.read_end()
     assert machine.program.end()[0] == 0
+
+
+# ---- remote processes ----
+
+
+def test_remote_devices_by_position_and_by_key(tmp_path, main_program):
+    """The lines of the first patches' users, the same by keys, and what is shown meanwhile."""
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(DISK))
+    sock = tmp_path / "hmp"
+    with Program(main_program, "-accel", "qtest", "-name", "vm", "-monitor", f"unix:{sock},server=on,wait=off") as program:
+        with Hmp(sock) as hmp:
+            assert hmp.run("info remote") == "No remote processes\n"
+            assert hmp.run(f"rdrive_add 0 drive0 file={image},format=raw") == ""
+            assert hmp.run("rdevice_add 0 lsi53c895a scsi0") == ""
+            assert hmp.run("rdevice_add 0 scsi-hd drive1 drive0 scsi0.0") == ""
+            rows = [line.split()[1:3] for line in hmp.run("remote_proc_list").splitlines()]
+            assert rows == [["RID", "QEMU"], ["0", "scsi0"], ["0", "drive1"], ["0", "drive0"]]
+            text = hmp.run("info remote")
+            assert re.match(r"0: ready\n  pid \d+, process .*\n  sandbox \w+, on-death detach, 0 restarts, ", text)
+            assert "  device scsi0 (lsi53c895a), controller\n    link ready: " in text
+            assert hmp.run("rblock_resize 0 drive0 16") == ""
+            assert image.stat().st_size == 16 << 20
+            assert hmp.run("rdevice_add scsi-hd,id=d3,rid=0,drive=nope").startswith("Error: ")
+            assert hmp.run("remote_restart 0") == ""
+            assert hmp.run("rdevice_del 0 drive1") == ""
+            assert hmp.run("rdevice_add scsi-hd,id=d2,rid=0,drive=drive0,bus=scsi0.0") == ""
+            assert hmp.run("rdevice_del scsi0 d2") == ""
+            assert hmp.run("rdrive_del 0 drive0") == ""
+            assert hmp.run(f"rdrive_add id=drive0,file={image},format=raw,rid=0") == ""
+            assert hmp.run("rdrive_del 0 drive0") == ""
+            assert hmp.run("rdevice_del 0 scsi0") == ""
+            assert hmp.run("info remote") == "No remote processes\n"
+            assert hmp.run("rdevice_del 0 x").startswith("Error: there is no remote process '0'")
+        assert program.terminate()[0] == 0
 
 
 # ---- human-monitor-command ----
@@ -262,7 +298,8 @@ def test_line_length_at_the_limit_and_over_it(hmp):
 
 
 @pytest.mark.parametrize("data", [
-    b"\x00info status\n", b"in\x00fo status\r\n", b"\xff\xfb\x01\xff\xfd\x03info status\r\x00", b"\x1b[A\x1b[Binfo status\n",
+    b"\x00info status\n", b"in\x00fo status\r\n", b"\xff\xfb\x01\xff\xfd\x03info status\r\x00",
+    b"\x1b[A\x1b[Binfo status\n",
     b"xx\x7f\x7finfo status\n", b"quit\x15info status\n", b"quit\x03info status\n", b"  info\t status  \n",
 ])
 def test_bytes_of_terminals_and_telnet_are_understood(hmp, data):
@@ -334,10 +371,11 @@ def test_half_closed_client_gets_its_answers(machine):
         assert other.run("info status") == "VM status: running\n"
 
 
-def test_pipe_as_stdio_is_line_mode(machine, main_program, remote_program):
-    head = (main_program, "-accel", "qtest") if machine.kind == "mpqemu" else (remote_program,)
-    result = subprocess.run([*head, "-monitor", "stdio"], input=b"info status\nquit\n", capture_output=True, timeout=WAIT,
-                            check=False)
+@pytest.mark.parametrize("kind", ["mpqemu", "qemu-remote"])
+def test_pipe_as_stdio_is_line_mode(kind, main_program, remote_program):
+    head = (main_program, "-accel", "qtest") if kind == "mpqemu" else (remote_program,)
+    result = subprocess.run([*head, "-monitor", "stdio"], input=b"info status\nquit\n", capture_output=True,
+                            timeout=WAIT, check=False)
     assert result.returncode == 0, result.stderr
     assert re.fullmatch(rb"mpqemu .*\r\n\(qemu\) VM status: running\r\n\(qemu\) (\(qemu\) )?", result.stdout)
 

@@ -25,8 +25,9 @@ def _start(request, tmp_path, main_program, remote_program):
 
     def start(*words):
         program = Terminal(*head, "-device", "lsi53c895a,id=scsi0", "-drive",
-                           f"id=drive0,if=none,format=raw,file={tmp_path}/disk.img", "-device", "scsi-hd,id=d1,drive=drive0",
-                           "-monitor", "stdio", *words, env={"LSAN_OPTIONS": f"suppressions={tmp_path}/leaks"})
+                           f"id=drive0,if=none,format=raw,file={tmp_path}/disk.img", "-device",
+                           "scsi-hd,id=d1,drive=drive0", "-monitor", "stdio", *words,
+                           env={"LSAN_OPTIONS": f"suppressions={tmp_path}/leaks"})
         started.append(program)
         program.expect("monitor - type 'help' for more information\r\n")
         program.expect(PROMPT)
