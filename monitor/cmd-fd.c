@@ -10,8 +10,8 @@
 #include "util/fd.h"
 
 /*
- * A client may leave this many descriptors with us, in names and sets: more than any machine needs, less than a process may
- * have open (1024 by default), so that disks and links still get theirs.
+ * A client may leave this many descriptors with us, in names and sets: more than any machine needs, less than
+ * a process may have open (1024 by default), so that disks and links still get theirs.
  */
 #define FDS_MAX 512
 

@@ -3,15 +3,17 @@
  * HMP: drives and what is in them.
  *
  * Runs in: both programs.
- *
- * drive_add and drive_del have no QMP command, as in QEMU: they are -drive at run time.
  */
 #include "monitor/hmp-int.h"
 
 #include <inttypes.h>
 #include <string.h>
-#include "block/block.h"
 #include "util/error.h"
+
+static void print_ok(HmpSession *hmp, JsonNode *value)
+{
+    hmp_printf(hmp, "OK\n");
+}
 
 /* "drive_add 0 if=none,id=..": the first word was an address once; users' scripts still write one. */
 static void run_drive_add(HmpSession *hmp, const char *args)
@@ -28,8 +30,8 @@ static void run_drive_add(HmpSession *hmp, const char *args)
         return;
     }
     opts = options_parse("drive_add", words[1] ? words[1] : words[0], NULL, &err);
-    if (opts && drive_add(opts, &err)) {
-        hmp_printf(hmp, "OK\n");
+    if (opts) {
+        hmp_qmp(hmp, "drive_add", hmp_options_to_json(opts), print_ok);
     } else {
         hmp_error(hmp, "%s", err->message);
     }
@@ -38,10 +40,12 @@ static void run_drive_add(HmpSession *hmp, const char *args)
 static void run_drive_del(HmpSession *hmp, const char *args)
 {
     g_auto(GStrv) words = hmp_words(hmp, args, 1, 1);
-    g_autoptr(GError) err = NULL;
+    JsonObject *json;
 
-    if (words && !drive_del(words[0], &err)) {
-        hmp_error(hmp, "%s", err->message);
+    if (words) {
+        json = json_object_new();
+        json_object_set_string_member(json, "id", words[0]);
+        hmp_qmp(hmp, "drive_del", json, NULL);
     }
 }
 
@@ -159,7 +163,8 @@ static bool parse_info_block(char *const *words, InfoBlockArgs *ret)
 
 static bool is_named(JsonObject *block, const char *name)
 {
-    return !name || g_str_equal(hmp_json_str(block, "device"), name) || g_str_equal(hmp_json_str(block, "qdev"), name) ||
+    return !name || g_str_equal(hmp_json_str(block, "device"), name) ||
+           g_str_equal(hmp_json_str(block, "qdev"), name) ||
            g_str_equal(hmp_json_str(hmp_json_obj(block, "inserted"), "node-name"), name);
 }
 
@@ -232,12 +237,14 @@ static void run_info_blockstats(HmpSession *hmp, const char *args)
 }
 
 const HmpCommand hmp_block_commands[] = {
-    { "drive_add", NULL, "[ADDRESS] if=none,id=ID[,option=value...]", "add a drive, as -drive does; ADDRESS means nothing",
-      run_drive_add },
-    { "drive_del", NULL, "ID", "remove a drive that no device has", run_drive_del, hmp_complete_drive },
+    { "drive_add", NULL, "[ADDRESS] if=none,id=ID[,option=value...]",
+      "add a drive, as -drive does; ADDRESS means nothing", run_drive_add, .qmp = "drive_add" },
+    { "drive_del", NULL, "ID", "remove a drive that no device has", run_drive_del, hmp_complete_drive,
+      "drive_del" },
     { "block_resize", NULL, "DEVICE SIZE", "resize an image to SIZE (M when no suffix is given)", run_block_resize,
       hmp_complete_drive, "block_resize" },
-    { "eject", NULL, "[-f] DEVICE", "take the medium out; -f: though it is locked", run_eject, hmp_complete_drive, "eject" },
+    { "eject", NULL, "[-f] DEVICE", "take the medium out; -f: though it is locked", run_eject, hmp_complete_drive,
+      "eject" },
     { "info block", NULL, "[-v] [DEVICE]", "show drives and their images; -v: with their sizes", run_info_block,
       hmp_complete_drive, "query-block" },
     { "info blockstats", NULL, "", "show the counters of drives", run_info_blockstats, .qmp = "query-blockstats" },

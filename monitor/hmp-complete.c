@@ -23,7 +23,7 @@ static void offer(GPtrArray *words, const char *prefix, const char *word)
 
 /* ---- commands ---------------------------------------------------------------------------------- */
 
-/* Rows whose names begin with PREFIX; without the first SKIP bytes. */
+/* The "info" rows, without that word, or the others. */
 static void offer_rows(GPtrArray *words, const char *prefix, bool info)
 {
     g_autoptr(GPtrArray) rows = hmp_sorted();
@@ -34,9 +34,6 @@ static void offer_rows(GPtrArray *words, const char *prefix, bool info)
         if (hmp_is_info(row) == info) {
             offer(words, prefix, row->name + (info ? strlen("info ") : 0));
         }
-    }
-    if (!info) {
-        offer(words, prefix, "info");
     }
 }
 
@@ -244,7 +241,8 @@ GPtrArray *hmp_complete(const char *line, size_t *ret_start)
     if (before->len == (info ? 1 : 0)) {
         offer_rows(words, line + start, info);
     } else {
-        g_autofree char *name = info ? g_strdup_printf("info %s", (char *)before->pdata[1]) : g_strdup(before->pdata[0]);
+        g_autofree char *name = info ? g_strdup_printf("info %s", (char *)before->pdata[1])
+                                     : g_strdup(before->pdata[0]);
 
         row = hmp_find(name);
         if (row && row->complete) {

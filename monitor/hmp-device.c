@@ -174,11 +174,11 @@ static void run_qom_set(HmpSession *hmp, const char *args)
 }
 
 const HmpCommand hmp_device_commands[] = {
-    { "device_add", NULL, "DRIVER[,prop=value...]", "add a device, as -device does (also: help; DRIVER,help)", run_device_add,
-      hmp_complete_driver, "device_add" },
+    { "device_add", NULL, "DRIVER[,prop=value...]", "add a device, as -device does (also: help; DRIVER,help)",
+      run_device_add, hmp_complete_driver, "device_add" },
     { "device_del", NULL, "ID", "remove a device", run_del, hmp_complete_device, "device_del" },
-    { "object_add", NULL, "TYPE,id=ID[,prop=value...]", "make an object, as -object does (also: help; TYPE,help)", run_object_add,
-      hmp_complete_object_type, "object-add" },
+    { "object_add", NULL, "TYPE,id=ID[,prop=value...]", "make an object, as -object does (also: help; TYPE,help)",
+      run_object_add, hmp_complete_object_type, "object-add" },
     { "object_del", NULL, "ID", "delete an object", run_del, hmp_complete_object, "object-del" },
     { "qom-list", NULL, "[PATH]", "list the properties and children of an object", run_qom_list, hmp_complete_qom,
       "qom-list" },

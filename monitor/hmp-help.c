@@ -53,7 +53,8 @@ static void print_rows(HmpSession *hmp, bool info)
     }
 }
 
-void hmp_help_info(HmpSession *hmp)
+/* "info" alone. */
+static void run_info(HmpSession *hmp, const char *args)
 {
     print_rows(hmp, true);
 }
@@ -70,11 +71,10 @@ static void run_help(HmpSession *hmp, const char *args)
     name = g_strjoinv(" ", words);
     if (!*name) {
         print_rows(hmp, false);
-        hmp_printf(hmp, "info NAME -- show something of the machine; 'help info' lists the names\n");
         return;
     }
     if (g_str_equal(name, "info")) {
-        hmp_help_info(hmp);
+        print_rows(hmp, true);
         return;
     }
     row = hmp_find(name);
@@ -87,5 +87,6 @@ static void run_help(HmpSession *hmp, const char *args)
 
 const HmpCommand hmp_help_commands[] = {
     { "help", "?", "[COMMAND]", "list the commands, or explain one", run_help, hmp_complete_command },
+    { "info", NULL, "[NAME]", "show something of the machine; without NAME: list what there is", run_info },
     { NULL },
 };

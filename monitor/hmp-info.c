@@ -105,7 +105,8 @@ static void print_pci_ids(HmpSession *hmp, JsonObject *dev)
     } else {
         hmp_printf(hmp, "    Class %04" PRIx64, hmp_json_int(class_info, "class"));
     }
-    hmp_printf(hmp, ": PCI device %04" PRIx64 ":%04" PRIx64 "\n", hmp_json_int(id, "vendor"), hmp_json_int(id, "device"));
+    hmp_printf(hmp, ": PCI device %04" PRIx64 ":%04" PRIx64 "\n", hmp_json_int(id, "vendor"),
+               hmp_json_int(id, "device"));
     if (hmp_json_int(id, "subsystem-vendor") || hmp_json_int(id, "subsystem")) {
         hmp_printf(hmp, "      PCI subsystem %04" PRIx64 ":%04" PRIx64 "\n", hmp_json_int(id, "subsystem-vendor"),
                    hmp_json_int(id, "subsystem"));

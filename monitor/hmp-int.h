@@ -70,9 +70,6 @@ bool hmp_is_info(const HmpCommand *row);
 
 extern const HmpCommand hmp_help_commands[];
 
-/* The list of "info" rows: what "info" alone prints. */
-void hmp_help_info(HmpSession *hmp);
-
 /* "NAME: PROBLEM" and where help is. */
 void hmp_usage(HmpSession *hmp, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 

@@ -176,8 +176,10 @@ static void print_link(HmpSession *hmp, JsonObject *link)
     hmp_printf(hmp, "    link %s: %" PRId64 " messages, %" PRId64 " bytes, worst wait %" PRId64 " us, %" PRId64
                " time-outs, %" PRId64 " failed\n",
                hmp_json_str(link, "state"), hmp_json_int(link, "messages"), hmp_json_int(link, "bytes"),
-               hmp_json_int(link, "worst-wait-ns") / 1000, hmp_json_int(link, "timeouts"), hmp_json_int(link, "failed"));
-    hmp_printf(hmp, "    dropped: %" PRId64 " reads, %" PRId64 " writes; %" PRId64 " interrupts; reattached %" PRId64 " times\n",
+               hmp_json_int(link, "worst-wait-ns") / 1000, hmp_json_int(link, "timeouts"),
+               hmp_json_int(link, "failed"));
+    hmp_printf(hmp, "    dropped: %" PRId64 " reads, %" PRId64 " writes; %" PRId64 " interrupts; reattached %" PRId64
+               " times\n",
                hmp_json_int(link, "dropped-reads"), hmp_json_int(link, "dropped-writes"),
                hmp_json_int(link, "interrupts"), hmp_json_int(link, "reattached"));
 }
@@ -202,7 +204,8 @@ static void print_remote(HmpSession *hmp, JsonObject *remote)
     const char *process = hmp_json_str(remote, "process");
     JsonObject *control = hmp_json_obj(remote, "control");
 
-    hmp_printf(hmp, "%s: %s%s%s\n", hmp_json_str(remote, "id"), hmp_json_str(remote, "state"), *reason ? ": " : "", reason);
+    hmp_printf(hmp, "%s: %s%s%s\n", hmp_json_str(remote, "id"), hmp_json_str(remote, "state"), *reason ? ": " : "",
+               reason);
     if (hmp_json_int(remote, "pid") > 0) {
         hmp_printf(hmp, "  pid %" PRId64 ", ", hmp_json_int(remote, "pid"));
     } else {

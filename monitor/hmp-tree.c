@@ -231,7 +231,8 @@ static void print_flat_view(AddressSpace *as, const char *name, void *opaque)
     FlatView *view = address_space_view(as);
     const char *root = address_space_root(as)->name;
 
-    hmp_printf(walk->hmp, "FlatView #%u\n AS \"%s\", root: %s\n Root memory region: %s\n", walk->views++, name, root, root);
+    hmp_printf(walk->hmp, "FlatView #%u\n AS \"%s\", root: %s\n Root memory region: %s\n", walk->views++, name, root,
+               root);
     for (unsigned i = 0; i < view->count; i++) {
         const FlatRange *range = &view->ranges[i];
 
@@ -270,7 +271,8 @@ static void run_mtree(HmpSession *hmp, const char *args)
 
 const HmpCommand hmp_tree_commands[] = {
     { "info qtree", NULL, "", "show the devices, bus by bus", run_qtree },
-    { "info qom-tree", NULL, "[PATH]", "show the object tree below PATH, or the machine's", run_qom_tree, hmp_complete_qom },
+    { "info qom-tree", NULL, "[PATH]", "show the object tree below PATH, or the machine's", run_qom_tree,
+      hmp_complete_qom },
     { "info mtree", NULL, "[-f]", "show the memory regions; -f: the flat view of each address space", run_mtree },
     { NULL },
 };

@@ -208,12 +208,10 @@ static void run_command(HmpSession *hmp, const char *line)
     if (g_str_equal(name, "info")) {
         g_autofree char *what = take_word(&args);
 
-        if (!*what) {
-            hmp_help_info(hmp);
-            return;
+        if (*what) {
+            g_free(name);
+            name = g_strconcat("info ", what, NULL);
         }
-        g_free(name);
-        name = g_strconcat("info ", what, NULL);
     }
     hmp->command = hmp_find(name);
     if (hmp->command) {

@@ -225,8 +225,11 @@ bool monitor_start(const MonitorOptions *options, GError **errp)
     if (!check_chardevs(options, errp)) {
         return false;
     }
-    monitor_events_start();
     runstate_set_resumable(monitor_wanted(options));
+    if (!monitor_wanted(options)) {
+        return true;
+    }
+    monitor_events_start();
     for (unsigned i = 0; i < options->monitors->len; i++) {
         CmdlineAction *action = g_ptr_array_index(options->monitors, i);
 

@@ -4,11 +4,11 @@
  *
  * Runs in: both programs.
  *
- * Theory of operation.  Bytes become texts (util/json-stream.h), texts become requests.  In-band requests go through a short
- * queue, texts that are no requests too, so that errors come in order; one runs at a time.  A request out of band
- * runs at once.  Input is left unread while the queue is full or the client does not read its answers, so a client costs
- * bounded memory.  A turn of the loop looks at a few texts only; a deferred call goes on with the rest, so that other
- * clients and devices get their share.
+ * Theory of operation.  Bytes become texts (util/json-stream.h), texts become requests.  In-band requests go
+ * through a short queue, texts that are no requests too, so that errors come in order; one runs at a time.  A
+ * request out of band runs at once.  Input is left unread while the queue is full or the client does not read
+ * its answers, so a client costs bounded memory.  A turn of the loop looks at a few texts only; a deferred
+ * call goes on with the rest, so that other clients and devices get their share.
  *
  * Descriptors belong to all commands that end in the bytes that they came with, or that these bytes begin; each takes
  * what it needs, the rest is closed when the last of these commands has ended.

@@ -4,10 +4,11 @@
  *
  * Runs in: both programs.
  *
- * Theory of operation.  Nothing here blocks, whatever flags a peer has set on a shared open file description: a socket is used
- * with MSG_DONTWAIT; standard input and output, which others may share, are opened anew by /proc/self/fd to get
- * non-blocking descriptions of our own.  Where that is refused (no /proc, another user's terminal), each call is made only
- * after poll() has said that it will not wait, in pieces that a pipe takes whole.
+ * Theory of operation.  Nothing here blocks, whatever flags a peer has set on a shared open file description:
+ * a socket is used with MSG_DONTWAIT; standard input and output, which others may share, are opened anew by
+ * /proc/self/fd to get non-blocking descriptions of our own.  Where that is refused (no /proc, another user's
+ * terminal), each call is made only after poll() has said that it will not wait, in pieces that a pipe takes
+ * whole.
  *
  * A file as standard input cannot be watched by epoll and is always ready; deferred calls take the place of readiness.
  */

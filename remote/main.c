@@ -5,11 +5,11 @@
  * Runs in: qemu-remote.
  *
  * Theory of operation.  The program has one thread, which holds the machine lock all its life, and the event
- * loop.  Start: the whole command line is parsed, then carried out step by step (config.h); the first failure ends the
- * program with status 1 before anything was answered.  End: by the last link's end (status 0, or 1 when a peer
- * was cut off for breaking the protocol), by a monitor's quit, or by SIGTERM, SIGINT, SIGHUP (status 0); devices are
- * unrealized, images flushed and unlocked in all cases.  A process that was told to outlive its links waits for whoever
- * manages it; when that one has gone, too, it ends with its last link.
+ * loop.  Start: the whole command line is parsed, then carried out step by step (config.h); the first failure
+ * ends the program with status 1 before anything was answered.  End: by the last link's end (status 0, or 1
+ * when a peer was cut off for breaking the protocol), by a monitor's quit, or by SIGTERM, SIGINT, SIGHUP
+ * (status 0); devices are unrealized, images flushed and unlocked in all cases.  A process that was told to outlive its
+ * links waits for whoever manages it; when that one has gone, too, it ends with its last link.
  */
 
 #include "block/block.h"

@@ -4,11 +4,11 @@
  *
  * Runs in: both.  The manual is include/util/json-stream.h.
  *
- * Theory of operation.  Each byte is looked at once when it is scanned, wherever the stream was cut
- * by its transport: the scanner's state is kept between pushes.  It knows only strings, escapes and
- * brackets; whether what is inside makes sense is found out when a text is complete: its words are checked here, since
- * json-glib takes more than JSON's and wraps large numbers; the rest is the parser's affair.  Brackets are not matched by
- * kind, since the parser refuses "[}" anyway.
+ * Theory of operation.  Each byte is looked at once when it is scanned, wherever the stream was cut by its
+ * transport: the scanner's state is kept between pushes.  It knows only strings, escapes and brackets;
+ * whether what is inside makes sense is found out when a text is complete: its words are checked here, since
+ * json-glib takes more than JSON's and wraps large numbers; the rest is the parser's affair.  Brackets are
+ * not matched by kind, since the parser refuses "[}" anyway.
  */
 #include <errno.h>
 #include <math.h>

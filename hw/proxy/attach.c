@@ -12,6 +12,7 @@
 #include "hw/proxy/proxy-int.h"
 #include "trace/hw-proxy.h"
 #include "util/error.h"
+#include "util/log.h"
 #include "util/machine-lock.h"
 
 static bool greet(ProxyConn *conn, ProxyShape *ret_shape, GError **errp)
@@ -119,7 +120,9 @@ bool proxy_attach_again(ProxyConn *conn)
         proxy_attached(conn);
     } else {
         proxy->next = NULL;
-        proxy_change_state(proxy, PROXY_IN_REATTACHING, PCI_PROXY_DEAD, err->message);
+        if (proxy_change_state(proxy, PROXY_IN_REATTACHING, PCI_PROXY_DEAD, err->message)) {
+            log_error("pci-proxy-dev '%s': it was not re-attached: %s; the device stays dead", proxy->name, err->message);
+        }
     }
     machine_unlock();
     pthread_mutex_unlock(&proxy->link_lock);

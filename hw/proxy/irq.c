@@ -156,7 +156,7 @@ static void proxy_hangup_event(int fd, unsigned ready, void *opaque)
     event_source_remove(conn->hangup_source);
     conn->hangup_source = NULL;
     if (conn == (proxy->next ? proxy->next : proxy->conn)) {
-        pci_proxy_kill(proxy, "the remote has closed the connection");
+        proxy_hung_up(proxy);
     }
 }
 

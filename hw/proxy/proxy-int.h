@@ -183,6 +183,9 @@ static inline bool proxy_is_live(PciProxyDev *proxy)
 /* The link of CONN has ended (it is attached): the device is DEAD for REASON unless it was already.  Link lock. */
 void proxy_fail(ProxyConn *conn, const char *reason);
 
+/* Main loop: the peer of the connection in use, or being attached, has closed its end. */
+void proxy_hung_up(PciProxyDev *proxy);
+
 /* Main loop: makes proxy_kick() work.  proxy_bh_free() ends that. */
 void proxy_bh_create(PciProxyDev *proxy);
 void proxy_bh_free(PciProxyDev *proxy);

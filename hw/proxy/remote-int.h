@@ -63,6 +63,7 @@ struct RemoteProcess {
     EventTimer *heartbeat;    /* READY, SUSPECT: the next beat; STARTING, RESTARTING: the limit of the start */
     int64_t last_beat;        /* EVENT_CLOCK_REAL */
     EventTimer *reap;         /* waits a moment for the exit status, or for the next try of a restart */
+    bool killed;              /* dying: by us */
     char *dying;              /* it is known to have ended, for this reason; its status is awaited */
     bool ever_ready;          /* it has been READY: a death is a death and no failed start */
     uint64_t control_received, control_sent; /* of earlier channels */

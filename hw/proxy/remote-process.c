@@ -8,7 +8,8 @@
  * Death is found out by whatever comes first: the pidfd, the end of the control channel, a heartbeat that is not
  * answered, a start that takes too long.  remote_died() then cuts everything that could wait for the process, at once:
  * the channel, the links (their devices read all ones from now on).  The word DEAD with the exit status follows when
- * the spawner has told it, or after REAP_MS; so a monitor gets one event that says all.
+ * the spawner has told it.  A process that does not end by itself within REAP_MS is killed.  So a monitor gets one event
+ * that says all.
  */
 #include "hw/proxy/remote-int.h"
 
@@ -24,7 +25,10 @@
 #include "util/fd.h"
 #include "util/log.h"
 
-/* Longest wait for the exit status of a process that is known to be dead. */
+/*
+ * Time for a process whose channel has ended to end by itself, which says more than our SIGKILL; and longest wait for its
+ * exit status after that.
+ */
 #define REAP_MS 50
 
 /* Pause before the second, third, ... automatic restart within a minute: doubles from this. */
@@ -103,6 +107,22 @@ static void set_suspect(RemoteProcess *remote, bool suspect)
     }
 }
 
+static void kill_child(RemoteProcess *remote)
+{
+    remote->killed = true;
+    remote_child_kill(remote->child);
+    event_timer_arm(remote->reap, event_clock_ns(EVENT_CLOCK_REAL) + REAP_MS * NS_PER_MS);
+}
+
+/* As remote_died(), for one that will not end by itself. */
+static void give_up(RemoteProcess *remote, const char *reason)
+{
+    remote_died(remote, reason);
+    if (remote->dying && remote->child) {
+        kill_child(remote);
+    }
+}
+
 /* ---- heartbeat ------------------------------------------------------------------------------- */
 
 static void arm_heartbeat(RemoteProcess *remote, int64_t ms)
@@ -126,7 +146,7 @@ static void remote_beat(RemoteProcess *remote)
     if (silent_ms >= remote->heartbeat_limit_ms) {
         g_autofree char *reason = g_strdup_printf("it has not answered for %" G_GINT64_FORMAT " ms", silent_ms);
 
-        remote_died(remote, reason);
+        give_up(remote, reason);
         return;
     }
     set_suspect(remote, silent_ms >= remote->heartbeat_interval_ms);
@@ -142,7 +162,7 @@ static void heartbeat_timer(void *opaque)
     } else {
         g_autofree char *reason = g_strdup_printf("it was not ready %u ms after its start", remote->timeout_ms);
 
-        remote_died(remote, reason);
+        give_up(remote, reason);
     }
 }
 
@@ -363,9 +383,7 @@ void remote_died(RemoteProcess *remote, const char *reason)
             pci_proxy_kill(device->proxy, reason);
         }
     }
-    if (remote->child) {
-        remote_child_kill(remote->child);
-    }
+    remote->killed = false;
     event_timer_arm(remote->reap, remote->child ? event_clock_ns(EVENT_CLOCK_REAL) + REAP_MS * NS_PER_MS : 0);
     if (control) {
         qmp_client_counters(control, &received, &sent);
@@ -375,12 +393,14 @@ void remote_died(RemoteProcess *remote, const char *reason)
     }
 }
 
-/* The exit status is late, or there is none; or the pause before a restart is over. */
+/* It has not ended by itself; or its exit status is late, or there is none; or the pause before a restart is over. */
 static void reap_timer(void *opaque)
 {
     RemoteProcess *remote = opaque;
 
-    if (remote->dying) {
+    if (remote->dying && remote->child && !remote->killed) {
+        kill_child(remote);
+    } else if (remote->dying) {
         remote_child_end(g_steal_pointer(&remote->child));
         finish_death(remote, NULL);
     } else if (remote->state == REMOTE_DEAD) {
@@ -413,9 +433,16 @@ static void child_exited(const int *wait_status, void *opaque)
 {
     RemoteProcess *remote = opaque;
 
+    static const char reason[] = "the process has ended";
+
     remote->child = NULL;
-    remote_died(remote, "the process has ended");
+    remote_died(remote, reason);
     if (remote->dying) {
+        /* A crash is why its channels have ended, whatever was noticed first; one that ends well may do so for our sake. */
+        if (!remote->killed && (!wait_status || *wait_status != 0)) {
+            g_free(remote->dying);
+            remote->dying = g_strdup(reason);
+        }
         finish_death(remote, wait_status);
     }
 }
@@ -515,7 +542,7 @@ void remote_brought_up(RemoteProcess *remote, const GError *err)
     if (err) {
         g_autofree char *reason = g_strdup_printf("it could not be set up: %s", err->message);
 
-        remote_died(remote, reason);
+        give_up(remote, reason);
         return;
     }
     remote->restarts += restarted;
@@ -559,7 +586,7 @@ void remote_restart(const char *rdev_id, RemoteDone *done, void *opaque)
         launch(remote, REMOTE_RESTARTING);
     } else {
         remote->restart_asked = true;
-        remote_died(remote, "a restart was asked for");
+        give_up(remote, "a restart was asked for");
     }
 }
 

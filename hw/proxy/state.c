@@ -14,6 +14,7 @@
  * later, by one deferred call that looks at everything.
  */
 #include "hw/proxy/proxy-int.h"
+#include "qapi/qapi.h"
 #include "trace/hw-proxy.h"
 #include "util/error.h"
 #include "util/fd.h"
@@ -57,16 +58,6 @@ void pci_proxy_stats(PciProxyDev *proxy, PciProxyStats *ret_stats)
     };
 }
 
-static void proxy_log_death(PciProxyDev *proxy, PciProxyState from, const char *reason)
-{
-    if (PROXY_IN_LIVE >> from & 1) {
-        log_error("pci-proxy-dev '%s': %s; the device is dead, it reads all ones until it is re-attached", proxy->name,
-                  reason);
-    } else if (from == PCI_PROXY_REATTACHING) {
-        log_error("pci-proxy-dev '%s': it was not re-attached: %s; the device stays dead", proxy->name, reason);
-    }
-}
-
 bool proxy_change_state(PciProxyDev *proxy, unsigned from, PciProxyState to, const char *reason)
 {
     PciProxyState was;
@@ -90,16 +81,20 @@ bool proxy_change_state(PciProxyDev *proxy, unsigned from, PciProxyState to, con
         return false;
     }
     trace_proxy_state(proxy->name, state_names[was], state_names[to], reason ? reason : "");
-    if (to == PCI_PROXY_DEAD) {
-        proxy_log_death(proxy, was, reason);
-    }
     proxy_kick(proxy);
     return true;
 }
 
+static void log_death(PciProxyDev *proxy, const char *reason)
+{
+    log_error("pci-proxy-dev '%s': %s; the device is dead, it reads all ones until it is re-attached", proxy->name, reason);
+}
+
 void proxy_fail(ProxyConn *conn, const char *reason)
 {
-    proxy_change_state(conn->proxy, PROXY_IN_LIVE, PCI_PROXY_DEAD, reason);
+    if (proxy_change_state(conn->proxy, PROXY_IN_LIVE, PCI_PROXY_DEAD, reason)) {
+        log_death(conn->proxy, reason);
+    }
     proxy_conn_end(conn);
 }
 
@@ -111,15 +106,30 @@ void pci_proxy_set_suspect(PciProxyDev *proxy, bool suspect)
                        suspect ? PCI_PROXY_SUSPECT : PCI_PROXY_READY, NULL);
 }
 
-void pci_proxy_kill(PciProxyDev *proxy, const char *reason)
+/* Not the link lock, whose holder may be waiting for the peer; what it finds then is a socket that is shut down. */
+static bool give_up(PciProxyDev *proxy, const char *reason)
 {
-    /* Not the link lock, whose holder may be waiting for the peer; what it finds then is a socket that is shut down. */
     if (!proxy_change_state(proxy, PROXY_IN_LIVE | PROXY_IN_REATTACHING, PCI_PROXY_DEAD, reason)) {
-        return;
+        return false;
     }
     proxy_conn_end(proxy->next ? proxy->next : proxy->conn);
     proxy->next = NULL;
     proxy_irq_update(proxy);
+    return true;
+}
+
+void pci_proxy_kill(PciProxyDev *proxy, const char *reason)
+{
+    give_up(proxy, reason);
+}
+
+void proxy_hung_up(PciProxyDev *proxy)
+{
+    static const char reason[] = "the remote has closed the connection";
+
+    if (give_up(proxy, reason)) {
+        log_death(proxy, reason);
+    }
 }
 
 bool pci_proxy_reattach_take_fd(PciProxyDev *proxy, int fd, GError **errp)
@@ -165,6 +175,23 @@ void pci_proxy_set_notify(PciProxyDev *proxy, PciProxyNotify *fn, void *opaque)
     pthread_mutex_unlock(&proxy->pending_lock);
 }
 
+static void emit_state(PciProxyDev *proxy, PciProxyState from, PciProxyState to, const char *reason)
+{
+    g_autofree char *path = qom_path(proxy);
+    JsonObject *data = json_object_new();
+
+    if (proxy->pci.dev.id) {
+        json_object_set_string_member(data, "device", proxy->pci.dev.id);
+    }
+    json_object_set_string_member(data, "path", path);
+    json_object_set_string_member(data, "from", state_names[from]);
+    json_object_set_string_member(data, "to", state_names[to]);
+    if (reason) {
+        json_object_set_string_member(data, "reason", reason);
+    }
+    qapi_event_emit("REMOTE_LINK_STATE", data);
+}
+
 static void proxy_tell(PciProxyDev *proxy)
 {
     g_autofree char *reason = NULL;
@@ -181,6 +208,9 @@ static void proxy_tell(PciProxyDev *proxy)
     }
     pthread_mutex_unlock(&proxy->pending_lock);
     proxy->told = to;
+    if (from != to && to != PCI_PROXY_GONE) {
+        emit_state(proxy, from, to, reason);
+    }
     if (changed && to != PCI_PROXY_GONE && proxy->notify) {
         proxy->notify(proxy, from, to, reason, proxy->notify_opaque);
     }

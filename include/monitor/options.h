@@ -9,9 +9,9 @@
  *   -chardev socket,id=ID,path=PATH[,server=on|off][,wait=on|off] | socket,id=ID,fd=N | stdio,id=ID | null,id=ID
  *   -mon [chardev=]ID[,mode=readline|control][,pretty=on|off]
  *
- * A listening socket (server=on) serves up to MONITOR_CLIENTS_MAX clients at once, each with a session of its own; more wait
- * to be accepted.  wait=on (the default) holds the start of the machine until the first has connected.  A socket file left
- * over by a program that has ended is replaced; the file is removed at the end.
+ * A listening socket (server=on) serves up to MONITOR_CLIENTS_MAX clients at once, each with a session of its own;
+ * more wait to be accepted.  wait=on (the default) holds the start of the machine until the first has connected.  A
+ * socket file left over by a program that has ended is replaced; the file is removed at the end.
  */
 #ifndef MONITOR_OPTIONS_H
 #define MONITOR_OPTIONS_H
@@ -44,7 +44,8 @@ bool monitor_opt_mon(const char *arg, void *opaque, GError **errp);
       "a QMP monitor: on a Unix socket, for programs", monitor_opt_qmp }, \
     { "monitor", "unix:PATH[,server=on][,wait=off] | stdio | null | none", "a monitor for people", \
       monitor_opt_monitor }, \
-    { "chardev", "socket,id=ID,path=PATH[,server=on][,wait=off] | socket,id=ID,fd=N |\n         stdio,id=ID | null,id=ID", \
+    { "chardev", \
+      "socket,id=ID,path=PATH[,server=on][,wait=off] | socket,id=ID,fd=N | stdio,id=ID | null,id=ID", \
       "what a -mon sits on", monitor_opt_chardev }, \
     { "mon", "[chardev=]ID[,mode=readline|control][,pretty=on]", "a monitor on a -chardev", monitor_opt_mon }
 

@@ -96,8 +96,9 @@ JsonNode *qapi_introspect(bool (*have)(const char *command, void *opaque), void 
 /* ---- events ---------------------------------------------------------------------------------- */
 
 /*
- * Tells all monitors that EVENT happened.  Any thread that holds the machine lock.  DATA is taken; NULL: no members.  What is emitted fits the
- * schema (checked; a mismatch is a bug, which is logged, and is not sent).  Costs nothing when there is no monitor.
+ * Any thread that holds the machine lock.  Tells all monitors that EVENT happened.  DATA is taken; NULL: no
+ * members.  What is emitted fits the schema (checked; a mismatch is a bug, which is logged, and is not
+ * sent).  Costs nothing when there is no monitor.
  */
 void qapi_event_emit(const char *event, JsonObject *data);
 

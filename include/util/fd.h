@@ -79,8 +79,8 @@ int fd_parse(const char *option, const char *value, GError **errp);
 bool fdset_add_take_fd(int64_t set_id, int fd, const char *opaque, GError **errp);
 
 /*
- * Closes descriptor FD (-1: all) of set SET_ID; a set without members is no more.  What was opened through the set stays
- * open.  Returns how many there were.
+ * Closes descriptor FD (-1: all) of set SET_ID; a set without members is no more.  What was opened through
+ * the set stays open.  Returns how many there were.
  */
 unsigned fdset_remove(int64_t set_id, int fd);
 

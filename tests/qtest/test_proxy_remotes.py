@@ -11,6 +11,7 @@ import time
 import pytest
 
 from lsi_driver import (BUFFER, DONE, ISTAT0, PCI_BAR0, PCI_COMMAND, SCRATCHA, Ioapic, Lsi)
+from qmp import Qmp
 from qtest import Qtest
 from test_lsi_driver import disk_options, wait_until_idle
 
@@ -24,8 +25,8 @@ def remote(request):
 class Machine:
     """mpqemu and COUNT remotes with one controller each, in slots 1 and up."""
 
-    def __init__(self, main_program, remote, directory, count=2, timeout_ms=10000):
-        self.remotes, links, args = [], [], ["-m", "64"]
+    def __init__(self, main_program, remote, directory, count=2, timeout_ms=10000, options=()):
+        self.remotes, links, args = [], [], ["-m", "64", *options]
         for i in range(count):
             image = directory / f"disk{i}.img"
             with open(image, "wb") as stream:
@@ -186,3 +187,13 @@ def test_two_devices_in_one_remote(main_program, remote_program):
                 q.writel(base + SCRATCHA, i + 0x70)
             assert [q.readl(base + SCRATCHA) for base in bases] == [0x70, 0x71]
         assert process.wait(20) == 0
+
+
+def test_death_of_a_launchers_remote_is_an_event(main_program, remote_program, tmp_path):
+    path = str(tmp_path / "qmp")
+    with Machine(main_program, remote_program, tmp_path, options=["-qmp", f"unix:{path},server=on,wait=off"]) as m:
+        with Qmp.connect(path).negotiate() as qmp:
+            m.remotes[1].kill()
+            data = qmp.wait_event("REMOTE_LINK_STATE")["data"]
+            assert data.pop("reason")
+            assert data == {"device": "p2", "path": "/machine/peripheral/p2", "from": "ready", "to": "dead"}

@@ -148,7 +148,8 @@ def test_types_are_listed(any_program):
 def test_properties_of_a_type_are_listed(any_program):
     properties = {entry["name"]: entry for entry in any_program.ok("device-list-properties", typename="scsi-hd")}
     for name, kind, default in [("lun", "uint32", None), ("removable", "bool", False),
-                                ("rerror", "BlockdevOnError", "auto"), ("logical_block_size", "size", 0), ("discard_granularity", "size", 4294967295)]:
+                                ("rerror", "BlockdevOnError", "auto"),
+                                ("logical_block_size", "size", 0), ("discard_granularity", "size", 4294967295)]:
         assert properties[name]["type"] == kind
         assert default is None or properties[name]["default-value"] == default
     assert "default-value" not in properties["serial"] and "realized" not in properties

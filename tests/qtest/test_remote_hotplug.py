@@ -45,7 +45,8 @@ class Rig:
     def __init__(self, name, program, image, directory, stack, *options):
         ours, theirs = mpqemu_link.socket_pair()
         words = [program, "-machine", "x-remote", *node("n0", image), *node("n1", image),
-                 "-device", "lsi53c895a,id=lsi0", "-object", f"x-remote-object,id=r0,devid=lsi0,fd={theirs.fileno()}", *options]
+                 "-device", "lsi53c895a,id=lsi0",
+                 "-object", f"x-remote-object,id=r0,devid=lsi0,fd={theirs.fileno()}", *options]
         if name == STOCK:
             words += ["-nodefaults", "-display", "none"]
         self.process = stack.enter_context(Process(words, directory, pass_fds=[theirs.fileno()]))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What stands below HMP in its unit tests: QMP commands that answer what the test says, a stream in memory, and drives
- * that are but a name each.
+ * What stands below HMP in its unit tests: QMP commands that answer what the test says, a stream in memory, and two
+ * drives that are but a name each.
  */
 #ifndef TESTS_UNIT_HMP_RIG_H
 #define TESTS_UNIT_HMP_RIG_H

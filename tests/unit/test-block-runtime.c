@@ -328,6 +328,34 @@ static void test_resize_direct(void)
     close_drive(blk);
 }
 
+/* The device grows by somebody else's hand: a loop device, where this program may make one. */
+static void test_resize_block_device(void)
+{
+    g_autofree char *path = make_image("loop-backing.img", 64 * KIB);
+    g_autofree char *device = NULL;
+    GError *err = NULL;
+    BlockBackend *blk;
+
+    if (run(&device, "losetup", "-f", "--show", path, NULL) != 0) {
+        g_test_skip("loop devices cannot be made here");
+        return;
+    }
+    g_strstrip(device);
+    blk = open_drive(true, "file=%s,format=raw,node-name=n", device);
+    g_assert_cmpuint(blk_length(blk), ==, 64 * KIB);
+    expect_error(block_resize("n", 128 * KIB, &err), &err, device, "65536", NULL);
+    g_assert_cmpint(truncate(path, 128 * KIB), ==, 0);
+    g_assert_cmpint(run(NULL, "losetup", "-c", device, NULL), ==, 0);
+    g_assert_true(block_resize("n", 128 * KIB, &err));
+    g_assert_cmpuint(blk_length(blk), ==, 128 * KIB);
+    /* It is not made smaller; its size is taken as it is. */
+    g_assert_true(block_resize("n", 4 * KIB, &err));
+    g_assert_cmpuint(blk_length(blk), ==, 128 * KIB);
+    g_assert_no_error(err);
+    close_drive(blk);
+    g_assert_cmpint(run(NULL, "losetup", "-d", device, NULL), ==, 0);
+}
+
 static void test_resize_refusals(void)
 {
     g_autofree char *path = make_image("refuse.img", 64 * KIB);
@@ -718,6 +746,7 @@ int main(int argc, char **argv)
     g_test_add_func("/block-runtime/resize/reaches-all-above", test_resize);
     g_test_add_func("/block-runtime/resize/behind-our-back", test_resize_behind_our_back);
     g_test_add_func("/block-runtime/resize/direct", test_resize_direct);
+    g_test_add_func("/block-runtime/resize/block-device-is-measured", test_resize_block_device);
     g_test_add_func("/block-runtime/resize/refuses", test_resize_refusals);
     g_test_add_func("/block-runtime/resize/respects-locks", test_resize_respects_locks);
     g_test_add_func("/block-runtime/resize/with-requests", test_resize_with_requests);

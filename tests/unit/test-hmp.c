@@ -223,19 +223,21 @@ static void test_remote_arguments(void)
 
 static void test_drives(void)
 {
-    assert_prints("drive_add 0 if=none,id=x", "OK\n");
-    assert_prints("drive_add if=none,id=xy", "OK\n");
-    assert_prints("drive_add 0 if=none", "Error: a drive needs an id\n");
-    g_assert_true(g_str_has_prefix(run("drive_add 0 if=none,id"), "OK"));
+    rig_qmp_answer(NULL, NULL);
+    g_assert_cmpstr(run("drive_add 0 if=none,id=x,file.locking=off"), ==, "OK\n");
+    g_assert_cmpstr(rig_qmp_last(), ==, "drive_add {\"if\":\"none\",\"id\":\"x\",\"file\":{\"locking\":\"off\"}}");
+    g_assert_cmpstr(run("drive_add if=none,id=xy"), ==, "OK\n");
+    g_assert_cmpstr(rig_qmp_last(), ==, "drive_add {\"if\":\"none\",\"id\":\"xy\"}");
+    g_assert_true(g_str_has_prefix(run("drive_add 0 =x"), "Error: drive_add: "));
     g_assert_nonnull(strstr(run("drive_add 0"), "expected"));
     g_assert_nonnull(strstr(run("drive_add"), "expected"));
-    g_assert_cmpstr(completions("drive_del x"), ==, "x xy");
-    g_assert_cmpstr(completions("block_resize xy"), ==, "xy");
-    g_assert_cmpstr(completions("block_resize xy x"), ==, "");
-    assert_prints("drive_del x", "");
-    assert_prints("drive_del xy", "");
-    assert_prints("drive_del on", "");
-    assert_prints("drive_del x", "Error: Device 'x' not found\n");
+    assert_runs("drive_del x", "drive_del {\"id\":\"x\"}");
+    g_assert_cmpstr(completions("drive_del d"), ==, "drive0 drive1");
+    g_assert_cmpstr(completions("block_resize drive1"), ==, "drive1");
+    g_assert_cmpstr(completions("block_resize drive1 d"), ==, "");
+    rig_qmp_answer(NULL, "no");
+    g_assert_cmpstr(run("drive_add 0 id=x"), ==, "Error: no\n");
+    rig_qmp_last();
 }
 
 static void assert_answer(const char *line, const char *json, const char *text)

@@ -192,7 +192,7 @@ static void test_length(void)
 {
     for (size_t more = 0; more < 2; more++) {
         g_autoptr(GString) text = g_string_new("{\"a\":\"");
-        g_autofree char *got = NULL, *slow = NULL;
+        g_autofree char *got = NULL;
 
         while (text->len < JSON_STREAM_MAX - 2 + more) {
             g_string_append_c(text, 'x');
