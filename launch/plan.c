@@ -177,6 +177,7 @@ static bool add_control(LaunchProcess *emulator, LaunchProcess *remote, const ch
         add_word(remote, "socket,id=control,fd=%d", ends[1]);
         add_word(remote, "-mon");
         add_word(remote, "chardev=control,mode=control");
+        add_word(remote, "-no-shutdown"); /* its last link may go, and another come */
     }
     if (!fill_place(emulator, place, ends[0])) {
         add_word(emulator, "-remote");

@@ -37,6 +37,9 @@ typedef struct Listener {
 } Listener;
 
 static GPtrArray *listeners; /* Listener *, not owned */
+static unsigned connected;   /* sockets that were connected when they were given, and are still */
+static bool on_stdio;
+static void (*alone)(void);  /* NULL: nobody wants to know */
 
 static void begin_session(MonitorStream *stream, MonitorMode mode)
 {
@@ -214,6 +217,19 @@ void endpoints_stop(void)
 
 /* ---- one client ------------------------------------------------------------------------------ */
 
+void monitor_set_alone_handler(void (*handler)(void))
+{
+    alone = handler;
+}
+
+static void connected_gone(void *opaque)
+{
+    connected--;
+    if (connected == 0 && !listeners && !on_stdio && alone) {
+        alone();
+    }
+}
+
 bool endpoint_take_fd(int fd, MonitorMode mode, GError **errp)
 {
     auto_fd owned = fd;
@@ -229,10 +245,11 @@ bool endpoint_take_fd(int fd, MonitorMode mode, GError **errp)
         error_setg(errp, "descriptor %d is a socket without a peer; give a connected stream socket", fd);
         return false;
     }
-    stream = monitor_stream_new_take_fd(fd_steal(&owned), NULL, NULL, errp);
+    stream = monitor_stream_new_take_fd(fd_steal(&owned), connected_gone, NULL, errp);
     if (!stream) {
         return false;
     }
+    connected++;
     begin_session(stream, mode);
     return true;
 }
@@ -258,6 +275,7 @@ bool endpoint_stdio(MonitorMode mode, GError **errp)
     MonitorStream *stream = monitor_stream_new_stdio(NULL, NULL, errp);
 
     if (stream) {
+        on_stdio = true;
         begin_session(stream, mode);
     }
     return stream != NULL;

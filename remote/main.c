@@ -8,7 +8,8 @@
  * loop.  Start: the whole command line is parsed, then carried out step by step (config.h); the first failure
  * ends the program with status 1 before anything was answered.  End: by the last link's end (status 0, or 1
  * when a peer was cut off for breaking the protocol), by a monitor's quit, or by SIGTERM, SIGINT, SIGHUP
- * (status 0); devices are unrealized, images flushed and unlocked in both cases.
+ * (status 0); devices are unrealized, images flushed and unlocked in all cases.  A process that was told to outlive its
+ * links waits for whoever manages it; when that one has gone, too, it ends with its last link.
  */
 
 #include "block/block.h"
@@ -44,6 +45,7 @@ static GType (*const types[])(void) = {
 static bool remote_start(const RemoteConfig *config, GError **errp)
 {
     remote_set_auto_shutdown(config->auto_shutdown);
+    monitor_set_alone_handler(remote_end_with_links);
     if (!start_run(&config->monitor.start, START_FDS, START_LATE_OBJECTS, errp) ||
         !monitor_start(&config->monitor, errp)) {
         return false;

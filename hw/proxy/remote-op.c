@@ -60,6 +60,19 @@ static bool in_between(const RemoteProcess *remote)
     return remote->state == REMOTE_STARTING || remote->state == REMOTE_RESTARTING || remote->dying;
 }
 
+/* A launcher's process is kept while it lives: we could not start it again. */
+static bool is_unneeded(const RemoteProcess *remote)
+{
+    return remote->drives->len == 0 && remote->devices->len == 0 && !(remote->launched && remote_is_alive(remote));
+}
+
+/* How a dead process comes back, for messages; free with g_free(). */
+static char *remedy(const RemoteProcess *remote)
+{
+    return remote->launched ? g_strdup("its launcher can start it again, with a new machine")
+                            : g_strdup_printf("remote_restart %s starts it again", remote->rid);
+}
+
 /* From the event loop: the operation whose turn it is. */
 static void remote_next_op(void *opaque)
 {
@@ -71,7 +84,7 @@ static void remote_next_op(void *opaque)
     }
     g_queue_pop_head(&remote->ops);
     if (!op) {
-        if (remote->drives->len == 0 && remote->devices->len == 0) {
+        if (is_unneeded(remote)) {
             remote_end(remote); /* nothing needs it; frees it, perhaps */
         }
     } else if (remote_is_alive(remote) || (op->bring_up && !remote->dying)) {
@@ -79,9 +92,11 @@ static void remote_next_op(void *opaque)
     } else if (op->if_dead) {
         op_run(op, op->if_dead);
     } else {
+        g_autofree char *how = remedy(remote);
+
         remote->current = op;
-        error_setg(&op->failure, "remote process '%s' is dead: %s; remote_restart %s starts it again", remote->rid,
-                   remote->dying ? remote->dying : remote->reason ? remote->reason : "it was not started", remote->rid);
+        error_setg(&op->failure, "remote process '%s' is dead: %s; %s", remote->rid,
+                   remote->dying ? remote->dying : remote->reason ? remote->reason : "it was not started", how);
         remote_op_end(op);
     }
 }

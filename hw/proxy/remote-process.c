@@ -491,7 +491,7 @@ static bool open_control(RemoteProcess *remote, GError **errp)
     auto_fd control = -1;
 
     if (remote->launched && remote->given_control < 0) {
-        error_setg(errp, "a launcher has started it; let the launcher start it again, with a new machine");
+        error_setg(errp, "the process that its launcher started has ended");
         return false;
     }
     control = remote->launched ? fd_steal(&remote->given_control) : spawn_child(remote, errp);

@@ -22,6 +22,19 @@ void remote_set_auto_shutdown(bool on)
     auto_shutdown = on;
 }
 
+static void end_without_links(void)
+{
+    if (live_links == 0 && auto_shutdown) {
+        shutdown_request(protocol_broken ? 1 : 0);
+    }
+}
+
+void remote_end_with_links(void)
+{
+    auto_shutdown = true;
+    end_without_links();
+}
+
 /* The object stays, without a link, until it is deleted. */
 static void remote_object_link_ended(LinkServer *server, LinkServerEnd how, void *opaque)
 {
@@ -30,9 +43,7 @@ static void remote_object_link_ended(LinkServer *server, LinkServerEnd how, void
     protocol_broken |= how == LINK_SERVER_END_PROTOCOL;
     live_links--;
     trace_remote_object_ended(self->devid, live_links);
-    if (live_links == 0 && auto_shutdown) {
-        shutdown_request(protocol_broken ? 1 : 0);
-    }
+    end_without_links();
 }
 
 static bool remote_object_check_socket(RemoteObject *self, int fd, GError **errp)

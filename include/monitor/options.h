@@ -59,6 +59,13 @@ bool monitor_wanted(const MonitorOptions *options);
  */
 bool monitor_start(const MonitorOptions *options, GError **errp);
 
+/*
+ * HANDLER is called when nobody can give orders any more: the last of the sockets that were connected from the start
+ * (fd=N, or path=PATH without server=on) has been closed by its peer, and there is no other monitor to come to.  Standard
+ * input and output count as one that may still be used.  From the event loop; NULL: not called.
+ */
+void monitor_set_alone_handler(void (*handler)(void));
+
 /* Ends all sessions and removes the sockets' files; at the end of the program. */
 void monitor_stop(void);
 

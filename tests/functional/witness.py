@@ -245,6 +245,28 @@ class Machine:
             raise AssertionError(f"{name} still runs after {seconds} s" + self.report()) from None
 
 
+class AnsweringMachine(Machine):
+    """A Machine whose guest can ask for something (ask of steps.sh) and wait until it is there."""
+
+    def _start(self):
+        self.boot += ["-serial", f"unix:{self._path('answers')},server=on,wait=off"]
+        super()._start()
+        self._answers = socket.socket(socket.AF_UNIX)
+        self._answers.connect(self._path("answers"))
+
+    def wait_asked(self, what, seconds):
+        """The guest has asked for it; it now waits for answer()."""
+        assert self.console.wait_for(f"@@please {what}\n", seconds), f"the guest has not asked for {what}" + self.report()
+
+    def answer(self):
+        self._answers.sendall(b"done\n")
+
+    def close(self):
+        super().close()
+        if hasattr(self, "_answers"):
+            self._answers.close()
+
+
 class Run:
     """A machine whose guest has run its steps to the end, or has not made it in time.
 

@@ -48,3 +48,30 @@ drop_caches() {
 digest() {
     sha256sum "$@" | cut -d' ' -f1
 }
+
+# ask WHAT: the host is asked for WHAT, and has done it when this returns.
+ask() {
+    exec 5</dev/ttyS1
+    echo "@@please $1"
+    read -r _ <&5
+    exec 5<&-
+}
+
+# rescan: looks for new disks on all SCSI hosts.
+rescan() {
+    for host in /sys/class/scsi_host/host*; do
+        echo "- - -" >"$host/scan"
+    done
+}
+
+# poll SECONDS COMMAND...: repeats the command until it succeeds; fails when it has not by then.
+poll() {
+    seconds=$1
+    shift
+    for _ in $(seq $((seconds * 10))); do
+        "$@" && return 0
+        sleep 0.1
+    done
+    echo "not within $seconds s: $*"
+    return 1
+}

@@ -90,7 +90,7 @@ def test_control_channel_goes_to_the_emulator(tmp_path, fakes):
         first, second, emulator = launch.report("r0"), launch.report("1"), launch.report("emulator")
         for remote in (first, second):
             at = remote["argv"].index("-chardev")
-            assert remote["argv"][at + 2:at + 4] == ["-mon", "chardev=control,mode=control"]
+            assert remote["argv"][at + 2:at + 5] == ["-mon", "chardev=control,mode=control", "-no-shutdown"]
         assert emulator["argv"][-4:-1] == ["-remote", f"rid=r0,fd={number(emulator['argv'], 'rid=r0,fd=([0-9]+)')}",
                                            "-device"]
         for remote, pattern in ((first, r"rid=r0,fd=(\d+)"), (second, r"rid=1,on-death=restart,fd=(\d+)")):

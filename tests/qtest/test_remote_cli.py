@@ -11,7 +11,8 @@ import socket
 import pytest
 
 from mpqemu_link import PCI_CFGREAD, pack_conf
-from remote_process import LSI_IDS, Link, Remote, run, serve
+from qmp import Qmp
+from remote_process import LSI_IDS, WAIT, Link, Remote, run, serve
 
 STOCK_WORDS = ("-machine", "x-remote", "-nodefaults", "-display", "none")
 LSI = ("-device", "lsi53c895a,id=lsi0")
@@ -335,6 +336,108 @@ def test_process_may_outlive_its_last_link(words):
             assert f"left {left}" in remote.process.stderr.readline()
         assert remote.process.poll() is None
         assert remote.terminate()[0] == 0
+
+
+class Control:
+    """The manager's end of a control channel; options() for the command line."""
+
+    def __init__(self, name="c"):
+        self.name = name
+        self.ours, self.theirs = socket.socketpair()
+
+    def options(self):
+        return ("-chardev", f"socket,id={self.name},fd={self.theirs.fileno()}",
+                "-mon", f"chardev={self.name},mode=control")
+
+    def started(self):
+        """The greeting has come, so the process is in its main loop or about to be."""
+        self.theirs.close()
+        self.ours.settimeout(WAIT)
+        assert b"QMP" in self.ours.recv(4096)
+
+
+def managed(*args, controls):
+    """A Remote that outlives its links and has these control channels."""
+    words = [word for control in controls for word in control.options()]
+    remote = Remote("-no-shutdown", "-trace", "remote_object_ended", *words, *args,
+                    fds=[control.theirs.fileno() for control in controls])
+    for control in controls:
+        control.started()
+    return remote
+
+
+def test_managed_process_without_links_ends_with_its_control_channel():
+    control = Control()
+    with managed(*LSI, controls=[control]) as remote:
+        control.ours.close()
+        assert remote.wait() == (0, "", "")
+
+
+def test_managed_process_serves_its_link_when_the_control_channel_has_gone(image):
+    control, link = Control(), Link()
+    with managed(*LSI, *disk(image), *serve(link), controls=[control]) as remote:
+        control.ours.close()
+        for _ in range(100):
+            assert link.ids() == LSI_IDS
+        link.close()
+        status, out, err = remote.wait()
+        assert (status, out) == (0, "") and "left 0" in err
+
+
+def test_managed_process_waits_without_links_for_its_control_channel(image):
+    control, link = Control(), Link()
+    with managed(*LSI, *disk(image), *serve(link), controls=[control]) as remote:
+        link.close()
+        assert "left 0" in remote.process.stderr.readline()
+        control.ours.sendall(b'{"execute": "qmp_capabilities"}')
+        assert b"return" in control.ours.recv(4096)
+        control.ours.close()
+        assert remote.wait() == (0, "", "")
+    other = Link()
+    with Remote(*LSI, *disk(image), *serve(other)):             # the image is free
+        assert other.ids() == LSI_IDS
+
+
+def test_half_closed_control_channel_is_answered_first():
+    control = Control()
+    with managed(*LSI, controls=[control]) as remote:
+        control.ours.sendall(b'{"execute": "qmp_capabilities"} {"execute": "query-status", "id": 7}')
+        control.ours.shutdown(socket.SHUT_WR)
+        answers = b""
+        while data := control.ours.recv(4096):
+            answers += data
+        assert b'"id": 7' in answers or b'"id":7' in answers
+        assert remote.wait()[0] == 0
+
+
+def test_process_ends_with_the_last_of_its_control_channels():
+    controls = [Control("a"), Control("b")]
+    with managed(*LSI, controls=controls) as remote:
+        controls[0].ours.close()
+        controls[1].ours.sendall(b'{"execute": "qmp_capabilities"}')
+        assert b"return" in controls[1].ours.recv(4096)
+        controls[1].ours.close()
+        assert remote.wait()[0] == 0
+
+
+def test_listening_monitor_keeps_a_process_that_has_lost_its_control_channel(tmp_path):
+    control, path = Control(), str(tmp_path / "qmp")
+    with managed(*LSI, "-qmp", f"unix:{path},server=on,wait=off", controls=[control]) as remote:
+        control.ours.close()
+        with Qmp.connect(path) as qmp:
+            qmp.negotiate()
+            qmp.command("quit")
+        assert remote.wait()[0] == 0
+
+
+def test_broken_link_shows_in_the_status_of_a_managed_process():
+    control, link = Control(), Link()
+    with managed(*LSI, *serve(link), controls=[control]) as remote:
+        link.raw(b"\xff" * 16)
+        while "left 0" not in remote.process.stderr.readline():
+            pass
+        control.ours.close()
+        assert remote.wait()[0] == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

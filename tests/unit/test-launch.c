@@ -92,7 +92,8 @@ static void test_plan(void)
                  "-object x-remote-object,id=link-lsi1,devid=lsi1,#1");
     g_assert_cmpstr(second->program, ==, "/x,y");
     g_assert_cmpstr(second->argv->pdata[0], ==, "qemu-remote: web/0");
-    expect_words(second, "--link #1 -chardev socket,id=control,#0 -mon chardev=control,mode=control");
+    expect_words(second, "--link #1 -chardev socket,id=control,#0 -mon chardev=control,mode=control "
+                 "-no-shutdown");
     g_assert_cmpstr(plan->emulator->argv->pdata[0], ==, "qemu");
     expect_words(plan->emulator, "-device p,addr=5,#1 -device x-pci-proxy-dev,id=lsi0,#0 -remote rid=0,#2 "
                  "-device x-pci-proxy-dev,id=lsi2,#3");

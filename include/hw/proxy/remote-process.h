@@ -42,7 +42,8 @@ typedef enum RemoteState {
     REMOTE_DEAD,
     /* A new process has been asked for, in which everything is made again.  Left to READY, or to DEAD. */
     REMOTE_RESTARTING,
-    /* Nothing of it is left; final. */
+    /* Nothing of it is left; final.  A launcher's process that lives stays READY without objects: it could not be had
+     * again. */
     REMOTE_GONE,
 } RemoteState;
 

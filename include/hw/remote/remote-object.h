@@ -14,7 +14,7 @@
  *
  * The end of the process (remote_set_auto_shutdown()) follows from a link that ends by its peer, when no other is
  * alive then.  object-del is the user's own wish and ends no process, not even with the last link: a user who replaces
- * a link wants to go on, and one who wants the end has quit.
+ * a link wants to go on, and one who wants the end has quit.  Who is gone wants nothing: remote_end_with_links().
  */
 #ifndef HW_REMOTE_REMOTE_OBJECT_H
 #define HW_REMOTE_REMOTE_OBJECT_H
@@ -37,6 +37,12 @@ typedef struct RemoteObjectClass {
 
 QOM_DECLARE_TYPE(RemoteObject, remote_object, REMOTE_OBJECT)
 #define TYPE_REMOTE_OBJECT_NAME "x-remote-object"
+
+/*
+ * Nobody will make another link: the process ends with its last one (or at once, when there is none), whatever was said
+ * by remote_set_auto_shutdown().
+ */
+void remote_end_with_links(void);
 
 /*
  * Whether the process ends when its last link has ended by its peer (default: yes).  Its exit status is then 0, or 1
