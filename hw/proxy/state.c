@@ -113,6 +113,10 @@ void pci_proxy_set_suspect(PciProxyDev *proxy, bool suspect)
 
 void pci_proxy_kill(PciProxyDev *proxy, const char *reason)
 {
+    if (proxy->prepare && !proxy->prepare_over) {
+        proxy_conn_end(proxy->next); /* the preparation fails, as if the peer had ended the link */
+        return;
+    }
     /* Not the link lock, whose holder may be waiting for the peer; what it finds then is a socket that is shut down. */
     if (!proxy_change_state(proxy, PROXY_IN_LIVE | PROXY_IN_REATTACHING, PCI_PROXY_DEAD, reason)) {
         return;
