@@ -96,19 +96,27 @@ class Liar:
 
 
 @pytest.fixture(scope="module")
-def shared(main_program, tmp_path_factory):
-    """One machine for all cases that leave nothing behind."""
-    liar = Liar(main_program, tmp_path_factory.mktemp("shared"))
-    yield liar
-    liar.close()
+def machines(main_program, tmp_path_factory):
+    """A function that returns one machine for all cases, a new one when a case has ended it."""
+    made = []
+
+    def get():
+        if not made or made[-1].m.q.process.poll() is not None:
+            made.append(Liar(main_program, tmp_path_factory.mktemp("shared")))
+        return made[-1]
+
+    yield get
+    if made:
+        made[-1].close()
 
 
 @pytest.fixture
-def liar(shared):
+def liar(machines):
     """The shared machine, checked after each case."""
-    shared.lie()
-    yield shared
-    shared.clean()
+    machine = machines()
+    machine.lie()
+    yield machine
+    machine.clean()
 
 
 def test_an_honest_fake_works(liar):
