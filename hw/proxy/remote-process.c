@@ -25,7 +25,7 @@
 #include "util/log.h"
 
 /* Longest wait for the exit status of a process that is known to be dead. */
-#define REAP_MS 50
+#define REAP_MS 250
 
 /* Pause before the second, third, ... automatic restart within a minute: doubles from this. */
 #define BACKOFF_MS 100
