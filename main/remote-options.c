@@ -11,6 +11,7 @@
 #include "remote-options.h"
 
 #include "hw/proxy/remote-process.h"
+#include "system/runstate.h"
 #include "util/cmdline.h"
 #include "util/error.h"
 #include "util/event-loop.h"
@@ -71,6 +72,7 @@ static bool try_round(GPtrArray *additions)
 {
     unsigned waiting = additions->len;
     bool progress = false;
+    int status;
 
     for (guint i = 0; i < additions->len; i++) {
         Addition *addition = additions->pdata[i];
@@ -81,6 +83,9 @@ static bool try_round(GPtrArray *additions)
     }
     while (waiting > 0) {
         event_loop_turn(event_loop_main(), true);
+        if (shutdown_requested(&status)) {
+            remote_processes_stop(); /* which ends all additions */
+        }
     }
     for (guint i = additions->len; i > 0; i--) {
         if (!((Addition *)additions->pdata[i - 1])->err) {
@@ -95,16 +100,17 @@ bool main_make_remotes(const MainConfig *config, GError **errp)
 {
     g_autoptr(GPtrArray) additions = g_ptr_array_new_with_free_func(addition_free);
     Addition *first;
+    int status;
 
     if (!cmdline_actions_run(config->remotes, remote_configure, errp)) {
         return false;
     }
     collect(additions, config->rdrives, remote_drive_add);
     collect(additions, config->rdevices, remote_device_add);
-    while (additions->len > 0 && try_round(additions)) {
+    while (additions->len > 0 && !shutdown_requested(&status) && try_round(additions)) {
     }
-    if (additions->len == 0) {
-        return true;
+    if (additions->len == 0 || shutdown_requested(&status)) {
+        return additions->len == 0; /* who ends the program early needs no error */
     }
     first = additions->pdata[0];
     g_propagate_error(errp, g_steal_pointer(&first->err));

@@ -176,6 +176,10 @@ void hmp_error(HmpSession *hmp, const char *fmt, ...)
     va_start(args, fmt);
     text = g_strdup_vprintf(fmt, args);
     va_end(args);
+    /* It may be a remote process's message, which is not to command the user's terminal. */
+    for (char *p = text; *p; p++) {
+        *p = g_ascii_iscntrl(*p) && *p != '\n' && *p != '\t' ? '?' : *p;
+    }
     hmp_printf(hmp, "Error: %s\n", text);
 }
 

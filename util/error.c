@@ -6,7 +6,18 @@
  */
 #include "util/error.h"
 
-G_DEFINE_QUARK(mpqemu-error, mpqemu_error)
+/* As G_DEFINE_QUARK() does, but several threads may be the first. */
+GQuark mpqemu_error_quark(void)
+{
+    static GQuark quark;
+    GQuark known = __atomic_load_n(&quark, __ATOMIC_RELAXED);
+
+    if (known == 0) {
+        known = g_quark_from_static_string("mpqemu-error-quark");
+        __atomic_store_n(&quark, known, __ATOMIC_RELAXED);
+    }
+    return known;
+}
 
 static void G_GNUC_PRINTF(3, 0)
 set_error(GError **errp, ErrorClass error_class, const char *fmt, va_list args)

@@ -54,7 +54,7 @@ static void device_undo(RemoteOp *op)
     remote_op_command(op, "device_del", id_args(op->device->id), -1, device_undone);
 }
 
-/* The name was not taken when object-add failed. */
+/* When object-add failed the name was not taken. */
 static void device_undo_fd(RemoteOp *op)
 {
     g_autofree char *name = link_name(op->device);
@@ -111,19 +111,23 @@ static void device_link(RemoteOp *op)
 static void device_type_known(RemoteOp *op)
 {
     const char *type;
+    bool controller;
 
     if (remote_op_failed(op)) {
         device_undo(op);
         return;
     }
     type = JSON_NODE_HOLDS_VALUE(op->value) ? json_node_get_string(op->value) : NULL;
-    op->device->controller = type && is_pci_driver(op->remote, type);
-    if (op->device->proxy && !op->device->controller) {
-        error_setg(&op->failure, "device '%s' is no PCI function any more", op->device->id);
+    controller = type && is_pci_driver(op->remote, type);
+    /* Made again, it must be what it was: a controller has a proxy, another device has none. */
+    if (op->device != op->new_device && controller != op->device->controller) {
+        error_setg(&op->failure, "device '%s' is %s PCI function, unlike before", op->device->id,
+                   controller ? "a" : "no");
         device_undo(op);
         return;
     }
-    if (op->device->controller) {
+    op->device->controller = controller;
+    if (controller) {
         device_link(op);
     } else {
         op->made(op);
@@ -245,14 +249,39 @@ static void device_unlinked(RemoteOp *op)
     device_undo(op);
 }
 
+/*
+ * Our end of a link, as the proxy's property names it.  The user names descriptors too (getfd), and the newer one of a
+ * name replaces the older: hence a name that nobody takes.
+ */
+static char *proxy_fd_name(const RemoteDevice *device)
+{
+    return g_strconcat("link of remote device ", device->id, NULL);
+}
+
+/* There is no proxy, for op->failure: the remote's half goes, too. */
+static void device_unlink(RemoteOp *op)
+{
+    g_autofree char *name = link_name(op->new_device);
+
+    remote_op_command(op, "object-del", id_args(name), -1, device_unlinked);
+}
+
 static void proxy_added(Device *dev, const GError *err, void *opaque)
 {
     RemoteOp *op = opaque;
-    g_autofree char *name = link_name(op->new_device);
+    g_autofree char *name = proxy_fd_name(op->new_device);
 
+    op->adding_proxy = false;
+    fd_name_remove(name); /* a refusal may come before the proxy has taken it */
     if (!dev) {
         op->failure = g_error_copy(err);
-        remote_op_command(op, "object-del", id_args(name), -1, device_unlinked);
+        device_unlink(op);
+        return;
+    }
+    if (remote_stopping()) {
+        device_unplugged(dev);
+        error_setg(&op->failure, "the program ends");
+        device_unlink(op);
         return;
     }
     op->new_device->proxy = g_object_ref(PCI_PROXY_DEV(dev));
@@ -268,7 +297,7 @@ static void proxy_added(Device *dev, const GError *err, void *opaque)
 static Options *proxy_options(RemoteOp *op)
 {
     RemoteDevice *device = op->new_device;
-    g_autofree char *name = link_name(device);
+    g_autofree char *name = proxy_fd_name(device);
     g_autofree char *timeout = g_strdup_printf("%u", op->remote->timeout_ms);
     Options *opts;
 
@@ -293,7 +322,6 @@ static Options *proxy_options(RemoteOp *op)
 static void device_made(RemoteOp *op)
 {
     g_autoptr(Options) opts = NULL;
-    g_autofree char *name = NULL;
 
     if (op->failure || !op->new_device->controller) {
         device_finish(op);
@@ -301,11 +329,24 @@ static void device_made(RemoteOp *op)
     }
     opts = proxy_options(op);
     if (opts) {
+        op->adding_proxy = true;
         device_add_async(opts, proxy_added, op);
-        return;
+    } else {
+        device_unlink(op);
     }
-    name = link_name(op->new_device);
-    remote_op_command(op, "object-del", id_args(name), -1, device_unlinked);
+}
+
+void remote_device_abort(RemoteProcess *remote)
+{
+    RemoteOp *op = remote->current;
+    QomObject *proxy = NULL;
+
+    if (op && op->adding_proxy) {
+        proxy = qom_child(qom_container("/machine/peripheral"), op->new_device->id);
+    }
+    if (IS_PCI_PROXY_DEV(proxy)) {
+        pci_proxy_kill(PCI_PROXY_DEV(proxy), "the remote process has died");
+    }
 }
 
 static void device_start(RemoteOp *op)
@@ -368,40 +409,39 @@ static void unplug_proxy(RemoteDevice *device)
     }
 }
 
-/* Forgets device ID and all that was put on its buses. */
-static void forget_device(RemoteProcess *remote, const char *id)
+/* A device that was put on a bus of device ID, or NULL. */
+static RemoteDevice *find_child(RemoteProcess *remote, const char *id)
 {
-    g_autofree char *owned_id = g_strdup(id);
-
     for (guint i = remote->devices->len; i > 0; i--) {
-        RemoteDevice *child = i <= remote->devices->len ? remote->devices->pdata[i - 1] : NULL;
+        RemoteDevice *device = remote->devices->pdata[i - 1];
 
-        if (child && g_strcmp0(child->parent_id, owned_id) == 0) {
-            forget_device(remote, child->id);
+        if (g_strcmp0(device->parent_id, id) == 0) {
+            return device;
         }
     }
-    for (guint i = 0; i < remote->devices->len; i++) {
-        RemoteDevice *device = remote->devices->pdata[i];
-
-        if (g_str_equal(device->id, owned_id)) {
-            unplug_proxy(device);
-            g_ptr_array_remove_index(remote->devices, i);
-            return;
-        }
-    }
+    return NULL;
 }
 
-/* Not while everything is made again: nobody asked for a removal then. */
-void remote_device_gone(RemoteProcess *remote, const char *id)
+/* It leaves the list first: a remote may have taken devices whose buses are each other's. */
+void remote_device_forget(RemoteProcess *remote, const char *id)
 {
-    if (!remote->current || !remote->current->bring_up) {
-        forget_device(remote, id);
+    RemoteDevice *device = remote_device_find(remote, id), *child;
+    guint index;
+
+    if (!device || !g_ptr_array_find(remote->devices, device, &index)) {
+        return;
     }
+    g_ptr_array_steal_index(remote->devices, index);
+    while ((child = find_child(remote, device->id))) {
+        remote_device_forget(remote, child->id);
+    }
+    unplug_proxy(device);
+    remote_device_free(device);
 }
 
 static void device_forget(RemoteOp *op)
 {
-    forget_device(op->remote, op->id);
+    remote_device_forget(op->remote, op->id);
     remote_op_end(op);
 }
 
@@ -460,8 +500,12 @@ void remote_device_del(const char *rdev_id, const char *id, RemoteDone *done, vo
     remote_op_submit(op);
 }
 
-static void ignore_end(const GError *err, void *opaque)
+/* A removal that was called off may be asked for again. */
+static void proxy_removed(const GError *err, void *opaque)
 {
+    g_autoptr(GObject) proxy = opaque;
+
+    DEVICE(proxy)->removing = false;
 }
 
 bool remote_device_del_handler(Device *dev, void *opaque)
@@ -472,141 +516,6 @@ bool remote_device_del_handler(Device *dev, void *opaque)
     if (!remote) {
         return false;
     }
-    remote_device_del(remote->rid, device->id, ignore_end, NULL);
+    remote_device_del(remote->rid, device->id, proxy_removed, g_object_ref(dev));
     return true;
-}
-
-/* ---- links that end by themselves ------------------------------------------------------------ */
-
-static void bring_up_next(RemoteOp *op);
-
-static unsigned count_controllers(const RemoteProcess *remote)
-{
-    unsigned count = 0;
-
-    for (guint i = 0; i < remote->devices->len; i++) {
-        count += ((RemoteDevice *)remote->devices->pdata[i])->controller;
-    }
-    return count;
-}
-
-/*
- * A link that broke while the process seems alive means a process that lies or is stuck.  With one device to lose, or
- * when it shall be replaced anyway, the process is given up; else its other devices go on.
- */
-void remote_proxy_changed(PciProxyDev *proxy, PciProxyState from, PciProxyState to, const char *reason, void *opaque)
-{
-    RemoteDevice *device;
-    RemoteProcess *remote = remote_of_proxy(proxy, &device);
-    RemoteOp *op = remote ? remote->current : NULL;
-
-    if (!remote) {
-        return;
-    }
-    if (op && op->reattaching && op->device == device) {
-        if (to == PCI_PROXY_DEAD) {
-            error_setg(&op->failure, "device '%s': %s", device->id, reason);
-        }
-        if (to == PCI_PROXY_DEAD || to == PCI_PROXY_READY) {
-            op->reattaching = false;
-            bring_up_next(op);
-        }
-        return;
-    }
-    if (to == PCI_PROXY_DEAD && remote_is_alive(remote) &&
-        (remote->on_death != REMOTE_ON_DEATH_DETACH || count_controllers(remote) == 1)) {
-        g_autofree char *text = g_strdup_printf("link of device '%s': %s", device->id, reason);
-
-        remote_died(remote, text);
-    }
-}
-
-/* ---- making everything again ----------------------------------------------------------------- */
-
-static void bring_up_device(RemoteOp *op)
-{
-    RemoteDevice *device = op->device;
-
-    if (op->failure || !device->controller) {
-        bring_up_next(op);
-        return;
-    }
-    /* remote_proxy_changed() tells the end. */
-    op->reattaching = pci_proxy_reattach_take_fd(device->proxy, fd_steal(&op->link_fd), &op->failure);
-    if (!op->reattaching) {
-        bring_up_next(op);
-    }
-}
-
-void remote_bring_up_abort(RemoteProcess *remote)
-{
-    RemoteOp *op = remote->current;
-
-    if (op && op->reattaching) {
-        op->reattaching = false;
-        error_setg(&op->failure, "the process has died");
-        bring_up_next(op);
-    }
-}
-
-/* The object behind the one that was made last: drives first. */
-static void bring_up_next(RemoteOp *op)
-{
-    RemoteProcess *remote = op->remote;
-    unsigned index = op->index++;
-
-    op->drive = NULL;
-    op->device = NULL;
-    if (op->failure || index >= remote->drives->len + remote->devices->len) {
-        remote_op_end(op);
-    } else if (index < remote->drives->len) {
-        op->drive = remote->drives->pdata[index];
-        remote_drive_make(op, bring_up_next);
-    } else {
-        op->device = remote->devices->pdata[index - remote->drives->len];
-        remote_device_make(op, bring_up_device);
-    }
-}
-
-static void bring_up_types_known(RemoteOp *op)
-{
-    RemoteProcess *remote = op->remote;
-    JsonArray *list;
-
-    if (remote_op_failed(op)) {
-        remote_op_end(op);
-        return;
-    }
-    g_clear_pointer(&remote->pci_types, g_hash_table_unref);
-    remote->pci_types = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    list = JSON_NODE_HOLDS_ARRAY(op->value) ? json_node_get_array(op->value) : NULL;
-    for (guint i = 0; list && i < json_array_get_length(list); i++) {
-        JsonNode *node = json_array_get_element(list, i);
-        JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-        const char *name = object ? json_object_get_string_member_with_default(object, "name", NULL) : NULL;
-
-        if (name) {
-            g_hash_table_add(remote->pci_types, g_strdup(name));
-        }
-    }
-    bring_up_next(op);
-}
-
-static void bring_up(RemoteOp *op)
-{
-    JsonObject *args = json_object_new();
-
-    json_object_set_string_member(args, "implements", "pci-device");
-    json_object_set_boolean_member(args, "abstract", FALSE);
-    remote_op_command(op, "qom-list-types", args, -1, bring_up_types_known);
-}
-
-static void brought_up(const GError *err, void *opaque)
-{
-    remote_brought_up(opaque, err);
-}
-
-void remote_bring_up(RemoteProcess *remote)
-{
-    remote_op_submit_first(remote_op_new(remote, bring_up, NULL, brought_up, remote));
 }

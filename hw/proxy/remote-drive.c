@@ -57,7 +57,7 @@ RemoteProcess *remote_of_new_object(Options *opts, GError **errp)
                    "characters", option, id, OBJECT_ID_MAX);
         return NULL;
     }
-    other = remote_of_object(id);
+    other = remote_of_id(id);
     if (other) {
         error_setg(errp, "%s: id=%s is in use in remote process '%s'; choose another id", option, id, other->rid);
         return NULL;
@@ -79,6 +79,7 @@ static bool open_image(RemoteDrive *drive, Options *opts, GError **errp)
         !options_get_enum(opts, "media", media_names, &media, errp)) {
         return false;
     }
+    drive->read_only = read_only || media == 1;
     for (unsigned i = 0; i < G_N_ELEMENTS(file_keys); i++) {
         const char *value = options_get(opts, file_keys[i]);
 
@@ -95,7 +96,7 @@ static bool open_image(RemoteDrive *drive, Options *opts, GError **errp)
         return true;
     }
     /* O_NONBLOCK: a FIFO in place of an image must not make us wait; the remote clears it. */
-    drive->image = fd_open_path(path, (read_only || media == 1 ? O_RDONLY : O_RDWR) | O_NONBLOCK, errp);
+    drive->image = fd_open_path(path, (drive->read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK, errp);
     if (drive->image < 0) {
         g_prefix_error(errp, "%s: %s=%s: ", options_name(opts), drive->file_key, path);
         return false;

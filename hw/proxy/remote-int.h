@@ -7,8 +7,10 @@
  *   remote-registry.c  the processes by rid, their configuration, query-remote
  *   remote-child.c     the operating system's side of it
  *   remote-process.c   one process: start, control channel, heartbeat, death and policy
+ *   remote-event.c     what a process tells by itself, and the machine's run state
  *   remote-op.c        operations: chains of commands, one chain at a time a process
- *   remote-drive.c, remote-device.c   the operations on drives and devices, and making them again
+ *   remote-drive.c, remote-device.c   the operations on drives and devices
+ *   remote-bring-up.c  making everything again; links that end
  */
 #ifndef HW_PROXY_REMOTE_INT_H
 #define HW_PROXY_REMOTE_INT_H
@@ -21,6 +23,9 @@
 
 #define NS_PER_MS G_GINT64_CONSTANT(1000000)
 
+/* Operations of one process that wait; each may hold an open image. */
+#define REMOTE_OPS_MAX 256
+
 typedef struct RemoteOp RemoteOp;
 typedef struct RemoteChild RemoteChild;
 
@@ -29,6 +34,7 @@ typedef struct RemoteDrive {
     char *id;
     Options *opts;    /* as for drive_add in the remote, without file= when there is an image */
     int image;        /* owned; -1: an empty drive */
+    bool read_only;   /* by the user's options */
     int64_t fdset;    /* set through which the image is passed */
     char *file_key;   /* "file" or "file.filename": which option names it */
 } RemoteDrive;
@@ -68,7 +74,8 @@ struct RemoteProcess {
     bool ever_ready;          /* it has been READY: a death is a death and no failed start */
     uint64_t control_received, control_sent; /* of earlier channels */
     GHashTable *pci_types;    /* char * set: drivers that are PCI functions */
-    bool io_stopped;          /* its werror=stop stopped the machine */
+    bool io_stopped;          /* its werror=stop stopped it, and perhaps the machine */
+    bool stop_refused;        /* ... not the machine, which was logged */
 
     /* Death and restart. */
     bool restart_asked;       /* by the user */
@@ -98,6 +105,9 @@ RemoteProcess *remote_find(const char *rdev_id, GError **errp);
 
 /* The process that has a drive or device ID, or NULL. */
 RemoteProcess *remote_of_object(const char *id);
+
+/* The process that has a drive or device ID or is about to get one, or NULL. */
+RemoteProcess *remote_of_id(const char *id);
 RemoteProcess *remote_of_proxy(PciProxyDev *proxy, RemoteDevice **ret_device);
 
 /* Nothing is left of REMOTE's process: frees it unless it was configured. */
@@ -110,6 +120,9 @@ void remote_device_free(gpointer device);
 
 /* Calls FN for each; FN may drop the one it is called for. */
 void remote_for_all(void (*fn)(RemoteProcess *remote));
+
+/* Whether TEST is true for one. */
+bool remote_any(bool (*test)(const RemoteProcess *remote));
 
 /* ---- remote-child.c -------------------------------------------------------------------------- */
 
@@ -155,6 +168,9 @@ void remote_end(RemoteProcess *remote);
 /* The end of remote_bring_up(): ERR NULL makes it READY. */
 void remote_brought_up(RemoteProcess *remote, const GError *err);
 
+/* The program ends: nothing is made any more. */
+bool remote_stopping(void);
+
 /* Frees what remote-process.c has made. */
 void remote_process_clear(RemoteProcess *remote);
 
@@ -193,6 +209,7 @@ struct RemoteOp {
     uint64_t size;
     unsigned index;          /* bring-up: which drive or device is next */
     bool reattaching;        /* bring-up: waits for the proxy of `device` */
+    bool adding_proxy;       /* waits for device_add_async() of the proxy of `new_device` */
     int link_fd;             /* our end of a link, until the proxy has it */
     GHashTable *prop_types;  /* property name -> type name, of the driver */
 };
@@ -201,7 +218,7 @@ struct RemoteOp {
 RemoteOp *remote_op_new(RemoteProcess *remote, RemoteOpStep *first, RemoteOpStep *if_dead, RemoteDone *done,
                         void *opaque);
 
-/* Queues OP (taken) and starts the process when it does not run. */
+/* Queues OP (taken) and starts the process when it does not run.  With REMOTE_OPS_MAX in the queue OP fails, later. */
 void remote_op_submit(RemoteOp *op);
 
 /* Queues OP (taken) in front of all others, to be run before the process is ready: the bring-up. */
@@ -225,13 +242,33 @@ void remote_ops_continue(RemoteProcess *remote);
 /* Ends all operations that wait, with failure; at the end of the program. */
 void remote_ops_clear(RemoteProcess *remote);
 
-/* ---- remote-drive.c, remote-device.c --------------------------------------------------------- */
+/* The process has died: a bring-up that waits in the queue was its own. */
+void remote_ops_drop_bring_up(RemoteProcess *remote);
+
+/* ---- remote-event.c -------------------------------------------------------------------------- */
+
+/* QmpClientOps.event of the control channel; OPAQUE is the RemoteProcess. */
+void remote_event(QmpClient *client, const char *name, JsonObject *data, void *opaque);
+
+/* From now on the machine's going on lets the remotes go on. */
+void remote_watch_runstate(void);
+
+/* on-death=pause: the machine stops for REMOTE, or stays so. */
+void remote_pause(RemoteProcess *remote);
+
+/* What on-death=pause waited for has happened: the machine goes on unless it waits for another process, too. */
+void remote_pause_end(RemoteProcess *remote);
+
+/* ---- remote-drive.c, remote-device.c, remote-bring-up.c -------------------------------------- */
 
 /* Makes everything that REMOTE has in its new process; ends by remote_brought_up(). */
 void remote_bring_up(RemoteProcess *remote);
 
 /* The process has died: a bring-up that waits for a proxy ends. */
 void remote_bring_up_abort(RemoteProcess *remote);
+
+/* The process has died: an addition that waits for a proxy fails soon, whoever holds the link's other end. */
+void remote_device_abort(RemoteProcess *remote);
 
 /* Makes op->drive in the process; MADE follows, with op->failure set when it was refused (nothing is left then). */
 void remote_drive_make(RemoteOp *op, RemoteOpStep *made);
@@ -248,8 +285,8 @@ Options *remote_copy_options(Options *opts, const char *const *skip);
 /* The rid and id of OPTS, checked, and the process; NULL with *errp. */
 RemoteProcess *remote_of_new_object(Options *opts, GError **errp);
 
-/* A device is gone in the remote (event DEVICE_DELETED): forgets it. */
-void remote_device_gone(RemoteProcess *remote, const char *id);
+/* Device ID is gone in the remote, or is to be so: forgets it and all that was put on its buses. */
+void remote_device_forget(RemoteProcess *remote, const char *id);
 
 /* The proxy of a controller has changed its state. */
 PciProxyNotify remote_proxy_changed;

@@ -112,7 +112,15 @@ void remote_ops_continue(RemoteProcess *remote)
 void remote_op_submit(RemoteOp *op)
 {
     RemoteProcess *remote = op->remote;
+    GError *err = NULL;
 
+    if (remote->ops.length >= REMOTE_OPS_MAX) {
+        error_setg(&err, "%u operations wait for remote process '%s'; wait for their ends, or restart it",
+                   REMOTE_OPS_MAX, remote->rid);
+        remote_refuse(err, op->done, op->opaque);
+        op_free(op);
+        return;
+    }
     g_queue_push_tail(&remote->ops, op);
     if (remote->state == REMOTE_GONE) {
         remote_start(remote);
@@ -127,16 +135,22 @@ void remote_op_submit_first(RemoteOp *op)
     remote_ops_continue(op->remote);
 }
 
-void remote_op_end(RemoteOp *op)
+/* Tells the end of OP, which is in no place any more, and frees it. */
+static void op_finish(RemoteOp *op)
 {
-    RemoteProcess *remote = op->remote;
-
-    trace_remote_op_end(remote->rid, op->id ? op->id : "", op->failure ? op->failure->message : "");
-    remote->current = NULL;
+    trace_remote_op_end(op->remote->rid, op->id ? op->id : "", op->failure ? op->failure->message : "");
     if (op->done) {
         op->done(op->failure, op->opaque);
     }
     op_free(op);
+}
+
+void remote_op_end(RemoteOp *op)
+{
+    RemoteProcess *remote = op->remote;
+
+    remote->current = NULL;
+    op_finish(op);
     remote_ops_continue(remote);
 }
 
@@ -145,9 +159,17 @@ void remote_ops_clear(RemoteProcess *remote)
     RemoteOp *op;
 
     while ((op = g_queue_pop_head(&remote->ops))) {
-        remote->current = op;
         error_setg(&op->failure, "the program ends");
-        remote_op_end(op);
+        op_finish(op);
+    }
+}
+
+void remote_ops_drop_bring_up(RemoteProcess *remote)
+{
+    RemoteOp *op = g_queue_peek_head(&remote->ops);
+
+    if (op && op->bring_up) {
+        op_free(g_queue_pop_head(&remote->ops));
     }
 }
 

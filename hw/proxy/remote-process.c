@@ -29,7 +29,7 @@
  * Time for a process whose channel has ended to end by itself, which says more than our SIGKILL; and longest wait for its
  * exit status after that.
  */
-#define REAP_MS 50
+#define REAP_MS 250
 
 /* Pause before the second, third, ... automatic restart within a minute: doubles from this. */
 #define BACKOFF_MS 100
@@ -37,6 +37,9 @@
 
 /* Longest wait at the end of the program for processes that were asked to end. */
 #define STOP_MS 5000
+
+/* Bytes of a reason that are kept: it may be a remote's words, which can be long. */
+#define REASON_MAX 1000
 
 static const char *const state_names[] = {
     [REMOTE_STARTING] = "starting", [REMOTE_READY] = "ready",           [REMOTE_SUSPECT] = "suspect",
@@ -48,6 +51,11 @@ static bool stopping; /* the program ends: nothing is started any more */
 const char *remote_state_name(RemoteState state)
 {
     return state_names[state];
+}
+
+bool remote_stopping(void)
+{
+    return stopping;
 }
 
 bool remote_is_alive(const RemoteProcess *remote)
@@ -166,95 +174,6 @@ static void heartbeat_timer(void *opaque)
     }
 }
 
-/* ---- events of the remote -------------------------------------------------------------------- */
-
-/* werror=stop or rerror=stop: the guest is stopped here, since it is not there. */
-static void on_stop(RemoteProcess *remote, const char *name, JsonObject *data)
-{
-    remote->io_stopped = true;
-    vm_stop(RUN_STATE_IO_ERROR);
-}
-
-/* Passed on with the process's rid, so that a manager need not watch each process. */
-static void on_relayed(RemoteProcess *remote, const char *name, JsonObject *data)
-{
-    const QapiEvent *event = qapi_event_find(name);
-    JsonObject *copy = json_object_new();
-    g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);
-    g_autoptr(GError) err = NULL;
-    JsonObjectIter iter;
-    const char *key;
-    JsonNode *value;
-
-    if (data) {
-        json_object_iter_init_ordered(&iter, data);
-        while (json_object_iter_next_ordered(&iter, &key, &value)) {
-            json_object_set_member(copy, key, json_node_copy(value));
-        }
-    }
-    json_object_set_string_member(copy, "rid", remote->rid);
-    json_node_set_object(node, copy);
-    /* The remote is not trusted: what does not fit our schema goes no further. */
-    if (event && qapi_check(event->data, node, "", &err)) {
-        qapi_event_emit(name, copy);
-    } else {
-        json_object_unref(copy);
-    }
-}
-
-static void on_device_deleted(RemoteProcess *remote, const char *name, JsonObject *data)
-{
-    const char *id = data ? json_object_get_string_member_with_default(data, "device", NULL) : NULL;
-    RemoteDevice *device = id ? remote_device_find(remote, id) : NULL;
-
-    if (device) {
-        /* Of a controller the machine tells, when its proxy goes. */
-        if (!device->controller) {
-            on_relayed(remote, name, data);
-        }
-        remote_device_gone(remote, id);
-    }
-}
-
-static const struct {
-    const char *name;
-    void (*handle)(RemoteProcess *remote, const char *name, JsonObject *data);
-} remote_events[] = {
-    { "BLOCK_IO_ERROR", on_relayed },
-    { "DEVICE_DELETED", on_device_deleted },
-    { "DEVICE_TRAY_MOVED", on_relayed },
-    { "STOP", on_stop },
-};
-
-static void control_event(QmpClient *client, const char *name, JsonObject *data, void *opaque)
-{
-    for (unsigned i = 0; i < G_N_ELEMENTS(remote_events); i++) {
-        if (g_str_equal(remote_events[i].name, name)) {
-            remote_events[i].handle(opaque, name, data);
-        }
-    }
-}
-
-static void ignore_answer(JsonNode *value, const GError *err, void *opaque)
-{
-}
-
-static void resume_remote(RemoteProcess *remote)
-{
-    if (remote->io_stopped && remote->control) {
-        remote->io_stopped = false;
-        qmp_client_command(remote->control, "cont", NULL, -1, remote->timeout_ms, ignore_answer, NULL);
-    }
-}
-
-/* RunStateHandler: a machine that goes on lets the remotes retry what stopped it. */
-static void remote_runstate(bool running, RunState state, void *opaque)
-{
-    if (running) {
-        remote_for_all(resume_remote);
-    }
-}
-
 /* ---- death ----------------------------------------------------------------------------------- */
 
 /* Tells who waits for a restart of its end. */
@@ -302,14 +221,6 @@ static void apply_restart(RemoteProcess *remote)
                                      REMOTE_RESTARTS_MAX);
 }
 
-static void apply_pause(RemoteProcess *remote)
-{
-    if (runstate_get() == RUN_STATE_RUNNING) {
-        remote->paused_vm = true;
-        vm_stop(RUN_STATE_PAUSED);
-    }
-}
-
 static void apply_policy(RemoteProcess *remote)
 {
     switch (remote->on_death) {
@@ -319,7 +230,7 @@ static void apply_policy(RemoteProcess *remote)
         apply_restart(remote);
         break;
     case REMOTE_ON_DEATH_PAUSE:
-        apply_pause(remote);
+        remote_pause(remote);
         break;
     case REMOTE_ON_DEATH_EXIT:
         log_error("remote process '%s' has died, and on-death=exit: this program ends", remote->rid);
@@ -344,6 +255,7 @@ static void finish_death(RemoteProcess *remote, const int *wait_status)
 
     event_timer_disarm(remote->reap);
     remote_bring_up_abort(remote);
+    remote_ops_drop_bring_up(remote);
     g_free(remote->reason);
     remote->reason = g_steal_pointer(&remote->dying);
     remote->restart_asked = false;
@@ -366,23 +278,36 @@ static void finish_death(RemoteProcess *remote, const int *wait_status)
     remote_ops_continue(remote);
 }
 
+/* REASON as it may be kept and shown on a terminal. */
+static char *cut_reason(const char *reason)
+{
+    g_autofree char *cut = g_strndup(reason, REASON_MAX);
+
+    for (char *p = cut; *p; p++) {
+        *p = g_ascii_iscntrl(*p) ? '?' : *p;
+    }
+    return g_utf8_make_valid(cut, -1);
+}
+
 void remote_died(RemoteProcess *remote, const char *reason)
 {
-    QmpClient *control = g_steal_pointer(&remote->control);
+    QmpClient *control;
     uint64_t received, sent;
 
-    if (remote->dying || remote->state == REMOTE_DEAD || remote->state == REMOTE_GONE) {
+    if (stopping || remote->dying || remote->state == REMOTE_DEAD || remote->state == REMOTE_GONE) {
         return;
     }
-    remote->dying = g_strdup(reason);
+    control = g_steal_pointer(&remote->control);
+    remote->dying = cut_reason(reason);
     event_timer_disarm(remote->heartbeat);
     for (guint i = 0; i < remote->devices->len; i++) {
         RemoteDevice *device = remote->devices->pdata[i];
 
         if (device->proxy) {
-            pci_proxy_kill(device->proxy, reason);
+            pci_proxy_kill(device->proxy, remote->dying);
         }
     }
+    remote_device_abort(remote);
     remote->killed = false;
     event_timer_arm(remote->reap, remote->child ? event_clock_ns(EVENT_CLOCK_REAL) + REAP_MS * NS_PER_MS : 0);
     if (control) {
@@ -461,7 +386,7 @@ static void control_closed(QmpClient *client, const char *reason, void *opaque)
     remote_died(opaque, text);
 }
 
-static const QmpClientOps control_ops = { control_ready, control_event, control_closed };
+static const QmpClientOps control_ops = { control_ready, remote_event, control_closed };
 
 /* The process's program and both ends of its control channel; ours is returned. */
 static int spawn_child(RemoteProcess *remote, GError **errp)
@@ -505,19 +430,15 @@ static bool open_control(RemoteProcess *remote, GError **errp)
 static void launch(RemoteProcess *remote, RemoteState state)
 {
     g_autoptr(GError) err = NULL;
-    static bool watching;
 
-    if (!watching) {
-        watching = true;
-        runstate_register(remote_runstate, NULL);
-        device_set_del_handler(remote_device_del_handler, NULL);
-    }
+    remote_watch_runstate();
+    device_set_del_handler(remote_device_del_handler, NULL);
     if (!remote->heartbeat) {
         remote->heartbeat = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, heartbeat_timer, remote);
         remote->reap = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, reap_timer, remote);
     }
     event_timer_disarm(remote->reap);
-    remote->io_stopped = false;
+    remote->io_stopped = remote->stop_refused = false;
     remote_set_state(remote, state, NULL, NULL);
     arm_heartbeat(remote, remote->timeout_ms);
     if (!open_control(remote, &err)) {
@@ -536,7 +457,7 @@ void remote_brought_up(RemoteProcess *remote, const GError *err)
 {
     bool restarted = remote->state == REMOTE_RESTARTING;
 
-    if (remote->dying || (!restarted && remote->state != REMOTE_STARTING)) {
+    if (stopping || remote->dying || (!restarted && remote->state != REMOTE_STARTING)) {
         return;
     }
     if (err) {
@@ -551,12 +472,7 @@ void remote_brought_up(RemoteProcess *remote, const GError *err)
     remote_set_state(remote, REMOTE_READY, NULL, NULL);
     remote->last_beat = event_clock_ns(EVENT_CLOCK_REAL);
     arm_heartbeat(remote, remote->heartbeat_interval_ms);
-    if (remote->paused_vm) {
-        remote->paused_vm = false;
-        if (runstate_get() == RUN_STATE_PAUSED) {
-            vm_start();
-        }
-    }
+    remote_pause_end(remote);
     tell_restart(remote, NULL);
 }
 
@@ -609,6 +525,9 @@ void remote_end(RemoteProcess *remote)
 {
     remote_process_clear(remote);
     remote->ever_ready = false;
+    remote->io_stopped = false;
+    memset(remote->restart_at, 0, sizeof(remote->restart_at));
+    remote_pause_end(remote);
     remote_drop(remote);
 }
 
@@ -618,6 +537,8 @@ static void stop_one(RemoteProcess *remote)
 
     error_setg(&err, "the program ends");
     remote_process_clear(remote);
+    remote_bring_up_abort(remote);
+    remote_device_abort(remote);
     remote_ops_clear(remote);
     tell_restart(remote, err);
     remote->state = REMOTE_GONE; /* no event: the monitors are told of the shutdown */
@@ -628,6 +549,12 @@ static void set_flag(void *opaque)
     *(bool *)opaque = true;
 }
 
+/* An operation has not ended: it waits for a proxy. */
+static bool is_busy(const RemoteProcess *remote)
+{
+    return remote->current != NULL;
+}
+
 void remote_processes_stop(void)
 {
     bool over = false;
@@ -636,7 +563,7 @@ void remote_processes_stop(void)
     stopping = true;
     remote_for_all(stop_one);
     event_timer_arm(limit, event_clock_ns(EVENT_CLOCK_REAL) + STOP_MS * NS_PER_MS);
-    while (remote_children() > 0 && !over) {
+    while ((remote_children() > 0 || remote_any(is_busy)) && !over) {
         event_loop_turn(event_loop_main(), true);
     }
     event_timer_free(limit);

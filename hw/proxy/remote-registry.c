@@ -172,6 +172,29 @@ RemoteProcess *remote_of_object(const char *id)
     return NULL;
 }
 
+static bool op_makes(const RemoteOp *op, const char *id)
+{
+    return op && op->id && (op->new_drive || op->new_device) && g_str_equal(op->id, id);
+}
+
+/* Two additions of one id, to two processes, would both succeed. */
+RemoteProcess *remote_of_id(const char *id)
+{
+    for (guint i = 0; remotes && i < remotes->len; i++) {
+        RemoteProcess *remote = remotes->pdata[i];
+
+        if (op_makes(remote->current, id)) {
+            return remote;
+        }
+        for (GList *link = remote->ops.head; link; link = link->next) {
+            if (op_makes(link->data, id)) {
+                return remote;
+            }
+        }
+    }
+    return remote_of_object(id);
+}
+
 RemoteProcess *remote_of_proxy(PciProxyDev *proxy, RemoteDevice **ret_device)
 {
     for (guint i = 0; remotes && i < remotes->len; i++) {
@@ -213,6 +236,16 @@ void remote_for_all(void (*fn)(RemoteProcess *remote))
     for (guint i = remotes ? remotes->len : 0; i > 0; i--) {
         fn(remotes->pdata[i - 1]);
     }
+}
+
+bool remote_any(bool (*test)(const RemoteProcess *remote))
+{
+    for (guint i = 0; remotes && i < remotes->len; i++) {
+        if (test(remotes->pdata[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- -remote --------------------------------------------------------------------------------- */

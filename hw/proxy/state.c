@@ -109,6 +109,10 @@ void pci_proxy_set_suspect(PciProxyDev *proxy, bool suspect)
 /* Not the link lock, whose holder may be waiting for the peer; what it finds then is a socket that is shut down. */
 static bool give_up(PciProxyDev *proxy, const char *reason)
 {
+    if (proxy->prepare && !proxy->prepare_over) {
+        proxy_conn_end(proxy->next); /* the preparation fails, as if the peer had ended the link */
+        return false;
+    }
     if (!proxy_change_state(proxy, PROXY_IN_LIVE | PROXY_IN_REATTACHING, PCI_PROXY_DEAD, reason)) {
         return false;
     }

@@ -51,7 +51,8 @@ typedef enum RemoteState {
 typedef enum RemoteOnDeath {
     REMOTE_ON_DEATH_DETACH,  /* its devices read all ones; the machine runs on */
     REMOTE_ON_DEATH_RESTART, /* it is started again, at most REMOTE_RESTARTS_MAX times a minute; then as detach */
-    REMOTE_ON_DEATH_PAUSE,   /* the machine stops until remote_restart, cont, or the removal of its devices */
+    /* The machine stops until remote_restart (of each process that died so), cont, or the removal of its objects. */
+    REMOTE_ON_DEATH_PAUSE,
     REMOTE_ON_DEATH_EXIT,    /* the program ends with status 1 */
 } RemoteOnDeath;
 

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a new process of a remote is given before it is ready: everything that the one before had; and links that end.
+ *
+ * Runs in: mpqemu.
+ */
+#include "hw/proxy/remote-int.h"
+
+#include "util/error.h"
+#include "util/fd.h"
+
+static void bring_up_next(RemoteOp *op);
+
+static unsigned count_controllers(const RemoteProcess *remote)
+{
+    unsigned count = 0;
+
+    for (guint i = 0; i < remote->devices->len; i++) {
+        count += ((RemoteDevice *)remote->devices->pdata[i])->controller;
+    }
+    return count;
+}
+
+/*
+ * A link that broke while the process seems alive means a process that lies or is stuck.  With one device to lose, or
+ * when it shall be replaced anyway, the process is given up; else its other devices go on.
+ */
+void remote_proxy_changed(PciProxyDev *proxy, PciProxyState from, PciProxyState to, const char *reason, void *opaque)
+{
+    RemoteDevice *device;
+    RemoteProcess *remote = remote_of_proxy(proxy, &device);
+    RemoteOp *op = remote ? remote->current : NULL;
+
+    if (!remote) {
+        return;
+    }
+    if (op && op->reattaching && op->device == device) {
+        if (to == PCI_PROXY_DEAD) {
+            error_setg(&op->failure, "device '%s': %s", device->id, reason);
+        }
+        if (to == PCI_PROXY_DEAD || to == PCI_PROXY_READY) {
+            op->reattaching = false;
+            bring_up_next(op);
+        }
+        return;
+    }
+    if (to == PCI_PROXY_DEAD && remote_is_alive(remote) &&
+        (remote->on_death != REMOTE_ON_DEATH_DETACH || count_controllers(remote) == 1)) {
+        g_autofree char *text = g_strdup_printf("link of device '%s': %s", device->id, reason);
+
+        remote_died(remote, text);
+    }
+}
+
+/* ---- making everything again ----------------------------------------------------------------- */
+
+static void bring_up_device(RemoteOp *op)
+{
+    RemoteDevice *device = op->device;
+
+    if (op->failure || !device->controller) {
+        bring_up_next(op);
+        return;
+    }
+    /* remote_proxy_changed() tells the end. */
+    op->reattaching = pci_proxy_reattach_take_fd(device->proxy, fd_steal(&op->link_fd), &op->failure);
+    if (!op->reattaching) {
+        bring_up_next(op);
+    }
+}
+
+void remote_bring_up_abort(RemoteProcess *remote)
+{
+    RemoteOp *op = remote->current;
+
+    if (op && op->reattaching) {
+        op->reattaching = false;
+        error_setg(&op->failure, "the process has died");
+        bring_up_next(op);
+    }
+}
+
+/* The object behind the one that was made last: drives first. */
+static void bring_up_next(RemoteOp *op)
+{
+    RemoteProcess *remote = op->remote;
+    unsigned index = op->index++;
+
+    op->drive = NULL;
+    op->device = NULL;
+    if (op->failure || index >= remote->drives->len + remote->devices->len) {
+        remote_op_end(op);
+    } else if (index < remote->drives->len) {
+        op->drive = remote->drives->pdata[index];
+        remote_drive_make(op, bring_up_next);
+    } else {
+        op->device = remote->devices->pdata[index - remote->drives->len];
+        remote_device_make(op, bring_up_device);
+    }
+}
+
+static void bring_up_types_known(RemoteOp *op)
+{
+    RemoteProcess *remote = op->remote;
+    JsonArray *list;
+
+    if (remote_op_failed(op)) {
+        remote_op_end(op);
+        return;
+    }
+    g_clear_pointer(&remote->pci_types, g_hash_table_unref);
+    remote->pci_types = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    list = JSON_NODE_HOLDS_ARRAY(op->value) ? json_node_get_array(op->value) : NULL;
+    for (guint i = 0; list && i < json_array_get_length(list); i++) {
+        JsonNode *node = json_array_get_element(list, i);
+        JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+        const char *name = object ? json_object_get_string_member_with_default(object, "name", NULL) : NULL;
+
+        if (name) {
+            g_hash_table_add(remote->pci_types, g_strdup(name));
+        }
+    }
+    bring_up_next(op);
+}
+
+static void bring_up(RemoteOp *op)
+{
+    JsonObject *args = json_object_new();
+
+    json_object_set_string_member(args, "implements", "pci-device");
+    json_object_set_boolean_member(args, "abstract", FALSE);
+    remote_op_command(op, "qom-list-types", args, -1, bring_up_types_known);
+}
+
+static void brought_up(const GError *err, void *opaque)
+{
+    remote_brought_up(opaque, err);
+}
+
+void remote_bring_up(RemoteProcess *remote)
+{
+    remote_op_submit_first(remote_op_new(remote, bring_up, NULL, brought_up, remote));
+}
