@@ -363,8 +363,8 @@ static void child_exited(const int *wait_status, void *opaque)
     remote->child = NULL;
     remote_died(remote, reason);
     if (remote->dying) {
-        /* A crash is why its channels have ended, whatever was noticed first; one that ends well may do so for our sake. */
-        if (!remote->killed && (!wait_status || *wait_status != 0)) {
+        /* A crash is why its channels have ended, whatever was noticed first; one that exits may do so since we closed. */
+        if (!remote->killed && wait_status && WIFSIGNALED(*wait_status)) {
             g_free(remote->dying);
             remote->dying = g_strdup(reason);
         }
