@@ -206,28 +206,28 @@ static bool take_restart(RemoteProcess *remote, int64_t *ret_ms)
     return true;
 }
 
-static void apply_restart(RemoteProcess *remote)
+/* on-death=restart, before the death is told: whether there will be one; *ret_ms: the pause before it. */
+static bool plan_restart(RemoteProcess *remote, int64_t *ret_ms)
 {
-    int64_t pause_ms;
+    char *reason = remote->reason;
 
-    if (take_restart(remote, &pause_ms)) {
-        event_timer_arm(remote->reap, event_clock_ns(EVENT_CLOCK_REAL) + pause_ms * NS_PER_MS);
-        return;
+    if (!remote->ever_ready || remote->on_death != REMOTE_ON_DEATH_RESTART || stopping) {
+        return false;
     }
-    log_error("remote process '%s': restarted %u times within a minute, that is enough; remote_restart %s tries again",
-              remote->rid, REMOTE_RESTARTS_MAX, remote->rid);
-    g_free(remote->reason);
-    remote->reason = g_strdup_printf("it was restarted %u times within a minute and died again",
-                                     REMOTE_RESTARTS_MAX);
+    if (take_restart(remote, ret_ms)) {
+        return true;
+    }
+    remote->reason = g_strdup_printf("%s; it was restarted %u times within a minute, that is enough: remote_restart %s "
+                                     "tries again", reason, REMOTE_RESTARTS_MAX, remote->rid);
+    g_free(reason);
+    return false;
 }
 
 static void apply_policy(RemoteProcess *remote)
 {
     switch (remote->on_death) {
     case REMOTE_ON_DEATH_DETACH:
-        break;
-    case REMOTE_ON_DEATH_RESTART:
-        apply_restart(remote);
+    case REMOTE_ON_DEATH_RESTART: /* plan_restart() */
         break;
     case REMOTE_ON_DEATH_PAUSE:
         remote_pause(remote);
@@ -250,8 +250,9 @@ static char *status_text(const int *wait_status)
 static void finish_death(RemoteProcess *remote, const int *wait_status)
 {
     g_autofree char *how = status_text(wait_status);
-    bool asked = remote->restart_asked;
+    bool asked = remote->restart_asked, again;
     g_autoptr(GError) err = NULL;
+    int64_t pause_ms = 0;
 
     event_timer_disarm(remote->reap);
     remote_bring_up_abort(remote);
@@ -259,6 +260,7 @@ static void finish_death(RemoteProcess *remote, const int *wait_status)
     g_free(remote->reason);
     remote->reason = g_steal_pointer(&remote->dying);
     remote->restart_asked = false;
+    again = !asked && plan_restart(remote, &pause_ms);
     if (!asked) {
         log_error("remote process '%s' is dead: %s%s", remote->rid, remote->reason, how);
     }
@@ -268,6 +270,8 @@ static void finish_death(RemoteProcess *remote, const int *wait_status)
     }
     if (asked) {
         launch(remote, REMOTE_RESTARTING);
+    } else if (again) {
+        event_timer_arm(remote->reap, event_clock_ns(EVENT_CLOCK_REAL) + pause_ms * NS_PER_MS);
     } else {
         error_setg(&err, "remote process '%s' could not be restarted: %s%s", remote->rid, remote->reason, how);
         if (remote->ever_ready) {

@@ -349,10 +349,11 @@ def test_a_storm_of_restarts_is_bounded_and_not_for_ever(main_program, tmp_path)
         lsi = m.lsi()
         for turn in range(6):
             os.kill(m.remotes()["0"]["pid"], signal.SIGKILL)
-            m.wait_event("REMOTE_STATE", to="dead")
+            reason = m.wait_event("REMOTE_STATE", to="dead")["data"]["reason"]
+            assert ("5 times" in reason) == (turn == 5)
             if turn < 5:
                 m.wait_state("0", "ready")
-        assert "5 times" in m.wait_state("0", "dead")["reason"]
+        assert m.wait_state("0", "dead")["reason"] == reason
         assert "remote_restart 0" in m.q.stderr()
         m.qmp.command("remote_restart", rid="0")
         m.works(lsi)
