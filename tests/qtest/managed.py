@@ -189,6 +189,8 @@ class Managed:
         """The controller answers, and reads from its disk, after a driver has started it anew."""
         assert self.q.pci_read(lsi.slot, 0, 4) == 0x00121000
         lsi.start_up()
+        lsi.ioapic.end()                # an interrupt of before, perhaps of a process that has died
+        self.q.irqs.clear()
         lsi.writel(SCRATCHA, 0x12345678)
         assert lsi.readl(SCRATCHA) == 0x12345678
         assert self.read_sector(lsi, target) == bytes([fill]) * 512
