@@ -169,7 +169,8 @@ class Managed:
         """Runs one SCSI command to its end; (status, data read)."""
         lsi.start(cdb, data, data_len, target)
         self.q.wait_irq(lsi.pin, "raise")
-        assert lsi.acknowledge()[2] == DONE
+        cause = lsi.acknowledge()
+        assert cause[2] == DONE, f"interrupt {cause}, status 0x{lsi.status():x}"
         lsi.ioapic.end()
         self.q.wait_irq(lsi.pin, "lower")
         return lsi.status(), self.q.read(BUFFER, data_len) if data_len else b""
