@@ -208,6 +208,17 @@ def test_objects_come_and_go(hmp):
     assert hmp.run("qom-set /machine/peripheral/d1 drive x").startswith("Error: ")
 
 
+@pytest.mark.parametrize("line, shown, unknown", [
+    ("object_add help", 'name "memory-backend-memfd"', "user-creatable"),
+    ("object_add memory-backend-memfd,help", "memory-backend-memfd options:", None),
+    ("device_add help", 'name "lsi53c895a"', None),
+    ("device_add lsi53c895a,help", "lsi53c895a options:", None),
+])
+def test_help_on_types(hmp, line, shown, unknown):
+    answer = hmp.run(line)
+    assert shown in answer and not (unknown and unknown in answer), answer
+
+
 def test_trace_events_are_switched(hmp):
     assert hmp.run("trace-event lsi_irq on") == ""
     assert hmp.run("info trace-events lsi_irq") == "lsi_irq : state 1\n"
