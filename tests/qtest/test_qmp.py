@@ -169,6 +169,16 @@ def test_no_events_before_negotiation(peer):
     assert mute.events == []
 
 
+def test_a_key_that_is_there_twice_is_refused_as_in_stock(peer):
+    qmp = peer().session()
+    for text in (b'{"execute":"query-status","execute":"quit"}',
+                 b'{"execute":"qom-get","arguments":{"path":"/nosuch","path":"/machine","property":"type"}}'):
+        qmp.send_raw(text)
+        error = qmp.read_answer()["error"]
+        assert error["class"] == "GenericError" and "duplicate key" in error["desc"]
+    assert qmp.command("query-status")
+
+
 @pytest.mark.parametrize("request_, wanted", [
     ({"execute": "nosuch"}, ("CommandNotFound", "The command nosuch has not been found")),
     ({"execute": "query-status", "foo": 1}, ("GenericError", "QMP input member 'foo' is unexpected")),
