@@ -9,12 +9,6 @@
 #include "util/fd-name.h"
 #include "util/fd.h"
 
-/*
- * A client may leave this many descriptors with us, in names and sets: more than any machine needs, less than
- * a process may have open (1024 by default), so that disks and links still get theirs.
- */
-#define FDS_MAX 512
-
 /* The descriptor that came with CALL; -1 with *errp. */
 static int take_fd(QmpCall *call, GError **errp)
 {
@@ -24,8 +18,7 @@ static int take_fd(QmpCall *call, GError **errp)
         error_setg(errp, "No file descriptor supplied via SCM_RIGHTS");
         return -1;
     }
-    if (fdset_count() + fd_name_count() >= FDS_MAX) {
-        error_setg(errp, "there are %d descriptors in names and sets; close some with closefd or remove-fd", FDS_MAX);
+    if (!fd_store_check_room(errp)) {
         fd_close(&fd);
     }
     return fd;

@@ -7,6 +7,7 @@
 #include "monitor/hmp-int.h"
 
 #include "util/error.h"
+#include "util/fd.h"
 #include "util/fd-name.h"
 #include "util/options.h"
 
@@ -41,11 +42,14 @@ static void run_getfd(HmpSession *hmp, const char *args)
 {
     g_auto(GStrv) words = hmp_words(hmp, args, 1, 1);
     g_autoptr(GError) err = NULL;
-    int fd = words ? hmp_session_take_fd(hmp) : -1;
+    auto_fd fd = words ? hmp_session_take_fd(hmp) : -1;
 
+    if (!words) {
+        return;
+    }
     if (fd < 0) {
         run_one(hmp, args, "fdname");
-    } else if (!fd_name_add_take_fd(words[0], fd, &err)) {
+    } else if (!fd_store_check_room(&err) || !fd_name_add_take_fd(words[0], fd_steal(&fd), &err)) {
         hmp_error(hmp, "%s", err->message);
     }
 }

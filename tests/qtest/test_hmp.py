@@ -234,6 +234,17 @@ def test_getfd_takes_the_descriptor_of_its_line(machine, hmp):
     assert hmp.run("closefd a").startswith("Error: ")
 
 
+def test_descriptors_left_with_us_are_bounded(machine, hmp):
+    with open(machine.image, "rb") as image:
+        for i in range(513):
+            socket.send_fds(hmp.sock, [f"getfd n{i}\n".encode()], [image.fileno()])
+            answer = hmp.read_prompt()
+            assert answer == "" if i < 512 else "512 descriptors" in answer, i
+        assert hmp.run("closefd n0") == ""
+        socket.send_fds(hmp.sock, [b"getfd more\n"], [image.fileno()])
+        assert hmp.read_prompt() == ""
+
+
 def test_quit_ends_the_program_with_status_0(machine, hmp):
     hmp.send(b"q\n")
     hmp.read_end()
