@@ -875,6 +875,13 @@ def test_socket_files(start, tmp_path):
     assert os.path.exists(path)
 
 
+def test_two_monitors_on_one_path_are_refused(start, tmp_path):
+    path = str(tmp_path / "monitor.sock")
+    err = refused(start, "-qmp", f"unix:{path},server=on,wait=off", "-monitor", f"unix:{path},server=on,wait=off")
+    assert f"-monitor unix:{path},server=on,wait=off: unix:{path}: another monitor listens there" in err
+    assert not os.path.exists(path)
+
+
 def test_path_limit(start, tmp_path):
     here = os.getcwd()
     os.chdir(tmp_path)
@@ -912,6 +919,8 @@ def test_connecting(start, tmp_path):
     (("-chardev", "null,id=c0", "-chardev", "null,id=c0"), ("-chardev", "id")),
     (("-chardev", "null"), ("-chardev null", "id")),
     (("-chardev", "vc,id=c0", "-mon", "c0"), ("-mon", "vc", "socket, stdio or null")),
+    (("-chardev", "vc,id=c0"), ("-chardev vc,id=c0", "socket, stdio or null")),
+    (("-chardev", "file,id=c0,path=x", "-mon", "c0"), ("'file'", "socket, stdio or null")),
     (("-chardev", "socket,id=c0", "-mon", "c0"), ("-mon", "path=PATH", "fd=N")),
     (("-chardev", "socket,id=c0,path=x,fd=3", "-mon", "c0"), ("-mon", "path=PATH", "fd=N")),
     (("-chardev", "socket,id=c0,fd=987", "-mon", "c0"), ("-mon", "987", "not open")),
