@@ -90,47 +90,32 @@ static void run_rdrive_add(HmpSession *hmp, const char *args)
 
 static void run_del(HmpSession *hmp, const char *args)
 {
-    g_auto(GStrv) words = hmp_words(hmp, args, 2, 2);
-    JsonObject *json;
+    static const char *const members[] = { "rdev_id", "id", NULL };
 
-    if (words) {
-        json = json_object_new();
-        json_object_set_string_member(json, "rdev_id", words[0]);
-        json_object_set_string_member(json, "id", words[1]);
-        hmp_qmp(hmp, hmp_session_command(hmp)->qmp, json, NULL);
-    }
+    hmp_run_words(hmp, args, members, NULL);
 }
 
 static void run_rblock_resize(HmpSession *hmp, const char *args)
 {
     g_auto(GStrv) words = hmp_words(hmp, args, 3, 3);
     JsonObject *json;
-    uint64_t size;
+    int64_t size;
 
-    if (!words) {
-        return;
-    }
-    if (!parse_size(words[2], 'M', &size) || size > INT64_MAX) {
-        hmp_usage(hmp, "invalid size");
+    if (!words || !hmp_size(hmp, words[2], &size)) {
         return;
     }
     json = json_object_new();
     json_object_set_string_member(json, "rdev_id", words[0]);
     json_object_set_string_member(json, "device", words[1]);
-    json_object_set_int_member(json, "size", (gint64)size);
+    json_object_set_int_member(json, "size", size);
     hmp_qmp(hmp, "rblock_resize", json, NULL);
 }
 
 static void run_restart(HmpSession *hmp, const char *args)
 {
-    g_auto(GStrv) words = hmp_words(hmp, args, 1, 1);
-    JsonObject *json;
+    static const char *const members[] = { "rid", NULL };
 
-    if (words) {
-        json = json_object_new();
-        json_object_set_string_member(json, "rid", words[0]);
-        hmp_qmp(hmp, "remote_restart", json, NULL);
-    }
+    hmp_run_words(hmp, args, members, NULL);
 }
 
 /* ---- remote_proc_list ------------------------------------------------------------------------------ */
@@ -162,11 +147,7 @@ static void print_procs(HmpSession *hmp, JsonNode *value)
 
 static void run_proc_list(HmpSession *hmp, const char *args)
 {
-    g_auto(GStrv) words = hmp_words(hmp, args, 0, 0);
-
-    if (words) {
-        hmp_qmp(hmp, "query-remote", NULL, print_procs);
-    }
+    hmp_run_words(hmp, args, NULL, print_procs);
 }
 
 /* ---- info remote ------------------------------------------------------------------------------------- */
@@ -231,11 +212,7 @@ static void print_remotes(HmpSession *hmp, JsonNode *value)
 
 static void run_info_remote(HmpSession *hmp, const char *args)
 {
-    g_auto(GStrv) words = hmp_words(hmp, args, 0, 0);
-
-    if (words) {
-        hmp_qmp(hmp, "query-remote", NULL, print_remotes);
-    }
+    hmp_run_words(hmp, args, NULL, print_remotes);
 }
 
 const HmpCommand hmp_remote_commands[] = {
