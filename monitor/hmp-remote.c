@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include "hw/core/device.h"
 #include "util/error.h"
 
 /* Sets MEMBER to WORD; "-" and a word that is not there say nothing. */
@@ -49,7 +50,7 @@ static void run_rdevice_add(HmpSession *hmp, const char *args)
     g_auto(GStrv) words = NULL;
     JsonObject *json;
 
-    if (run_key_value(hmp, args, "driver")) {
+    if (hmp_help_on_types(hmp, args, TYPE_DEVICE) || run_key_value(hmp, args, "driver")) {
         return;
     }
     words = hmp_words(hmp, args, 3, G_N_ELEMENTS(members));
@@ -217,7 +218,7 @@ static void run_info_remote(HmpSession *hmp, const char *args)
 
 const HmpCommand hmp_remote_commands[] = {
     { "rdevice_add", NULL, "DRIVER,id=ID,rid=RID[,prop=value...] | RDEV_ID DRIVER ID [DRIVE [BUS]]",
-      "add a device in a remote process; '-' skips DRIVE", run_rdevice_add, hmp_complete_driver, "rdevice_add" },
+      "add a device in a remote process; '-' skips DRIVE (also: help; DRIVER,help)", run_rdevice_add, hmp_complete_driver, "rdevice_add" },
     { "rdevice_del", NULL, "RDEV_ID ID", "remove a device of a remote process", run_del, .qmp = "rdevice_del" },
     { "rdrive_add", NULL, "id=ID,file=FILE,rid=RID[,option=value...] | RDEV_ID ID OPTIONS",
       "add a drive in a remote process", run_rdrive_add, .qmp = "rdrive_add" },

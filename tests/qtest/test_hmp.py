@@ -219,6 +219,13 @@ def test_help_on_types(hmp, line, shown, unknown):
     assert shown in answer and not (unknown and unknown in answer), answer
 
 
+def test_help_on_the_types_of_rdevice_add(tmp_path, main_program):
+    with Machine(tmp_path, "mpqemu", main_program, None) as machine, machine.hmp() as hmp:
+        assert 'name "scsi-hd"' in hmp.run("rdevice_add help")
+        assert "scsi-hd options:" in hmp.run("rdevice_add scsi-hd,help")
+        assert hmp.run("info remote") == "No remote processes\n"
+
+
 def test_trace_events_are_switched(hmp):
     assert hmp.run("trace-event lsi_irq on") == ""
     assert hmp.run("info trace-events lsi_irq") == "lsi_irq : state 1\n"
