@@ -4,7 +4,8 @@
  *
  * Runs in: both programs.
  */
-#include "monitor-int.h"
+#include "monitor/commands-int.h"
+#include "monitor/monitor-int.h"
 #include "util/error.h"
 #include "util/fd-name.h"
 #include "util/fd.h"
@@ -61,8 +62,7 @@ static bool cmd_add_fd(QmpCall *call, JsonObject *args, JsonNode **ret_value, GE
     info = json_object_new();
     json_object_set_int_member(info, "fdset-id", set_id);
     json_object_set_int_member(info, "fd", fd);
-    *ret_value = json_node_new(JSON_NODE_OBJECT);
-    json_node_take_object(*ret_value, info);
+    *ret_value = node_take_object(info);
     return true;
 }
 
@@ -118,8 +118,7 @@ static bool cmd_query_fdsets(QmpCall *call, JsonObject *args, JsonNode **ret_val
 
     fdset_foreach(add_member, &query);
     g_hash_table_unref(query.sets);
-    *ret_value = json_node_new(JSON_NODE_ARRAY);
-    json_node_take_array(*ret_value, query.result);
+    *ret_value = node_take_array(query.result);
     return true;
 }
 
