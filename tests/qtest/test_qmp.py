@@ -1022,6 +1022,19 @@ def test_stdio(start, tmp_path, kind):
     assert {"return": {"running": True, "singlestep": False, "status": "running"}, "id": 1} in answers, out
 
 
+def test_closed_standard_descriptors_are_nothing_else(start, tmp_path):
+    """An image or a socket in the place of standard error would get the messages."""
+    path = str(tmp_path / "qmp.sock")
+
+    def close_all():
+        for number in range(3):
+            os.close(number)
+    process = start("-qmp", f"unix:{path},server=on,wait=off", preexec_fn=close_all)
+    wait_until(lambda: os.path.exists(path), "no socket")
+    Qmp.connect(path).close()
+    assert [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)] == ["/dev/null"] * 3
+
+
 def test_stdio_flags_stay_as_they_are(start):
     """The descriptions of standard input and output may be shared with the shell."""
     read_fd, write_fd = os.pipe()
