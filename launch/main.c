@@ -78,7 +78,7 @@ static int launch(const LaunchConfig *config)
         log_error("%s", err->message);
         return status;
     }
-    spawn_open_standard_fds();
+    fd_open_standard();
     plan = launch_plan_new(config, &err);
     if (!plan) {
         log_error("%s", err->message);

@@ -34,16 +34,6 @@ typedef struct SpawnFailure {
     int error;    /* errno */
 } SpawnFailure;
 
-void spawn_open_standard_fds(void)
-{
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-        /* open() takes the lowest free number, and those below are open by now. */
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) {
-            return;
-        }
-    }
-}
-
 /* ---- in the child --------------------------------------------------------------------------------------------- */
 
 static bool keep_fds(const LaunchProcess *process)

@@ -34,9 +34,6 @@ typedef struct SpawnSignals {
     struct sigaction child; /* of SIGCHLD, the only action that the launcher changes */
 } SpawnSignals;
 
-/* Opens /dev/null where 0, 1 or 2 is closed: no socketpair may come to lie there. */
-void spawn_open_standard_fds(void);
-
 /*
  * Starts PROCESS; returns when its exec has succeeded (then its pid is set) or failed: false with *errp, and
  * *ret_status the exit status to end with.

@@ -27,6 +27,7 @@
 #include "system/reset.h"
 #include "system/runstate.h"
 #include "util/event-loop.h"
+#include "util/fd.h"
 #include "util/log.h"
 #include "util/machine-lock.h"
 #include "util/trace.h"
@@ -87,6 +88,7 @@ int main(int argc, char **argv)
     g_autoptr(GError) err = NULL;
     int status = 1;
 
+    fd_open_standard();
     log_init("mpqemu");
     trace_init(trace_event_tables);
     ram_guard_install();

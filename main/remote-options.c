@@ -114,8 +114,6 @@ bool main_make_remotes(const MainConfig *config, GError **errp)
     }
     first = additions->pdata[0];
     g_propagate_error(errp, g_steal_pointer(&first->err));
-    if (!g_str_has_prefix((*errp)->message, first->action->option)) {
-        g_prefix_error(errp, "%s %s: ", first->action->option, first->action->arg);
-    }
+    cmdline_action_prefix_error(first->action, errp);
     return false;
 }

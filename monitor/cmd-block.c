@@ -10,18 +10,9 @@
  */
 #include "block/block.h"
 #include "monitor/commands.h"
-#include "monitor/monitor.h"
+#include "monitor/commands-int.h"
 #include "util/error.h"
 #include "util/event-loop.h"
-
-/* ARRAY as the value of a command. */
-static JsonNode *array_node(JsonArray *array)
-{
-    JsonNode *node = json_node_new(JSON_NODE_ARRAY);
-
-    json_node_take_array(node, array);
-    return node;
-}
 
 /* The string member NAME, or NULL when it is not there. */
 static const char *get_text(JsonObject *args, const char *name)
@@ -107,7 +98,7 @@ static bool query_block(QmpCall *call, JsonObject *args, JsonNode **ret_value, G
     JsonArray *array = json_array_new();
 
     block_foreach_backend(add_backend, array);
-    *ret_value = array_node(array);
+    *ret_value = node_take_array(array);
     return true;
 }
 
@@ -214,7 +205,7 @@ static bool query_blockstats(QmpCall *call, JsonObject *args, JsonNode **ret_val
     } else {
         block_foreach_backend(add_backend_stats, array);
     }
-    *ret_value = array_node(array);
+    *ret_value = node_take_array(array);
     return true;
 }
 

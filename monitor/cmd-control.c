@@ -6,7 +6,8 @@
  */
 #include <stdio.h>
 
-#include "monitor-int.h"
+#include "monitor/commands-int.h"
+#include "monitor/monitor-int.h"
 #include "util/error.h"
 
 static bool cmd_capabilities(QmpCall *call, JsonObject *args, JsonNode **ret_value, GError **errp)
@@ -25,14 +26,6 @@ static bool cmd_capabilities(QmpCall *call, JsonObject *args, JsonNode **ret_val
 
 /* ---- what there is --------------------------------------------------------------------------- */
 
-static JsonNode *take_object_node(JsonObject *object)
-{
-    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
-
-    json_node_take_object(node, object);
-    return node;
-}
-
 JsonObject *monitor_version(void)
 {
     JsonObject *version = json_object_new(), *triple = json_object_new();
@@ -49,7 +42,7 @@ JsonObject *monitor_version(void)
 
 static bool cmd_version(QmpCall *call, JsonObject *args, JsonNode **ret_value, GError **errp)
 {
-    *ret_value = take_object_node(monitor_version());
+    *ret_value = node_take_object(monitor_version());
     return true;
 }
 
@@ -65,8 +58,7 @@ static bool cmd_commands(QmpCall *call, JsonObject *args, JsonNode **ret_value, 
             json_array_add_object_element(result, info);
         }
     }
-    *ret_value = json_node_new(JSON_NODE_ARRAY);
-    json_node_take_array(*ret_value, result);
+    *ret_value = node_take_array(result);
     return true;
 }
 
@@ -98,7 +90,7 @@ static bool cmd_name(QmpCall *call, JsonObject *args, JsonNode **ret_value, GErr
     if (vm_name) {
         json_object_set_string_member(info, "name", vm_name);
     }
-    *ret_value = take_object_node(info);
+    *ret_value = node_take_object(info);
     return true;
 }
 

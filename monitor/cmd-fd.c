@@ -4,16 +4,11 @@
  *
  * Runs in: both programs.
  */
-#include "monitor-int.h"
+#include "monitor/commands-int.h"
+#include "monitor/monitor-int.h"
 #include "util/error.h"
 #include "util/fd-name.h"
 #include "util/fd.h"
-
-/*
- * A client may leave this many descriptors with us, in names and sets: more than any machine needs, less than
- * a process may have open (1024 by default), so that disks and links still get theirs.
- */
-#define FDS_MAX 512
 
 /* The descriptor that came with CALL; -1 with *errp. */
 static int take_fd(QmpCall *call, GError **errp)
@@ -24,8 +19,7 @@ static int take_fd(QmpCall *call, GError **errp)
         error_setg(errp, "No file descriptor supplied via SCM_RIGHTS");
         return -1;
     }
-    if (fdset_count() + fd_name_count() >= FDS_MAX) {
-        error_setg(errp, "there are %d descriptors in names and sets; close some with closefd or remove-fd", FDS_MAX);
+    if (!fd_store_check_room(errp)) {
         fd_close(&fd);
     }
     return fd;
@@ -68,8 +62,7 @@ static bool cmd_add_fd(QmpCall *call, JsonObject *args, JsonNode **ret_value, GE
     info = json_object_new();
     json_object_set_int_member(info, "fdset-id", set_id);
     json_object_set_int_member(info, "fd", fd);
-    *ret_value = json_node_new(JSON_NODE_OBJECT);
-    json_node_take_object(*ret_value, info);
+    *ret_value = node_take_object(info);
     return true;
 }
 
@@ -125,8 +118,7 @@ static bool cmd_query_fdsets(QmpCall *call, JsonObject *args, JsonNode **ret_val
 
     fdset_foreach(add_member, &query);
     g_hash_table_unref(query.sets);
-    *ret_value = json_node_new(JSON_NODE_ARRAY);
-    json_node_take_array(*ret_value, query.result);
+    *ret_value = node_take_array(query.result);
     return true;
 }
 

@@ -4,7 +4,8 @@
  *
  * Runs in: both programs.
  */
-#include "monitor-int.h"
+#include "monitor/commands-int.h"
+#include "monitor/monitor-int.h"
 #include "system/reset.h"
 #include "system/runstate.h"
 
@@ -15,8 +16,7 @@ static bool cmd_status(QmpCall *call, JsonObject *args, JsonNode **ret_value, GE
     json_object_set_boolean_member(info, "running", runstate_get() == RUN_STATE_RUNNING);
     json_object_set_boolean_member(info, "singlestep", FALSE);
     json_object_set_string_member(info, "status", runstate_name(runstate_get()));
-    *ret_value = json_node_new(JSON_NODE_OBJECT);
-    json_node_take_object(*ret_value, info);
+    *ret_value = node_take_object(info);
     return true;
 }
 

@@ -11,7 +11,7 @@
 #include "hw/proxy/pci-proxy-dev.h"
 #include "hw/proxy/remote-process.h"
 #include "monitor/commands.h"
-#include "monitor/monitor.h"
+#include "monitor/commands-int.h"
 #include "util/error.h"
 
 /* RemoteDone of a deferred call. */
@@ -202,8 +202,7 @@ static bool qmp_query_remote(QmpCall *call, JsonObject *args, JsonNode **ret_val
     JsonArray *list = json_array_new();
 
     remote_foreach(add_remote, list);
-    *ret_value = json_node_new(JSON_NODE_ARRAY);
-    json_node_take_array(*ret_value, list);
+    *ret_value = node_take_array(list);
     return true;
 }
 

@@ -7,7 +7,8 @@
 #include <fnmatch.h>
 #include <string.h>
 
-#include "monitor-int.h"
+#include "monitor/commands-int.h"
+#include "monitor/monitor-int.h"
 #include "util/error.h"
 #include "util/trace.h"
 
@@ -56,8 +57,7 @@ static bool cmd_get_state(QmpCall *call, JsonObject *args, JsonNode **ret_value,
     if (!events) {
         return false;
     }
-    *ret_value = json_node_new(JSON_NODE_ARRAY);
-    json_node_take_array(*ret_value, events);
+    *ret_value = node_take_array(events);
     return true;
 }
 

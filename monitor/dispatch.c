@@ -6,7 +6,8 @@
  */
 #include <string.h>
 
-#include "monitor-int.h"
+#include "monitor/commands-int.h"
+#include "monitor/monitor-int.h"
 #include "trace/monitor.h"
 #include "util/error.h"
 #include "util/event-loop.h"
@@ -117,8 +118,7 @@ static void call_end(QmpCall *call)
         return;
     }
     if (!call->err && !call->value) {
-        call->value = json_node_init_object(json_node_alloc(), NULL);
-        json_node_take_object(call->value, json_object_new());
+        call->value = node_take_object(json_object_new());
     }
     call->done(call->err ? NULL : call->value, call->err, call->opaque);
 }

@@ -132,14 +132,30 @@ static int socket_for(const char *path, struct sockaddr_un *addr, GError **errp)
     return fd;
 }
 
-/* As QEMU does: whatever socket is there is replaced.  Other files are not. */
-static void remove_old_socket(const char *path)
+static bool is_file_of(const Listener *listener, const struct stat *st)
+{
+    return st->st_dev == listener->dev && st->st_ino == listener->ino;
+}
+
+/*
+ * As QEMU does: whatever socket is there is replaced.  Other files are not.  False with *errp for a socket of our own,
+ * which nobody could reach any more.
+ */
+static bool remove_old_socket(const char *path, GError **errp)
 {
     struct stat st;
 
-    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
-        unlink(path);
+    if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode)) {
+        return true;
     }
+    for (unsigned i = 0; listeners && i < listeners->len; i++) {
+        if (is_file_of(g_ptr_array_index(listeners, i), &st)) {
+            error_setg(errp, "unix:%s: another monitor listens there; give each a path of its own", path);
+            return false;
+        }
+    }
+    unlink(path);
+    return true;
 }
 
 bool endpoint_listen(const char *path, bool wait, MonitorMode mode, GError **errp)
@@ -150,10 +166,9 @@ bool endpoint_listen(const char *path, bool wait, MonitorMode mode, GError **err
     Listener *listener;
     struct stat st;
 
-    if (fd < 0) {
+    if (fd < 0 || !remove_old_socket(path, errp)) {
         return false;
     }
-    remove_old_socket(path);
     if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, MONITOR_CLIENTS_MAX) < 0 ||
         lstat(path, &st) < 0) {
         error_setg_errno(errp, errno, "unix:%s: cannot listen; give a path that can be made", path);
@@ -207,7 +222,7 @@ void endpoints_stop(void)
         listener->source = NULL;
         event_timer_free(listener->retry);
         fd_close(&listener->fd);
-        if (lstat(listener->path, &st) == 0 && st.st_dev == listener->dev && st.st_ino == listener->ino) {
+        if (lstat(listener->path, &st) == 0 && is_file_of(listener, &st)) {
             unlink(listener->path);
         }
         listener_unref(listener);

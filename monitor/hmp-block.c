@@ -39,32 +39,23 @@ static void run_drive_add(HmpSession *hmp, const char *args)
 
 static void run_drive_del(HmpSession *hmp, const char *args)
 {
-    g_auto(GStrv) words = hmp_words(hmp, args, 1, 1);
-    JsonObject *json;
+    static const char *const members[] = { "id", NULL };
 
-    if (words) {
-        json = json_object_new();
-        json_object_set_string_member(json, "id", words[0]);
-        hmp_qmp(hmp, "drive_del", json, NULL);
-    }
+    hmp_run_words(hmp, args, members, NULL);
 }
 
 static void run_block_resize(HmpSession *hmp, const char *args)
 {
     g_auto(GStrv) words = hmp_words(hmp, args, 2, 2);
     JsonObject *json;
-    uint64_t size;
+    int64_t size;
 
-    if (!words) {
-        return;
-    }
-    if (!parse_size(words[1], 'M', &size) || size > INT64_MAX) {
-        hmp_usage(hmp, "invalid size");
+    if (!words || !hmp_size(hmp, words[1], &size)) {
         return;
     }
     json = json_object_new();
     json_object_set_string_member(json, "device", words[0]);
-    json_object_set_int_member(json, "size", (gint64)size);
+    json_object_set_int_member(json, "size", size);
     hmp_qmp(hmp, "block_resize", json, NULL);
 }
 
@@ -229,11 +220,7 @@ static void print_stats(HmpSession *hmp, JsonNode *value)
 
 static void run_info_blockstats(HmpSession *hmp, const char *args)
 {
-    g_auto(GStrv) words = hmp_words(hmp, args, 0, 0);
-
-    if (words) {
-        hmp_qmp(hmp, "query-blockstats", NULL, print_stats);
-    }
+    hmp_run_words(hmp, args, NULL, print_stats);
 }
 
 const HmpCommand hmp_block_commands[] = {

@@ -6,6 +6,7 @@
  */
 #include "monitor/hmp-int.h"
 
+#include <errno.h>
 #include <string.h>
 #include "hw/core/device.h"
 
@@ -28,8 +29,7 @@ static void print_type_property(const QomProperty *prop, void *opaque)
                prop->description ? prop->description : "");
 }
 
-/* "help": the types derived from BASE; "TYPE,help": its properties.  False: ARGS asks for no help. */
-static bool print_help(HmpSession *hmp, const char *args, GType base)
+bool hmp_help_on_types(HmpSession *hmp, const char *args, GType base)
 {
     g_autofree char *name = g_strndup(args, strcspn(args, ","));
     GType type = qom_type_by_name(name);
@@ -59,24 +59,13 @@ static void run_options(HmpSession *hmp, const char *args, const char *implied_k
     const HmpCommand *row = hmp_session_command(hmp);
     g_autoptr(Options) opts = NULL;
 
-    if (print_help(hmp, args, base)) {
+    if (hmp_help_on_types(hmp, args, base)) {
         return;
     }
     opts = hmp_options(hmp, row->name, args, implied_key);
     if (opts) {
         hmp_qmp(hmp, row->qmp, hmp_options_to_json(opts), NULL);
     }
-}
-
-/* Runs the row's QMP command with WORDS as the members named by MEMBERS, one each. */
-static void run_words(HmpSession *hmp, char *const *words, const char *const *members, HmpPrinter *print)
-{
-    JsonObject *json = json_object_new();
-
-    for (unsigned i = 0; words[i]; i++) {
-        json_object_set_string_member(json, members[i], words[i]);
-    }
-    hmp_qmp(hmp, hmp_session_command(hmp)->qmp, json, print);
 }
 
 static void run_device_add(HmpSession *hmp, const char *args)
@@ -91,17 +80,12 @@ static void run_object_add(HmpSession *hmp, const char *args)
 
 static void run_del(HmpSession *hmp, const char *args)
 {
-    static const char *const members[] = { "id" };
-    g_auto(GStrv) words = hmp_words(hmp, args, 1, 1);
+    static const char *const members[] = { "id", NULL };
 
-    if (words) {
-        run_words(hmp, words, members, NULL);
-    }
+    hmp_run_words(hmp, args, members, NULL);
 }
 
 /* ---- the object tree --------------------------------------------------------------------------- */
-
-static const char *const qom_members[] = { "path", "property" };
 
 static void print_property(HmpSession *hmp, JsonObject *obj)
 {
@@ -115,11 +99,9 @@ static void print_qom_list(HmpSession *hmp, JsonNode *value)
 
 static void run_qom_list(HmpSession *hmp, const char *args)
 {
-    g_auto(GStrv) words = hmp_words(hmp, *args ? args : "/", 1, 1);
+    static const char *const members[] = { "path", NULL };
 
-    if (words) {
-        run_words(hmp, words, qom_members, print_qom_list);
-    }
+    hmp_run_words(hmp, *args ? args : "/", members, print_qom_list);
 }
 
 static void print_value(HmpSession *hmp, JsonNode *value)
@@ -131,14 +113,12 @@ static void print_value(HmpSession *hmp, JsonNode *value)
 
 static void run_qom_get(HmpSession *hmp, const char *args)
 {
-    g_auto(GStrv) words = hmp_words(hmp, args, 2, 2);
+    static const char *const members[] = { "path", "property", NULL };
 
-    if (words) {
-        run_words(hmp, words, qom_members, print_value);
-    }
+    hmp_run_words(hmp, args, members, print_value);
 }
 
-/* A word that is a JSON number, true, false or null is that; anything else is text. */
+/* A word that is a whole number of 64 bits, true or false is that; anything else is text. */
 static JsonNode *value_of_word(const char *word)
 {
     JsonNode *node = json_node_new(JSON_NODE_VALUE);
@@ -149,8 +129,9 @@ static JsonNode *value_of_word(const char *word)
         json_node_set_boolean(node, *word == 't');
         return node;
     }
+    errno = 0;
     number = g_ascii_strtoll(word, &end, 10);
-    if (end != word && *end == '\0') {
+    if (end != word && *end == '\0' && errno == 0) {
         json_node_set_int(node, number);
     } else {
         json_node_set_string(node, word);

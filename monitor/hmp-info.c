@@ -9,16 +9,6 @@
 #include <inttypes.h>
 #include "util/trace.h"
 
-/* Runs the row's QMP command for a row without arguments. */
-static void run_query(HmpSession *hmp, const char *args, HmpPrinter *print)
-{
-    g_auto(GStrv) words = hmp_words(hmp, args, 0, 0);
-
-    if (words) {
-        hmp_qmp(hmp, hmp_session_command(hmp)->qmp, NULL, print);
-    }
-}
-
 /* ---- version, status, name ----------------------------------------------------------------------- */
 
 static void print_version(HmpSession *hmp, JsonNode *value)
@@ -32,7 +22,7 @@ static void print_version(HmpSession *hmp, JsonNode *value)
 
 static void run_version(HmpSession *hmp, const char *args)
 {
-    run_query(hmp, args, print_version);
+    hmp_run_words(hmp, args, NULL, print_version);
 }
 
 static void print_status(HmpSession *hmp, JsonNode *value)
@@ -51,7 +41,7 @@ static void print_status(HmpSession *hmp, JsonNode *value)
 
 static void run_status(HmpSession *hmp, const char *args)
 {
-    run_query(hmp, args, print_status);
+    hmp_run_words(hmp, args, NULL, print_status);
 }
 
 static void print_name(HmpSession *hmp, JsonNode *value)
@@ -65,7 +55,7 @@ static void print_name(HmpSession *hmp, JsonNode *value)
 
 static void run_name(HmpSession *hmp, const char *args)
 {
-    run_query(hmp, args, print_name);
+    hmp_run_words(hmp, args, NULL, print_name);
 }
 
 /* ---- pci ------------------------------------------------------------------------------------------- */
@@ -84,14 +74,6 @@ static void print_region(HmpSession *hmp, JsonObject *region)
                    hmp_json_bool(region, "mem_type_64") ? 64 : 32,
                    hmp_json_bool(region, "prefetch") ? " prefetchable" : "", address, last);
     }
-}
-
-static void print_pci_bridge(HmpSession *hmp, JsonObject *bridge)
-{
-    JsonObject *bus = hmp_json_obj(bridge, "bus");
-
-    hmp_printf(hmp, "      BUS %" PRId64 ".\n      secondary bus %" PRId64 ".\n      subordinate bus %" PRId64 ".\n",
-               hmp_json_int(bus, "number"), hmp_json_int(bus, "secondary"), hmp_json_int(bus, "subordinate"));
 }
 
 static void print_pci_ids(HmpSession *hmp, JsonObject *dev)
@@ -123,12 +105,8 @@ static void print_pci_device(HmpSession *hmp, JsonObject *dev)
     if (pin > 0) {
         hmp_printf(hmp, "      IRQ %" PRId64 ", pin %c\n", hmp_json_int(dev, "irq"), (char)('A' + (pin - 1) % 4));
     }
-    if (hmp_json_obj(dev, "pci_bridge")) {
-        print_pci_bridge(hmp, hmp_json_obj(dev, "pci_bridge"));
-    }
     hmp_json_foreach(hmp, hmp_json_array(dev, "regions"), print_region);
     hmp_printf(hmp, "      id \"%s\"\n", hmp_json_str(dev, "qdev_id"));
-    hmp_json_foreach(hmp, hmp_json_array(hmp_json_obj(dev, "pci_bridge"), "devices"), print_pci_device);
 }
 
 static void print_pci_bus(HmpSession *hmp, JsonObject *bus)
@@ -148,25 +126,10 @@ static void print_pci(HmpSession *hmp, JsonNode *value)
 
 static void run_pci(HmpSession *hmp, const char *args)
 {
-    run_query(hmp, args, print_pci);
+    hmp_run_words(hmp, args, NULL, print_pci);
 }
 
 /* ---- chardev, fdsets -------------------------------------------------------------------------------- */
-
-static void print_chardev_row(HmpSession *hmp, JsonObject *chardev)
-{
-    hmp_printf(hmp, "%s: filename=%s\n", hmp_json_str(chardev, "label"), hmp_json_str(chardev, "filename"));
-}
-
-static void print_chardev(HmpSession *hmp, JsonNode *value)
-{
-    hmp_json_foreach(hmp, hmp_json_node_array(value), print_chardev_row);
-}
-
-static void run_chardev(HmpSession *hmp, const char *args)
-{
-    run_query(hmp, args, print_chardev);
-}
 
 static void print_fdset_fd(HmpSession *hmp, JsonObject *fd)
 {
@@ -188,7 +151,7 @@ static void print_fdsets(HmpSession *hmp, JsonNode *value)
 
 static void run_fdsets(HmpSession *hmp, const char *args)
 {
-    run_query(hmp, args, print_fdsets);
+    hmp_run_words(hmp, args, NULL, print_fdsets);
 }
 
 /* ---- trace events, history -------------------------------------------------------------------------- */
@@ -238,7 +201,6 @@ const HmpCommand hmp_info_commands[] = {
     { "info status", NULL, "", "show whether the machine runs", run_status, .qmp = "query-status" },
     { "info name", NULL, "", "show the machine's name", run_name, .qmp = "query-name" },
     { "info pci", NULL, "", "show the PCI devices", run_pci, .qmp = "query-pci" },
-    { "info chardev", NULL, "", "show the character devices", run_chardev, .qmp = "query-chardev" },
     { "info fdsets", NULL, "", "show the sets of descriptors", run_fdsets, .qmp = "query-fdsets" },
     { "info trace-events", NULL, "[NAME]", "show which trace events are on (NAME may be a pattern)", run_trace_events,
       hmp_complete_trace, "trace-event-get-state" },

@@ -89,6 +89,20 @@ void hmp_complete_drive(unsigned n, const char *prefix, GPtrArray *words);
 void hmp_complete_qom(unsigned n, const char *prefix, GPtrArray *words);      /* 0: path, 1: its properties (any) */
 void hmp_complete_trace(unsigned n, const char *prefix, GPtrArray *words);    /* 0: event, 1: on, off */
 
+/* ---- what many commands do -------------------------------------------------------------------------- */
+
+/* WORD as a size in bytes, megabytes without a suffix.  False: the usage has been printed. */
+bool hmp_size(HmpSession *hmp, const char *word, int64_t *ret_size);
+
+/*
+ * Runs the row's QMP command.  ARGS must be as many words as MEMBERS (NULL-ended; NULL: none) names, and each becomes the
+ * member of its place.
+ */
+void hmp_run_words(HmpSession *hmp, const char *args, const char *const *members, HmpPrinter *print);
+
+/* Prints what "help" or "TYPE,help" asks for, of the types derived from BASE.  False: ARGS asks for no help. */
+bool hmp_help_on_types(HmpSession *hmp, const char *args, GType base);
+
 /* ---- tables of commands ----------------------------------------------------------------------------- */
 
 extern const HmpCommand hmp_machine_commands[];

@@ -7,31 +7,16 @@
 #include "monitor/hmp-int.h"
 
 #include "util/error.h"
+#include "util/fd.h"
 #include "util/fd-name.h"
 #include "util/options.h"
 
-/* Runs the row's QMP command; takes no arguments. */
 static void run_plain(HmpSession *hmp, const char *args)
 {
-    g_auto(GStrv) words = hmp_words(hmp, args, 0, 0);
-
-    if (words) {
-        hmp_qmp(hmp, hmp_session_command(hmp)->qmp, NULL, NULL);
-    }
+    hmp_run_words(hmp, args, NULL, NULL);
 }
 
-/* Runs the row's QMP command with MEMBER as its only argument. */
-static void run_one(HmpSession *hmp, const char *args, const char *member)
-{
-    g_auto(GStrv) words = hmp_words(hmp, args, 1, 1);
-    JsonObject *json;
-
-    if (words) {
-        json = json_object_new();
-        json_object_set_string_member(json, member, words[0]);
-        hmp_qmp(hmp, hmp_session_command(hmp)->qmp, json, NULL);
-    }
-}
+static const char *const fd_members[] = { "fdname", NULL };
 
 /*
  * A descriptor that came with the line is named as QMP's getfd does it; without one the QMP command tells what
@@ -41,18 +26,21 @@ static void run_getfd(HmpSession *hmp, const char *args)
 {
     g_auto(GStrv) words = hmp_words(hmp, args, 1, 1);
     g_autoptr(GError) err = NULL;
-    int fd = words ? hmp_session_take_fd(hmp) : -1;
+    auto_fd fd = words ? hmp_session_take_fd(hmp) : -1;
 
+    if (!words) {
+        return;
+    }
     if (fd < 0) {
-        run_one(hmp, args, "fdname");
-    } else if (!fd_name_add_take_fd(words[0], fd, &err)) {
+        hmp_run_words(hmp, args, fd_members, NULL);
+    } else if (!fd_store_check_room(&err) || !fd_name_add_take_fd(words[0], fd_steal(&fd), &err)) {
         hmp_error(hmp, "%s", err->message);
     }
 }
 
 static void run_closefd(HmpSession *hmp, const char *args)
 {
-    run_one(hmp, args, "fdname");
+    hmp_run_words(hmp, args, fd_members, NULL);
 }
 
 static void run_trace_event(HmpSession *hmp, const char *args)

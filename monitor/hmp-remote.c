@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include "hw/core/device.h"
 #include "util/error.h"
 
 /* Sets MEMBER to WORD; "-" and a word that is not there say nothing. */
@@ -49,7 +50,7 @@ static void run_rdevice_add(HmpSession *hmp, const char *args)
     g_auto(GStrv) words = NULL;
     JsonObject *json;
 
-    if (run_key_value(hmp, args, "driver")) {
+    if (hmp_help_on_types(hmp, args, TYPE_DEVICE) || run_key_value(hmp, args, "driver")) {
         return;
     }
     words = hmp_words(hmp, args, 3, G_N_ELEMENTS(members));
@@ -90,47 +91,32 @@ static void run_rdrive_add(HmpSession *hmp, const char *args)
 
 static void run_del(HmpSession *hmp, const char *args)
 {
-    g_auto(GStrv) words = hmp_words(hmp, args, 2, 2);
-    JsonObject *json;
+    static const char *const members[] = { "rdev_id", "id", NULL };
 
-    if (words) {
-        json = json_object_new();
-        json_object_set_string_member(json, "rdev_id", words[0]);
-        json_object_set_string_member(json, "id", words[1]);
-        hmp_qmp(hmp, hmp_session_command(hmp)->qmp, json, NULL);
-    }
+    hmp_run_words(hmp, args, members, NULL);
 }
 
 static void run_rblock_resize(HmpSession *hmp, const char *args)
 {
     g_auto(GStrv) words = hmp_words(hmp, args, 3, 3);
     JsonObject *json;
-    uint64_t size;
+    int64_t size;
 
-    if (!words) {
-        return;
-    }
-    if (!parse_size(words[2], 'M', &size) || size > INT64_MAX) {
-        hmp_usage(hmp, "invalid size");
+    if (!words || !hmp_size(hmp, words[2], &size)) {
         return;
     }
     json = json_object_new();
     json_object_set_string_member(json, "rdev_id", words[0]);
     json_object_set_string_member(json, "device", words[1]);
-    json_object_set_int_member(json, "size", (gint64)size);
+    json_object_set_int_member(json, "size", size);
     hmp_qmp(hmp, "rblock_resize", json, NULL);
 }
 
 static void run_restart(HmpSession *hmp, const char *args)
 {
-    g_auto(GStrv) words = hmp_words(hmp, args, 1, 1);
-    JsonObject *json;
+    static const char *const members[] = { "rid", NULL };
 
-    if (words) {
-        json = json_object_new();
-        json_object_set_string_member(json, "rid", words[0]);
-        hmp_qmp(hmp, "remote_restart", json, NULL);
-    }
+    hmp_run_words(hmp, args, members, NULL);
 }
 
 /* ---- remote_proc_list ------------------------------------------------------------------------------ */
@@ -162,11 +148,7 @@ static void print_procs(HmpSession *hmp, JsonNode *value)
 
 static void run_proc_list(HmpSession *hmp, const char *args)
 {
-    g_auto(GStrv) words = hmp_words(hmp, args, 0, 0);
-
-    if (words) {
-        hmp_qmp(hmp, "query-remote", NULL, print_procs);
-    }
+    hmp_run_words(hmp, args, NULL, print_procs);
 }
 
 /* ---- info remote ------------------------------------------------------------------------------------- */
@@ -231,16 +213,12 @@ static void print_remotes(HmpSession *hmp, JsonNode *value)
 
 static void run_info_remote(HmpSession *hmp, const char *args)
 {
-    g_auto(GStrv) words = hmp_words(hmp, args, 0, 0);
-
-    if (words) {
-        hmp_qmp(hmp, "query-remote", NULL, print_remotes);
-    }
+    hmp_run_words(hmp, args, NULL, print_remotes);
 }
 
 const HmpCommand hmp_remote_commands[] = {
     { "rdevice_add", NULL, "DRIVER,id=ID,rid=RID[,prop=value...] | RDEV_ID DRIVER ID [DRIVE [BUS]]",
-      "add a device in a remote process; '-' skips DRIVE", run_rdevice_add, hmp_complete_driver, "rdevice_add" },
+      "add a device in a remote process; '-' skips DRIVE (also: help; DRIVER,help)", run_rdevice_add, hmp_complete_driver, "rdevice_add" },
     { "rdevice_del", NULL, "RDEV_ID ID", "remove a device of a remote process", run_del, .qmp = "rdevice_del" },
     { "rdrive_add", NULL, "id=ID,file=FILE,rid=RID[,option=value...] | RDEV_ID ID OPTIONS",
       "add a drive in a remote process", run_rdrive_add, .qmp = "rdrive_add" },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * HMP: the words of a line, and options as JSON.
+ * HMP: the words of a line, options as JSON, commands that are made of a few words.
  *
  * Runs in: both programs.
  *
@@ -118,6 +118,34 @@ Options *hmp_options(HmpSession *hmp, const char *option, const char *args, cons
         hmp_error(hmp, "%s", err->message);
     }
     return opts;
+}
+
+bool hmp_size(HmpSession *hmp, const char *word, int64_t *ret_size)
+{
+    uint64_t size;
+
+    if (!parse_size(word, 'M', &size) || size > INT64_MAX) {
+        hmp_usage(hmp, "invalid size");
+        return false;
+    }
+    *ret_size = (int64_t)size;
+    return true;
+}
+
+void hmp_run_words(HmpSession *hmp, const char *args, const char *const *members, HmpPrinter *print)
+{
+    unsigned count = members ? g_strv_length((char **)members) : 0;
+    g_auto(GStrv) words = hmp_words(hmp, args, count, count);
+    JsonObject *json;
+
+    if (!words) {
+        return;
+    }
+    json = json_object_new();
+    for (unsigned i = 0; i < count; i++) {
+        json_object_set_string_member(json, members[i], words[i]);
+    }
+    hmp_qmp(hmp, hmp_session_command(hmp)->qmp, json, print);
 }
 
 /* The object below MEMBER of PARENT, made when there is none. */

@@ -151,6 +151,10 @@ static void session_write(HmpSession *hmp, const char *text)
         return;
     }
     lines = g_string_new(text);
+    /* Some of it may be a remote process's words, or a name that a client chose: no command to the user's terminal. */
+    for (char *p = lines->str; *p; p++) {
+        *p = g_ascii_iscntrl(*p) && *p != '\n' && *p != '\t' ? '?' : *p;
+    }
     if (hmp->front->crlf) {
         g_string_replace(lines, "\n", "\r\n", 0);
     }
@@ -176,10 +180,6 @@ void hmp_error(HmpSession *hmp, const char *fmt, ...)
     va_start(args, fmt);
     text = g_strdup_vprintf(fmt, args);
     va_end(args);
-    /* It may be a remote process's message, which is not to command the user's terminal. */
-    for (char *p = text; *p; p++) {
-        *p = g_ascii_iscntrl(*p) && *p != '\n' && *p != '\t' ? '?' : *p;
-    }
     hmp_printf(hmp, "Error: %s\n", text);
 }
 

@@ -19,13 +19,6 @@
 #include "util/event-loop.h"
 #include "util/fd-name.h"
 
-/* What a monitor sits on. */
-typedef struct Device {
-    const char *option; /* "-qmp unix:x", for messages */
-    const char *backend;
-    Options *opts;      /* not owned */
-} Device;
-
 void monitor_options_init(MonitorOptions *options)
 {
     start_options_init(&options->start);
@@ -53,20 +46,25 @@ static bool add_legacy(const char *option, const char *arg, void *opaque, GError
     MonitorOptions *options = opaque;
     g_autofree char *text = NULL;
 
-    if (g_str_equal(arg, "none")) {
-        return true;
+    if (g_str_equal(arg, "none") || g_str_equal(arg, "null")) {
+        return true; /* nobody ever comes */
     }
     if (g_str_has_prefix(arg, "unix:")) {
         text = g_strdup_printf("backend=unix,%s%s", g_str_has_prefix(arg, "unix:path=") ? "" : "path=",
                                arg + strlen("unix:"));
-    } else if (g_str_equal(arg, "stdio") || g_str_equal(arg, "null")) {
-        text = g_strdup_printf("backend=%s", arg);
+    } else if (g_str_equal(arg, "stdio")) {
+        text = g_strdup("backend=stdio");
     } else {
         error_setg(errp, "%s %s: not supported; give unix:PATH,server=on, stdio, null or none, or -chardev and -mon",
                    option, arg);
         return false;
     }
-    return cmdline_action_add(options->monitors, option, text, NULL, errp);
+    if (!cmdline_action_add(options->monitors, option, text, NULL, errp)) {
+        return false;
+    }
+    /* What the user wrote, not our text, which goes. */
+    ((CmdlineAction *)g_ptr_array_index(options->monitors, options->monitors->len - 1))->arg = arg;
+    return true;
 }
 
 bool monitor_opt_qmp(const char *arg, void *opaque, GError **errp)
@@ -137,10 +135,6 @@ static bool open_device(Options *opts, MonitorMode mode, bool *stdio_used, GErro
     if (g_strcmp0(backend, "null") == 0) {
         return true; /* nobody ever comes */
     }
-    if (g_strcmp0(backend, "stdio") != 0) {
-        error_setg(errp, "'%s' is no device for a monitor; give socket, stdio or null", backend ? backend : "");
-        return false;
-    }
     if (*stdio_used) {
         error_setg(errp, "standard input and output have another monitor already");
         return false;
@@ -178,8 +172,12 @@ static Options *read_mon(const MonitorOptions *options, Options *opts, GHashTabl
         !options_check_unused(opts, known, errp)) {
         return NULL;
     }
+    if (!id) {
+        error_setg(errp, "chardev is missing; give the id of a -chardev");
+        return NULL;
+    }
     if (!device) {
-        error_setg(errp, "chardev=%s: there is no such device; add -chardev socket,id=ID,...", id ? id : "");
+        error_setg(errp, "chardev=%s: there is no such device; add -chardev socket,id=%s,...", id, id);
         return NULL;
     }
     if (!g_hash_table_add(used, device)) {
@@ -202,12 +200,20 @@ static bool start_one(const MonitorOptions *options, CmdlineAction *action, GHas
     return device && open_device(device, mode, stdio_used, errp);
 }
 
+/* All of them, those too that no -mon names: a mistake in an option is told whether or not it would matter. */
 static bool check_chardevs(const MonitorOptions *options, GError **errp)
 {
+    static const char *const backends[] = { "socket", "stdio", "null", NULL };
+
     for (unsigned i = 0; i < options->chardevs->len; i++) {
         CmdlineAction *action = g_ptr_array_index(options->chardevs, i);
-        const char *id = options_get(action->opts, "id");
+        const char *id = options_get(action->opts, "id"), *backend = options_get(action->opts, "backend");
 
+        if (!backend || !g_strv_contains(backends, backend)) {
+            error_setg(errp, "-chardev %s: '%s' is no device for a -mon; give socket, stdio or null", action->arg,
+                       backend ? backend : "");
+            return false;
+        }
         if (!id || !id_wellformed(id) || find_chardev(options, id) != action->opts) {
             error_setg(errp, "-chardev %s: it needs an id of its own; give id=ID, letters and digits", action->arg);
             return false;
@@ -234,7 +240,7 @@ bool monitor_start(const MonitorOptions *options, GError **errp)
         CmdlineAction *action = g_ptr_array_index(options->monitors, i);
 
         if (!start_one(options, action, used, &stdio_used, errp)) {
-            g_prefix_error(errp, "%s: ", action->option);
+            cmdline_action_prefix_error(action, errp);
             return false;
         }
     }

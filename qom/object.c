@@ -70,16 +70,17 @@ GType qom_type_by_name(const char *name)
     return type && g_type_is_a(type, QOM_TYPE_OBJECT) ? type : 0;
 }
 
-static void collect_types(GType base, bool abstract, GArray *found)
+/* Appends TYPE and what is derived from it, where it is a BASE, to FOUND. */
+static void collect_types(GType type, GType base, bool abstract, GArray *found)
 {
     guint count;
-    g_autofree GType *children = g_type_children(base, &count);
+    g_autofree GType *children = g_type_children(type, &count);
 
-    if (abstract || !G_TYPE_IS_ABSTRACT(base)) {
-        g_array_append_val(found, base);
+    if (g_type_is_a(type, base) && (abstract || !G_TYPE_IS_ABSTRACT(type))) {
+        g_array_append_val(found, type);
     }
     for (guint i = 0; i < count; i++) {
-        collect_types(children[i], abstract, found);
+        collect_types(children[i], base, abstract, found);
     }
 }
 
@@ -92,7 +93,7 @@ static GType *sorted_types(GType base, bool abstract, unsigned *ret_count)
 {
     GArray *found = g_array_new(FALSE, FALSE, sizeof(GType));
 
-    collect_types(base, abstract, found);
+    collect_types(QOM_TYPE_OBJECT, base, abstract, found);
     g_array_sort(found, compare_type_names);
     *ret_count = found->len;
     return (GType *)(void *)g_array_free(found, FALSE);

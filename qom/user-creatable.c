@@ -67,12 +67,10 @@ bool user_creatable_print_help(const char *arg)
     GType type;
 
     if (words[0] && (g_str_equal(words[0], "help") || g_str_equal(words[0], "?"))) {
-        types = qom_types_of(QOM_TYPE_OBJECT, &count);
+        types = qom_types_of(QOM_TYPE_USER_CREATABLE, &count);
         printf("List of user creatable objects:\n");
         for (unsigned i = 0; i < count; i++) {
-            if (g_type_is_a(types[i], QOM_TYPE_USER_CREATABLE)) {
-                printf("  %s\n", g_type_name(types[i]));
-            }
+            printf("  %s\n", g_type_name(types[i]));
         }
         return true;
     }

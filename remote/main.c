@@ -25,6 +25,7 @@
 #include "system/reset.h"
 #include "system/runstate.h"
 #include "util/event-loop.h"
+#include "util/fd.h"
 #include "util/log.h"
 #include "util/machine-lock.h"
 #include "util/trace.h"
@@ -90,6 +91,7 @@ int main(int argc, char **argv)
     int status = 1;
     PciBus *bus;
 
+    fd_open_standard();
     log_init("qemu-remote");
     trace_init(trace_event_tables);
     ram_guard_install();

@@ -7,7 +7,8 @@
     qapi-gen.py check SCHEMA.json          nothing but the checks
 
 The schema's language is QEMU's.  What is described twice or not at all, and every command, event, type,
-member or enum value without a word in its documentation comment, is an error with its place.
+member or enum value without a word in its documentation comment, is an error with its place; so is an example that
+does not fit the schema.
 
     { 'include': 'FILE.json' }
     { 'enum': NAME, 'data': [ VALUE, ... ] }
@@ -25,6 +26,7 @@ import json
 import os
 import re
 import sys
+import textwrap
 
 INT64_MIN, INT64_MAX, UINT64_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
 # name -> (kind, min, max, what the reference page says)
@@ -219,6 +221,8 @@ class Schema:
             complete()
         for type_ in list(self.types.values()):
             self.check(type_)
+        for item in (*self.commands.values(), *self.events.values()):
+            self.check_example(item)
 
     def read(self, path):
         if path in self.read_files:
@@ -367,12 +371,52 @@ class Schema:
             variants = item.variants if item.kind == 'ALTERNATE' else []
             self.check_documented(item, [*item.values, *(name for name, *_ in item.members), *(name for name, _ in variants)])
 
+    def check_example(self, item):
+        """The messages of an example are JSON and of the schema, so that a reader can copy them."""
+        command = None
+        text = '\n'.join(item.doc.tags.get('Example', ()))
+        for part in filter(None, map(str.strip, re.split(r'^\s*(?=->|<-)', text, flags=re.M))):
+            try:
+                message = json.loads(part[2:])
+            except ValueError as err:
+                raise SchemaError(item.doc.place, f"the example of '{item.name}' is no JSON: {err}") from err
+            event = self.events.get(message.get('event'))
+            if part.startswith('->'):
+                command = self.commands.get(message.get('execute', message.get('exec-oob')))
+                good = command and fits(command.args, message.get('arguments', {}))
+            elif 'return' in message:
+                good = command and fits(command.returns or self.empty, message['return'])
+            else:
+                good = event and fits(event.args, message.get('data', {})) or 'error' in message
+            if not good:
+                raise SchemaError(item.doc.place, f"the example of '{item.name}' does not fit the schema: {part}")
+
     @staticmethod
     def check_names(item, members):
         names = [name for name, *_ in members]
         for name in names:
             if names.count(name) > 1:
                 raise SchemaError(item.place, f"member '{name}' of '{item.name}' is there twice")
+
+
+def fits(type_, value):
+    """Whether VALUE (of the json module) is of the type, limits of numbers apart."""
+    if type_.kind == 'ALTERNATE':
+        return any(fits(branch, value) for _, branch in type_.variants)
+    if type_.kind == 'ARRAY':
+        return isinstance(value, list) and all(fits(type_.element, element) for element in value)
+    if type_.kind == 'ENUM':
+        return value in type_.values
+    if type_.kind == 'OBJECT':
+        if not isinstance(value, dict):
+            return False
+        branch = dict(type_.variants).get(value.get(type_.tag))
+        members = type_.all_members() + (branch.all_members() if branch else [])
+        known = {name: member for name, member, _ in members}
+        return (all(optional or name in value for name, _, optional in members) and
+                all(fits(known[name], part) if name in known else type_.open for name, part in value.items()))
+    wanted = {'STR': str, 'BOOL': bool, 'INT': int, 'NUMBER': (int, float), 'NULL': type(None), 'ANY': object}[type_.kind]
+    return isinstance(value, wanted) and (type_.kind in ('BOOL', 'ANY') or not isinstance(value, bool))
 
 
 # ---- C ---------------------------------------------------------------------------------------------
@@ -525,8 +569,8 @@ def rst_item(out, kind, item):
     if 'Errors' in item.doc.tags:
         out.write('Errors: ' + rst_text(dedent(item.doc.tags['Errors'])).lstrip() + '\n')
     if 'Example' in item.doc.tags:
-        lines = [line for line in item.doc.tags['Example']]
-        out.write('Example::\n\n' + ''.join(f'    {line.strip()}\n' for line in lines if line.strip()) + '\n')
+        text = textwrap.dedent('\n'.join(item.doc.tags['Example'])).strip('\n')
+        out.write('Example::\n\n' + textwrap.indent(text, '    ') + '\n\n')
 
 
 PAGE_HEAD = """.. Made by scripts/qapi-gen.py from qapi/; do not edit.

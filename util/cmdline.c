@@ -84,18 +84,21 @@ bool cmdline_action_add(GPtrArray *actions, const char *option, const char *arg,
     return true;
 }
 
+void cmdline_action_prefix_error(const CmdlineAction *action, GError **errp)
+{
+    if (errp && !g_str_has_prefix((*errp)->message, action->option)) {
+        g_prefix_error(errp, "%s %s: ", action->option, action->arg);
+    }
+}
+
 bool cmdline_actions_run(const GPtrArray *actions, bool (*run)(Options *opts, GError **errp),
                          GError **errp)
 {
     for (guint i = 0; i < actions->len; i++) {
         CmdlineAction *action = actions->pdata[i];
-        GError *err = NULL;
 
-        if (!run(action->opts, &err)) {
-            if (!g_str_has_prefix(err->message, action->option)) {
-                g_prefix_error(&err, "%s %s: ", action->option, action->arg);
-            }
-            g_propagate_error(errp, err);
+        if (!run(action->opts, errp)) {
+            cmdline_action_prefix_error(action, errp);
             return false;
         }
     }

@@ -44,6 +44,15 @@ unsigned fd_name_count(void)
     return names ? g_hash_table_size(names) : 0;
 }
 
+bool fd_store_check_room(GError **errp)
+{
+    if (fdset_count() + fd_name_count() < FD_STORE_MAX) {
+        return true;
+    }
+    error_setg(errp, "there are %d descriptors in names and sets; close some with closefd or remove-fd", FD_STORE_MAX);
+    return false;
+}
+
 int fd_name_or_number_take(const char *option, const char *value, GError **errp)
 {
     gpointer key, held;

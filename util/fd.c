@@ -88,6 +88,16 @@ int fd_dup(int fd)
     return copy < 0 ? -errno : copy;
 }
 
+void fd_open_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        /* open() takes the lowest free number, and those below are open by now. */
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) {
+            return;
+        }
+    }
+}
+
 /* Sets or clears one bit of the word read by GET and written by SET. */
 static int change_flag(int fd, int get, int set, int flag, bool on)
 {

@@ -178,13 +178,15 @@ static const char *check_keyword(const char *p, GError **errp)
 
 /*
  * TEXT, 0-ended, as json-glib reads it right: its words are JSON's and fit into our types.  A new string; NULL with
- * *errp.  How the words follow each other is json-glib's affair.
+ * *errp.  *ret_members gets how many members its objects have, as written.  How the words follow each other is
+ * json-glib's affair.
  */
-static char *check_words(const char *text, GError **errp)
+static char *check_words(const char *text, unsigned *ret_members, GError **errp)
 {
     g_autoptr(GString) copy = g_string_new(NULL);
     const char *from = text, *p = text;
 
+    *ret_members = 0;
     while (p && *p) {
         if (*p == '"') {
             p = check_string(p + 1, errp);
@@ -193,7 +195,8 @@ static char *check_words(const char *text, GError **errp)
         } else if (g_ascii_isalpha(*p)) {
             p = check_keyword(p, errp);
         } else {
-            p++; /* blanks and brackets */
+            *ret_members += *p == ':';
+            p++; /* blanks, brackets and what is between words */
         }
     }
     if (!p) {
@@ -217,18 +220,43 @@ static void set_parse_error(GError **errp, char *message)
     error_setg(errp, "JSON parse error: %s", message);
 }
 
+/* How many members the objects in NODE have together. */
+static unsigned count_members(JsonNode *node)
+{
+    unsigned count = 0;
+
+    if (JSON_NODE_HOLDS_OBJECT(node)) {
+        JsonObject *object = json_node_get_object(node);
+        JsonObjectIter iter;
+        JsonNode *member;
+
+        json_object_iter_init(&iter, object);
+        while (json_object_iter_next(&iter, NULL, &member)) {
+            count += 1 + count_members(member);
+        }
+    } else if (JSON_NODE_HOLDS_ARRAY(node)) {
+        JsonArray *array = json_node_get_array(node);
+
+        for (unsigned i = 0; i < json_array_get_length(array); i++) {
+            count += count_members(json_array_get_element(array, i));
+        }
+    }
+    return count;
+}
+
 static bool parse_text(const char *data, size_t len, JsonNode **ret_node, GError **errp)
 {
     g_autoptr(JsonParser) parser = json_parser_new();
     g_autoptr(GError) err = NULL;
     g_autofree char *text = NULL, *checked = NULL;
+    unsigned members;
 
     if (!g_utf8_validate(data, (gssize)len, NULL)) {
         error_setg(errp, "JSON parse error: the text is not UTF-8");
         return false;
     }
     text = g_strndup(data, len);
-    checked = check_words(text, errp);
+    checked = check_words(text, &members, errp);
     if (!checked) {
         return false;
     }
@@ -240,6 +268,12 @@ static bool parse_text(const char *data, size_t len, JsonNode **ret_node, GError
     if (!JSON_NODE_HOLDS_OBJECT(*ret_node)) {
         g_clear_pointer(ret_node, json_node_unref);
         error_setg(errp, "QMP input must be a JSON object");
+        return false;
+    }
+    /* json-glib keeps the last of several: who reads the text otherwise would see another command. */
+    if (count_members(*ret_node) != members) {
+        g_clear_pointer(ret_node, json_node_unref);
+        error_setg(errp, "JSON parse error: duplicate key; an object has each key once");
         return false;
     }
     return true;

@@ -39,7 +39,7 @@ typedef struct HmpCommand {
 /* Makes the commands of TABLE (static) known; at program start.  A later row of the same name is not reached. */
 void hmp_register(const HmpCommand *table);
 
-/* Text to the session's person. */
+/* Text to the session's person; control characters but for newline and tab become '?'. */
 void hmp_printf(HmpSession *hmp, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 /* "Error: MESSAGE"; how every failed HMP command ends. */

@@ -11,7 +11,7 @@
  *
  * A listening socket (server=on) serves up to MONITOR_CLIENTS_MAX clients at once, each with a session of its own;
  * more wait to be accepted.  wait=on (the default) holds the start of the machine until the first has connected.  A
- * socket file left over by a program that has ended is replaced; the file is removed at the end.
+ * socket file that is there, of whatever other program, is replaced; the file is removed at the end.
  */
 #ifndef MONITOR_OPTIONS_H
 #define MONITOR_OPTIONS_H

@@ -115,7 +115,7 @@ void qom_register_types(GType (*const *table)(void));
 /* The type called NAME when it is a QOM object type made known, else 0. */
 GType qom_type_by_name(const char *name);
 
-/* All known concrete types derived from BASE, sorted by name; free the array with g_free(). */
+/* All known concrete types derived from BASE, or that have interface BASE, by name; free the array with g_free(). */
 GType *qom_types_of(GType base, unsigned *ret_count);
 
 /* All known types, abstract ones too, likewise. */

@@ -52,10 +52,10 @@ GPtrArray *cmdline_actions_new(void);
 bool cmdline_action_add(GPtrArray *actions, const char *option, const char *arg,
                         const char *implied_key, GError **errp);
 
-/*
- * Calls RUN for each of ACTIONS in order, up to the first that fails.  A message that does not
- * begin with its option gets the option in front, as the user wrote it.
- */
+/* Puts ACTION's option, as the user wrote it, before a message (ERRP may be NULL) that does not begin with it. */
+void cmdline_action_prefix_error(const CmdlineAction *action, GError **errp);
+
+/* Calls RUN for each of ACTIONS in order, up to the first that fails, whose message gets its option in front. */
 bool cmdline_actions_run(const GPtrArray *actions, bool (*run)(Options *opts, GError **errp),
                          GError **errp);
 

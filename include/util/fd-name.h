@@ -23,6 +23,15 @@ bool fd_name_remove(const char *name);
 unsigned fd_name_count(void);
 
 /*
+ * A client may leave this many descriptors with us, in names and sets: more than any machine needs, less than
+ * a process may have open (1024 by default), so that disks and links still get theirs.
+ */
+#define FD_STORE_MAX 512
+
+/* To be asked before a client's descriptor is named or put into a set; false with *errp: there are FD_STORE_MAX. */
+bool fd_store_check_room(GError **errp);
+
+/*
  * The owned descriptor that VALUE of option OPTION (for the message) means: a number of an open
  * descriptor inherited from the launching program, or a name.  A number can be used once: a
  * descriptor that is close-on-exec was not inherited, it belongs to another part of this program.

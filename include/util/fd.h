@@ -55,6 +55,12 @@ const char *fd_kind_name(FdKind kind);
 /* A close-on-exec duplicate of FD, or a negative errno. */
 int fd_dup(int fd);
 
+/*
+ * Opens /dev/null where 0, 1 or 2 is closed: no image or socket may come to lie there, where messages are written.  At the
+ * start of a program.
+ */
+void fd_open_standard(void);
+
 /* Sets or clears O_NONBLOCK.  Returns 0 or a negative errno. */
 int fd_set_nonblock(int fd, bool nonblock);
 

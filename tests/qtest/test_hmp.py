@@ -208,6 +208,24 @@ def test_objects_come_and_go(hmp):
     assert hmp.run("qom-set /machine/peripheral/d1 drive x").startswith("Error: ")
 
 
+@pytest.mark.parametrize("line, shown, unknown", [
+    ("object_add help", 'name "memory-backend-memfd"', "user-creatable"),
+    ("object_add memory-backend-memfd,help", "memory-backend-memfd options:", None),
+    ("device_add help", 'name "lsi53c895a"', None),
+    ("device_add lsi53c895a,help", "lsi53c895a options:", None),
+])
+def test_help_on_types(hmp, line, shown, unknown):
+    answer = hmp.run(line)
+    assert shown in answer and not (unknown and unknown in answer), answer
+
+
+def test_help_on_the_types_of_rdevice_add(tmp_path, main_program):
+    with Machine(tmp_path, "mpqemu", main_program, None) as machine, machine.hmp() as hmp:
+        assert 'name "scsi-hd"' in hmp.run("rdevice_add help")
+        assert "scsi-hd options:" in hmp.run("rdevice_add scsi-hd,help")
+        assert hmp.run("info remote") == "No remote processes\n"
+
+
 def test_trace_events_are_switched(hmp):
     assert hmp.run("trace-event lsi_irq on") == ""
     assert hmp.run("info trace-events lsi_irq") == "lsi_irq : state 1\n"
@@ -221,6 +239,17 @@ def test_getfd_takes_the_descriptor_of_its_line(machine, hmp):
     assert hmp.read_prompt() == ""
     assert hmp.run("closefd a") == ""
     assert hmp.run("closefd a").startswith("Error: ")
+
+
+def test_descriptors_left_with_us_are_bounded(machine, hmp):
+    with open(machine.image, "rb") as image:
+        for i in range(513):
+            socket.send_fds(hmp.sock, [f"getfd n{i}\n".encode()], [image.fileno()])
+            answer = hmp.read_prompt()
+            assert answer == "" if i < 512 else "512 descriptors" in answer, i
+        assert hmp.run("closefd n0") == ""
+        socket.send_fds(hmp.sock, [b"getfd more\n"], [image.fileno()])
+        assert hmp.read_prompt() == ""
 
 
 def test_quit_ends_the_program_with_status_0(machine, hmp):

@@ -169,6 +169,16 @@ def test_no_events_before_negotiation(peer):
     assert mute.events == []
 
 
+def test_a_key_that_is_there_twice_is_refused_as_in_stock(peer):
+    qmp = peer().session()
+    for text in (b'{"execute":"query-status","execute":"quit"}',
+                 b'{"execute":"qom-get","arguments":{"path":"/nosuch","path":"/machine","property":"type"}}'):
+        qmp.send_raw(text)
+        error = qmp.read_answer()["error"]
+        assert error["class"] == "GenericError" and "duplicate key" in error["desc"]
+    assert qmp.command("query-status")
+
+
 @pytest.mark.parametrize("request_, wanted", [
     ({"execute": "nosuch"}, ("CommandNotFound", "The command nosuch has not been found")),
     ({"execute": "query-status", "foo": 1}, ("GenericError", "QMP input member 'foo' is unexpected")),
@@ -865,6 +875,13 @@ def test_socket_files(start, tmp_path):
     assert os.path.exists(path)
 
 
+def test_two_monitors_on_one_path_are_refused(start, tmp_path):
+    path = str(tmp_path / "monitor.sock")
+    err = refused(start, "-qmp", f"unix:{path},server=on,wait=off", "-monitor", f"unix:{path},server=on,wait=off")
+    assert f"-monitor unix:{path},server=on,wait=off: unix:{path}: another monitor listens there" in err
+    assert not os.path.exists(path)
+
+
 def test_path_limit(start, tmp_path):
     here = os.getcwd()
     os.chdir(tmp_path)
@@ -902,6 +919,8 @@ def test_connecting(start, tmp_path):
     (("-chardev", "null,id=c0", "-chardev", "null,id=c0"), ("-chardev", "id")),
     (("-chardev", "null"), ("-chardev null", "id")),
     (("-chardev", "vc,id=c0", "-mon", "c0"), ("-mon", "vc", "socket, stdio or null")),
+    (("-chardev", "vc,id=c0"), ("-chardev vc,id=c0", "socket, stdio or null")),
+    (("-chardev", "file,id=c0,path=x", "-mon", "c0"), ("'file'", "socket, stdio or null")),
     (("-chardev", "socket,id=c0", "-mon", "c0"), ("-mon", "path=PATH", "fd=N")),
     (("-chardev", "socket,id=c0,path=x,fd=3", "-mon", "c0"), ("-mon", "path=PATH", "fd=N")),
     (("-chardev", "socket,id=c0,fd=987", "-mon", "c0"), ("-mon", "987", "not open")),
@@ -1001,6 +1020,19 @@ def test_stdio(start, tmp_path, kind):
     assert process.wait(WAIT) == 0
     answers = [line for line in lines_of(out) if "return" in line]
     assert {"return": {"running": True, "singlestep": False, "status": "running"}, "id": 1} in answers, out
+
+
+def test_closed_standard_descriptors_are_nothing_else(start, tmp_path):
+    """An image or a socket in the place of standard error would get the messages."""
+    path = str(tmp_path / "qmp.sock")
+
+    def close_all():
+        for number in range(3):
+            os.close(number)
+    process = start("-qmp", f"unix:{path},server=on,wait=off", preexec_fn=close_all)
+    wait_until(lambda: os.path.exists(path), "no socket")
+    Qmp.connect(path).close()
+    assert [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)] == ["/dev/null"] * 3
 
 
 def test_stdio_flags_stay_as_they_are(start):

@@ -311,6 +311,9 @@ static void test_info_remote(void)
                   "    dropped: 1 reads, 2 writes; 3 interrupts; reattached 4 times\n"
                   "  device d1 (scsi-hd)\n  drive drive0\n");
     assert_answer("info remote", "[]", "No remote processes\n");
+    /* The reason may be the remote's words. */
+    rig_qmp_answer("[{\"id\":\"0\",\"state\":\"dead\",\"reason\":\"\\u001b[2J\\r\\u0007x\\u007f\"}]", NULL);
+    g_assert_true(g_str_has_prefix(run("info remote"), "0: dead: ?[2J??x?\n"));
 }
 
 static void assert_size(uint64_t size, const char *text)
@@ -335,7 +338,7 @@ static void test_odd_answers(void)
 {
     static const char *const answers[] = { "3", "\"x\"", "[3]", "[[]]", "[{}]", "{}", "null", "[{\"devices\":3}]" };
     static const char *const lines[] = {
-        "info status", "info name", "info version", "info pci", "info block -v", "info blockstats", "info remote", "info chardev",
+        "info status", "info name", "info version", "info pci", "info block -v", "info blockstats", "info remote",
         "info fdsets", "remote_proc_list", "qom-list /", "qom-get / x", "info trace-events", "stop",
     };
 

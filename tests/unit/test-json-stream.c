@@ -123,6 +123,15 @@ static void test_words_that_are_not_json(void)
     expect("[}{\"good\":1}", "!{\"good\":1}");
 }
 
+static void test_a_key_that_is_there_twice(void)
+{
+    expect("{\"a\":1,\"a\":2}{\"good\":1}", "!{\"good\":1}");
+    expect("{\"a\":1,\"\\u0061\":1}", "!"); /* written otherwise, but the same */
+    expect("{\"a\":[{\"b\":{\"c\":1,\"d\":[{}],\"c\":1}}]}", "!");
+    expect("{\"a\":{\"a\":[{\"a\":\":\"},{\"a\":\"{:}\"}]},\":\":{}}",
+           "{\"a\":{\"a\":[{\"a\":\":\"},{\"a\":\"{:}\"}]},\":\":{}}");
+}
+
 /* What a JSON text never has outside of strings: the rest of the line is lost. */
 static void test_foreign_bytes(void)
 {
@@ -164,7 +173,7 @@ static void test_numbers(void)
 static void test_strings(void)
 {
     expect("{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\ud83d\\ude00\"}", "{\"a\":\"\\\"\\\\/\\b\\f\\n\\r\\tA\xf0\x9f\x98\x80\"}");
-    expect("{\"\":\"\",\"a\":1,\"a\":2}", "{\"\":\"\",\"a\":2}");
+    expect("{\"\":\"\",\"a\":2}", "{\"\":\"\",\"a\":2}");
 }
 
 /* ---- limits ---------------------------------------------------------------------------------- */
@@ -278,6 +287,7 @@ int main(int argc, char **argv)
     g_test_add_func("/json-stream/cut-at-every-byte", test_cut_at_every_byte);
     g_test_add_func("/json-stream/partial-text-is-told", test_partial);
     g_test_add_func("/json-stream/words-that-are-not-json-are-refused", test_words_that_are_not_json);
+    g_test_add_func("/json-stream/a-key-that-is-there-twice", test_a_key_that_is_there_twice);
     g_test_add_func("/json-stream/foreign-bytes-cost-the-line", test_foreign_bytes);
     g_test_add_func("/json-stream/nul-bytes-are-refused", test_nul_bytes);
     g_test_add_func("/json-stream/numbers-beyond-64-bits-become-floating-point", test_numbers);

@@ -246,6 +246,10 @@ static void test_types(void)
     g_assert_cmpuint(qom_type_by_name("no-such-type"), ==, 0);
     types = qom_types_of(QOM_TYPE_OBJECT, &count);
     g_assert_cmpuint(count, >=, 1);
+    g_free(types);
+    types = qom_types_of(QOM_TYPE_USER_CREATABLE, &count); /* those that have it, not the interface itself */
+    g_assert_cmpuint(count, ==, 1);
+    g_assert_cmpuint(types[0], ==, gadget_get_type());
 }
 
 int main(int argc, char **argv)

@@ -107,6 +107,30 @@ class QapiGen(unittest.TestCase):
         self.refuses(HEADING + doc('x'), "the comment belongs to no definition")
         self.refuses(doc('x') + "{ 'command': 'x' }\n", "a heading ('# = TITLE') must come first")
 
+    def test_examples_must_fit_the_schema(self):
+        def schema(*lines):
+            return (HEADING + doc('K', 'k') + "{ 'enum': 'K', 'data': [ 'k' ] }\n" +
+                    doc('E', 'n') + "{ 'event': 'E', 'data': { 'n': 'uint8' } }\n" +
+                    doc('x', 'a', returns='y').rstrip('#\n') + '\n#\n# Example:\n' + ''.join(f'#     {line}\n' for line in lines) +
+                    "##\n{ 'command': 'x', 'data': { '*a': [ 'K' ] }, 'returns': 'bool' }\n")
+        path = self.write(schema('-> { "execute": "x",', '     "arguments": { "a": [ "k" ] } }',
+                                 '<- { "event": "E", "data": { "n": 1 } }', '<- { "return": true }', '-> { "execute": "x" }',
+                                 '<- { "error": { "class": "GenericError", "desc": "no" } }'))
+        done = self.run_tool('page', path, self.path('p.rst'))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(self.path('p.rst'), encoding='ascii') as file:
+            self.assertIn('Example::\n\n    -> { "execute": "x",\n         "arguments": { "a": [ "k" ] } }\n    <- {', file.read())
+        for line, message in (
+                ('-> { "execute": ', "the example of 'x' is no JSON"),
+                ('-> { "execute": "y" }', "the example of 'x' does not fit the schema"),
+                ('-> { "execute": "x", "arguments": { "b": 1 } }', "does not fit"),
+                ('-> { "execute": "x", "arguments": { "a": "k" } }', "does not fit"),
+                ('-> { "execute": "x", "arguments": { "a": [ "l" ] } }', "does not fit"),
+                ('<- { "event": "E" }', "does not fit"), ('<- { "event": "F", "data": { "n": 1 } }', "does not fit"),
+                ('<- { "event": "E", "data": { "n": true } }', "does not fit"), ('<- { "return": true }', "does not fit")):
+            self.refuses(schema(line), message, None)
+        self.refuses(schema('-> { "execute": "x" }', '<- { "return": 1 }'), "does not fit", None)
+
     def test_mistakes_are_refused_with_their_place(self):
         def command(text):
             return HEADING + doc('x', 'a', returns='y') + text + '\n'
