@@ -7,8 +7,9 @@
  * Theory of operation.  The state is changed by the threads that use the link (an exchange failed: link lock), by
  * the main loop (kill, suspect, re-attach, unplug: machine lock) and by a worker whose attachment ended (machine
  * lock, and link lock for READY).  So a change names the states that it is meant for, and is nothing when another
- * one came before.  That it means the right connection is kept by the locks: the device becomes READY with both of
- * them held, so who holds either of them and knows a connection to be the one in use cannot hit its successor.
+ * one came before.  That it means the right connection is kept by the locks: a connection takes the place of another
+ * with both of them held, so who holds either of them and knows a connection to be the one in use cannot hit its
+ * successor.
  *
  * What must be done on the main loop (the interrupt line, event sources, freeing, telling) is done there a little
  * later, by one deferred call that looks at everything.
