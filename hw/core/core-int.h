@@ -21,7 +21,10 @@ bool device_add_to_tree(Device *dev, GError **errp);
  */
 Device *device_new_from_options(Options *opts, bool hotplug, Bus **ret_bus, GError **errp);
 
-/* Puts "-device DRIVER,id=ID: " in front of *errp's message. */
+/* "-device DRIVER,id=ID: ", what messages about OPTS begin with; free with g_free(). */
+char *device_describe(Options *opts);
+
+/* Puts that in front of *errp's message. */
 void device_prefix_error(Options *opts, GError **errp);
 
 #endif

@@ -121,12 +121,19 @@ static GType device_type_from_options(Options *opts, bool hotplug, GError **errp
     return type;
 }
 
-void device_prefix_error(Options *opts, GError **errp)
+char *device_describe(Options *opts)
 {
     const char *id = options_get(opts, "id");
 
-    g_prefix_error(errp, "%s %s%s%s: ", options_name(opts), options_get(opts, "driver"), id ? ",id=" : "",
-                   id ? id : "");
+    return g_strconcat(options_name(opts), " ", options_get(opts, "driver"), id ? ",id=" : "", id ? id : "", ": ",
+                       NULL);
+}
+
+void device_prefix_error(Options *opts, GError **errp)
+{
+    g_autofree char *what = device_describe(opts);
+
+    g_prefix_error(errp, "%s", what);
 }
 
 Device *device_new_from_options(Options *opts, bool hotplug, Bus **ret_bus, GError **errp)

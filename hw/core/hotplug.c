@@ -57,15 +57,6 @@ void device_prepared(DevicePrepare *prepare, GError *err)
     device_prepare_free(prepare);
 }
 
-/* "device_add DRIVER,id=ID: " */
-static char *describe(Options *opts)
-{
-    const char *id = options_get(opts, "id");
-
-    return g_strconcat(options_name(opts), " ", options_get(opts, "driver"), id ? ",id=" : "", id ? id : "", ": ",
-                       NULL);
-}
-
 /* Takes the id and closes the properties, so that nothing changes while the class prepares. */
 static bool reserve(Device *dev, GError **errp)
 {
@@ -93,7 +84,7 @@ void device_add_async(Options *opts, DeviceAddDone *done, void *opaque)
     *prepare = (DevicePrepare) {
         .dev = dev,
         .bus = bus ? g_object_ref(bus) : NULL,
-        .what = describe(opts),
+        .what = device_describe(opts),
         .done = done,
         .opaque = opaque,
     };

@@ -118,10 +118,10 @@ static void proxy_finalize(GObject *gobject)
 {
     PciProxyDev *proxy = PCI_PROXY_DEV(gobject);
 
-    if (proxy->conns) {
-        proxy_tear_down(proxy); /* prepared, or being so, and never realized */
-    }
     proxy_sync_stop(proxy);
+    /* Prepared, or being so, and never realized: no peer can hold its worker, which did not get to serving. */
+    while (proxy->conns && !proxy_conns_end(proxy)) {
+    }
     proxy_bh_free(proxy);
     g_clear_error(&proxy->prepare_error);
     proxy_table_clear(&proxy->table);

@@ -128,7 +128,7 @@ struct PciProxyDev {
 
     /* Locks are pthread's: ThreadSanitizer does not see GLib's. */
     pthread_mutex_t link_lock;
-    /* Link lock and machine lock to change; either to read. */
+    /* Link lock and machine lock to change, but in realize, which has the machine lock alone; either to read. */
     ProxyConn *conn;        /* not NULL while READY or SUSPECT */
 
     pthread_mutex_t pending_lock;
@@ -144,7 +144,7 @@ struct PciProxyDev {
 
     /* Machine lock. */
     MemoryListener listener;
-    GSList *conns;          /* ProxyConn *: all there are, owned */
+    GSList *conns;          /* ProxyConn *: all there are, owned; the main loop alone, with the lock or without */
     ProxyConn *next;        /* the one being attached: STARTING and REATTACHING; else NULL */
     bool irq_raised;
     GsiNotifier eoi;

@@ -409,13 +409,13 @@ static void unplug_proxy(RemoteDevice *device)
     }
 }
 
-/* A device that was put on a bus of device ID, or NULL. */
+/* A device that was put on a bus of device ID, or NULL.  The bus= of a controller means this machine's. */
 static RemoteDevice *find_child(RemoteProcess *remote, const char *id)
 {
     for (guint i = remote->devices->len; i > 0; i--) {
         RemoteDevice *device = remote->devices->pdata[i - 1];
 
-        if (g_strcmp0(device->parent_id, id) == 0) {
+        if (!device->controller && g_strcmp0(device->parent_id, id) == 0) {
             return device;
         }
     }

@@ -172,7 +172,8 @@ void remote_pause_end(RemoteProcess *remote)
 {
     if (remote->paused_vm) {
         remote->paused_vm = false;
-        if (!remote_any(is_paused) && runstate_get() == RUN_STATE_PAUSED) {
+        /* Whatever it stands as now (a reset changes the word for it): it has not gone on since. */
+        if (!remote_any(is_paused)) {
             vm_start();
         }
     }

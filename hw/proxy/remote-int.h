@@ -2,7 +2,7 @@
 /*
  * Remote processes: what their source files share.  The manual is include/hw/proxy/remote-process.h.
  *
- * Runs in: mpqemu.
+ * Thread: main loop with the machine lock held.  Runs in: mpqemu.
  *
  *   remote-registry.c  the processes by rid, their configuration, query-remote
  *   remote-child.c     the operating system's side of it

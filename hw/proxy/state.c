@@ -7,8 +7,9 @@
  * Theory of operation.  The state is changed by the threads that use the link (an exchange failed: link lock), by
  * the main loop (kill, suspect, re-attach, unplug: machine lock) and by a worker whose attachment ended (machine
  * lock, and link lock for READY).  So a change names the states that it is meant for, and is nothing when another
- * one came before.  That it means the right connection is kept by the locks: the device becomes READY with both of
- * them held, so who holds either of them and knows a connection to be the one in use cannot hit its successor.
+ * one came before.  That it means the right connection is kept by the locks: a connection takes the place of another
+ * with both of them held, so who holds either of them and knows a connection to be the one in use cannot hit its
+ * successor.
  *
  * What must be done on the main loop (the interrupt line, event sources, freeing, telling) is done there a little
  * later, by one deferred call that looks at everything.
@@ -169,16 +170,6 @@ bool pci_proxy_reattach_take_fd(PciProxyDev *proxy, int fd, GError **errp)
 
 /* ---- the main loop's part -------------------------------------------------------------------- */
 
-void pci_proxy_set_notify(PciProxyDev *proxy, PciProxyNotify *fn, void *opaque)
-{
-    proxy->notify = fn;
-    proxy->notify_opaque = opaque;
-    pthread_mutex_lock(&proxy->pending_lock);
-    proxy->told = proxy->state;
-    proxy->changes_told = proxy->changes;
-    pthread_mutex_unlock(&proxy->pending_lock);
-}
-
 static void emit_state(PciProxyDev *proxy, PciProxyState from, PciProxyState to, const char *reason)
 {
     g_autofree char *path = qom_path(proxy);
@@ -220,6 +211,14 @@ static void proxy_tell(PciProxyDev *proxy)
     }
 }
 
+void pci_proxy_set_notify(PciProxyDev *proxy, PciProxyNotify *fn, void *opaque)
+{
+    proxy->notify = NULL;
+    proxy_tell(proxy); /* the monitors; FN hears of what comes from now on */
+    proxy->notify = fn;
+    proxy->notify_opaque = opaque;
+}
+
 /* The preparation is over: realize comes now, or the end of the device. */
 static void proxy_prepare_end(PciProxyDev *proxy)
 {
@@ -234,8 +233,8 @@ static void proxy_work(void *opaque)
 
     proxy_irq_update(proxy);
     proxy_conns_reap(proxy);
-    proxy_prepare_end(proxy);
     proxy_tell(proxy);
+    proxy_prepare_end(proxy); /* a device that was not made has no path afterwards */
     g_object_unref(proxy);
 }
 

@@ -104,8 +104,7 @@ void event_clock_step(EventLoop *loop, int64_t ns);
 int64_t event_clock_virtual_deadline(EventLoop *loop);
 
 /*
- * A deferred call.  Schedule is idempotent until it ran, wakes the loop, and may be called from any
- * thread.
+ * A deferred call.  Schedule is idempotent until it ran, and wakes the loop.  Making and scheduling: any thread.
  */
 EventBh *event_bh_new(EventLoop *loop, EventHandler *handler, void *opaque);
 void event_bh_schedule(EventBh *bh);

@@ -236,6 +236,43 @@ def test_device_del_of_a_controller_is_rdevice_del(machine):
     machine.works(machine.lsi())
 
 
+def test_a_controller_that_names_the_machines_bus_is_no_child_of_a_device_called_alike(empty):
+    m = empty
+    m.qmp.command("rdevice_add", rid="r", driver="lsi53c895a", id="pci", addr="5")
+    m.qmp.command("rdevice_add", rid="r", driver="lsi53c895a", id="lsi1", bus="pci.0", addr="6")
+    m.qmp.command("rdevice_del", rid="r", id="pci")
+    assert [d["id"] for d in m.remotes()["r"]["devices"]] == ["lsi1"]
+    assert m.q.pci_read(5, 0, 4) == 0xffffffff
+    assert m.q.pci_read(6, 0, 4) == 0x00121000
+
+
+def test_an_added_controllers_link_is_told_from_its_first_state(empty):
+    empty.qmp.command("rdevice_add", rid="r", driver="lsi53c895a", id="lsi0")
+    data = empty.wait_event("REMOTE_LINK_STATE", device="lsi0")["data"]
+    assert data == {"device": "lsi0", "path": "/machine/peripheral/lsi0", "from": "starting", "to": "ready"}
+
+
+def test_a_link_that_fails_before_its_device_is_there_is_told_with_its_path(main_program, tmp_path):
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours, Managed(main_program, tmp_path, pass_fds=[ours.fileno()]) as m:
+        with pytest.raises(QmpError):
+            m.qmp.command("device_add", driver="pci-proxy-dev", id="p0", fd=str(ours.fileno()))
+        data = m.wait_event("REMOTE_LINK_STATE")["data"]
+        assert (data["device"], data["path"]) == ("p0", "/machine/peripheral/p0")
+        assert (data["from"], data["to"]) == ("starting", "dead")
+
+
+def test_the_program_ends_while_a_proxy_asks_a_silent_remote(main_program, tmp_path):
+    ours, theirs = socket.socketpair()
+    with ours, theirs, Managed(main_program, tmp_path, pass_fds=[ours.fileno()]) as m:
+        with m.connect() as other:
+            other.send({"execute": "device_add", "arguments": {
+                "driver": "pci-proxy-dev", "id": "p0", "fd": str(ours.fileno()), "timeout": 600000}})
+            wait_until(lambda: "p0" in [c["name"] for c in m.qmp.command("qom-list", path="/machine/peripheral")],
+                       "the device is not being made")
+
+
 def test_any_object_names_its_process(machine):
     path = image(machine.directory / "more", 0x21)
     machine.qmp.command("rdrive_add", rdev_id="hd0", id="d1", file=path, format="raw")
@@ -419,6 +456,17 @@ def test_pause_can_be_ended_by_cont_too(main_program, tmp_path):
         m.qmp.command("cont")
         assert m.qmp.command("query-status")["running"]
         assert m.remotes()["0"]["state"] == "dead"
+        m.qmp.command("remote_restart", rid="0")
+        assert m.qmp.command("query-status")["running"]
+
+
+def test_a_reset_does_not_make_a_machine_forget_what_it_waits_for(main_program, tmp_path):
+    with Managed(main_program, tmp_path, *LSI, "-remote", "rid=0,on-death=pause") as m:
+        os.kill(m.remotes()["0"]["pid"], signal.SIGKILL)
+        m.qmp.wait_event("STOP")
+        m.qmp.command("system_reset")
+        m.qmp.wait_event("RESET")
+        assert not m.qmp.command("query-status")["running"]
         m.qmp.command("remote_restart", rid="0")
         assert m.qmp.command("query-status")["running"]
 

@@ -102,7 +102,7 @@ void remote_restart(const char *rdev_id, RemoteDone *done, void *opaque);
 /* The machine's name (-name), for the processes' titles in ps; copied. */
 void remote_set_vm_name(const char *name);
 
-/* At the end of the program, before the machine's devices go: links and control channels are closed, processes end. */
+/* At the end of the program, when the machine's devices have gone: control channels are closed, processes end. */
 void remote_processes_stop(void);
 
 /* ---- query-remote ---------------------------------------------------------------------------- */
