@@ -11,16 +11,6 @@
 
 static void bring_up_next(RemoteOp *op);
 
-static unsigned count_controllers(const RemoteProcess *remote)
-{
-    unsigned count = 0;
-
-    for (guint i = 0; i < remote->devices->len; i++) {
-        count += ((RemoteDevice *)remote->devices->pdata[i])->controller;
-    }
-    return count;
-}
-
 /*
  * A link that broke while the process seems alive means a process that lies or is stuck.  With one device to lose, or
  * when it shall be replaced anyway, the process is given up; else its other devices go on.
@@ -45,7 +35,7 @@ void remote_proxy_changed(PciProxyDev *proxy, PciProxyState from, PciProxyState 
         return;
     }
     if (to == PCI_PROXY_DEAD && remote_is_alive(remote) &&
-        (remote->on_death != REMOTE_ON_DEATH_DETACH || count_controllers(remote) == 1)) {
+        (remote->on_death != REMOTE_ON_DEATH_DETACH || remote_count_controllers(remote) == 1)) {
         g_autofree char *text = g_strdup_printf("link of device '%s': %s", device->id, reason);
 
         remote_died(remote, text);

@@ -409,13 +409,28 @@ static void unplug_proxy(RemoteDevice *device)
     }
 }
 
-/* A device that was put on a bus of device ID, or NULL.  The bus= of a controller means this machine's. */
-static RemoteDevice *find_child(RemoteProcess *remote, const char *id)
+unsigned remote_count_controllers(const RemoteProcess *remote)
 {
+    unsigned count = 0;
+
+    for (guint i = 0; i < remote->devices->len; i++) {
+        count += ((RemoteDevice *)remote->devices->pdata[i])->controller;
+    }
+    return count;
+}
+
+/*
+ * A device that has lost its bus now that device ID has left the list, or NULL.  One without bus= is on some controller's,
+ * so it goes with the last of them.  The bus= of a controller means this machine's.
+ */
+static RemoteDevice *find_orphan(RemoteProcess *remote, const char *id)
+{
+    bool no_bus = remote_count_controllers(remote) == 0;
+
     for (guint i = remote->devices->len; i > 0; i--) {
         RemoteDevice *device = remote->devices->pdata[i - 1];
 
-        if (!device->controller && g_strcmp0(device->parent_id, id) == 0) {
+        if (!device->controller && (device->parent_id ? g_str_equal(device->parent_id, id) : no_bus)) {
             return device;
         }
     }
@@ -425,15 +440,15 @@ static RemoteDevice *find_child(RemoteProcess *remote, const char *id)
 /* It leaves the list first: a remote may have taken devices whose buses are each other's. */
 void remote_device_forget(RemoteProcess *remote, const char *id)
 {
-    RemoteDevice *device = remote_device_find(remote, id), *child;
+    RemoteDevice *device = remote_device_find(remote, id), *orphan;
     guint index;
 
     if (!device || !g_ptr_array_find(remote->devices, device, &index)) {
         return;
     }
     g_ptr_array_steal_index(remote->devices, index);
-    while ((child = find_child(remote, device->id))) {
-        remote_device_forget(remote, child->id);
+    while ((orphan = find_orphan(remote, device->id))) {
+        remote_device_forget(remote, orphan->id);
     }
     unplug_proxy(device);
     remote_device_free(device);

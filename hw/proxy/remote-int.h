@@ -285,6 +285,8 @@ Options *remote_copy_options(Options *opts, const char *const *skip);
 /* The rid and id of OPTS, checked, and the process; NULL with *errp. */
 RemoteProcess *remote_of_new_object(Options *opts, GError **errp);
 
+unsigned remote_count_controllers(const RemoteProcess *remote);
+
 /* Device ID is gone in the remote, or is to be so: forgets it and all that was put on its buses. */
 void remote_device_forget(RemoteProcess *remote, const char *id);
 

@@ -368,6 +368,22 @@ def test_a_dead_processes_devices_can_be_removed_and_made_again(machine):
     machine.works(machine.lsi())
 
 
+def test_a_disk_goes_with_the_last_controller_of_a_dead_process(main_program, tmp_path):
+    """Also one that was added without bus=: which controller's it got was the remote's choice."""
+    path = image(tmp_path / "disk")
+    with Managed(main_program, tmp_path, *LSI, "-rdrive", f"rid=0,id=d0,file={path},format=raw",
+                 "-rdevice", "scsi-hd,rid=0,id=hd0,drive=d0") as m:
+        m.works(m.lsi())
+        os.kill(m.remotes()["0"]["pid"], signal.SIGKILL)
+        m.wait_state("0", "dead")
+        m.qmp.command("rdevice_del", rid="0", id="lsi0")
+        assert m.remotes()["0"]["devices"] == []
+        m.qmp.command("remote_restart", rid="0")
+        m.qmp.command("rdevice_add", rid="0", driver="lsi53c895a", id="lsi0")
+        m.qmp.command("rdevice_add", rid="0", driver="scsi-hd", id="hd0", drive="d0")
+        m.works(m.lsi())
+
+
 def test_restart_brings_back_what_was_added_later(machine):
     path = image(machine.directory / "more", 0x21)
     lsi = machine.lsi()
