@@ -11,13 +11,10 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "hw/core/device.h"
-#include "hw/proxy/remote-process.h"
 #include "machine.h"
-#include "monitor/monitor.h"
 #include "remote-options.h"
 #include "util/cmdline.h"
 #include "util/error.h"
@@ -151,30 +148,6 @@ static bool opt_numa(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
-/* -name [guest=]NAME[,process=NAME][,debug-threads=on|off]: the last has no effect. */
-static bool opt_name(const char *arg, void *opaque, GError **errp)
-{
-    static const char *const known[] = { "guest", "process", "debug-threads", NULL };
-    g_autoptr(Options) opts = options_parse("-name", arg, "guest", errp);
-    const char *process;
-    bool debug_threads = false;
-
-    if (!opts) {
-        return false;
-    }
-    monitor_set_vm_name(options_get(opts, "guest"));
-    remote_set_vm_name(options_get(opts, "guest"));
-    process = options_get(opts, "process");
-    if (!options_get_bool(opts, "debug-threads", &debug_threads, errp) ||
-        !options_check_unused(opts, known, errp)) {
-        return false;
-    }
-    if (process) {
-        prctl(PR_SET_NAME, process);
-    }
-    return true;
-}
-
 /* ---- run and debug --------------------------------------------------------------------------- */
 
 static bool opt_qtest(const char *arg, void *opaque, GError **errp)
@@ -269,7 +242,7 @@ static const CmdlineOption options[] = {
       opt_memory },
     { "numa", "node,memdev=ID[,nodeid=N]", "makes a memory backend part of guest memory",
       opt_numa },
-    { "name", "[guest=]NAME[,process=NAME]", "names the machine, and the process", opt_name },
+    { "name", "[guest=]NAME[,process=NAME]", "names the machine, and the process", start_opt_name },
 
     { "device", "DRIVER[,prop=value...]",
       "adds a device; also as JSON.  '-device help' lists them,\n'-device DRIVER,help' the "

@@ -48,6 +48,8 @@ static GType (*const types[])(void) = {
 
 static bool main_start(const MainConfig *config, GError **errp)
 {
+    monitor_set_vm_name(config->monitor.start.vm_name);
+    remote_set_vm_name(config->monitor.start.vm_name);
     event_clock_set_manual(); /* qtest steps it; nothing else runs a guest in this version */
     if (!start_run(&config->monitor.start, START_FDS, START_DRIVE, errp) || !machine_create(config, errp) ||
         !start_run(&config->monitor.start, START_DEVICE, START_LATE_OBJECTS, errp) ||

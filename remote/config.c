@@ -13,11 +13,9 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 #include "hw/core/device.h"
 #include "hw/remote/remote-object.h"
-#include "monitor/monitor.h"
 #include "util/cmdline.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -74,29 +72,6 @@ static bool opt_machine(const char *arg, void *opaque, GError **errp)
 static bool opt_no_shutdown(const char *arg, void *opaque, GError **errp)
 {
     ((RemoteConfig *)opaque)->auto_shutdown = false;
-    return true;
-}
-
-/* -name [guest=]NAME[,process=NAME][,debug-threads=on|off]: the last has no effect. */
-static bool opt_name(const char *arg, void *opaque, GError **errp)
-{
-    static const char *const known[] = { "guest", "process", "debug-threads", NULL };
-    g_autoptr(Options) opts = options_parse("-name", arg, "guest", errp);
-    const char *process;
-    bool debug_threads = false;
-
-    if (!opts) {
-        return false;
-    }
-    monitor_set_vm_name(options_get(opts, "guest"));
-    process = options_get(opts, "process");
-    if (!options_get_bool(opts, "debug-threads", &debug_threads, errp) ||
-        !options_check_unused(opts, known, errp)) {
-        return false;
-    }
-    if (process) {
-        prctl(PR_SET_NAME, process);
-    }
     return true;
 }
 
@@ -193,7 +168,7 @@ static const CmdlineOption options[] = {
     { "machine", "x-remote[,auto-shutdown=on|off]", "the machine; may be left out", opt_machine, "Process" },
     { "M", "x-remote", NULL, opt_machine },
     { "no-shutdown", NULL, "goes on running when the last link has ended", opt_no_shutdown },
-    { "name", "[guest=]NAME[,process=NAME]", "names the process", opt_name },
+    { "name", "[guest=]NAME[,process=NAME]", "names the process", start_opt_name },
     MONITOR_OPTION_ROWS,
     { "S", NULL, "does not start the devices; needs a monitor", opt_stopped },
     { "trace", "PATTERN | [enable=PATTERN][,events=FILE][,file=PATH]",

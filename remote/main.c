@@ -45,6 +45,7 @@ static GType (*const types[])(void) = {
 
 static bool remote_start(const RemoteConfig *config, GError **errp)
 {
+    monitor_set_vm_name(config->monitor.start.vm_name);
     remote_set_auto_shutdown(config->auto_shutdown);
     monitor_set_alone_handler(remote_end_with_links);
     if (!start_run(&config->monitor.start, START_FDS, START_LATE_OBJECTS, errp) ||

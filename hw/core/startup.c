@@ -6,6 +6,8 @@
  */
 #include "hw/core/startup.h"
 
+#include <sys/prctl.h>
+
 #include "block/block.h"
 #include "hw/core/device.h"
 #include "util/cmdline.h"
@@ -23,6 +25,7 @@ void start_options_clear(StartOptions *start)
     for (StartStep step = 0; step < START_STEPS; step++) {
         g_ptr_array_unref(start->actions[step]);
     }
+    g_free(start->vm_name);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -79,6 +82,29 @@ bool start_opt_device(const char *arg, void *opaque, GError **errp)
         return true;
     }
     return cmdline_action_add(start->actions[START_DEVICE], "-device", arg, "driver", errp);
+}
+
+bool start_opt_name(const char *arg, void *opaque, GError **errp)
+{
+    static const char *const known[] = { "guest", "process", "debug-threads", NULL };
+    StartOptions *start = opaque;
+    g_autoptr(Options) opts = options_parse("-name", arg, "guest", errp);
+    const char *process;
+    bool debug_threads = false;
+
+    if (!opts) {
+        return false;
+    }
+    g_free(start->vm_name);
+    start->vm_name = g_strdup(options_get(opts, "guest"));
+    process = options_get(opts, "process");
+    if (!options_get_bool(opts, "debug-threads", &debug_threads, errp) || !options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    if (process) {
+        prctl(PR_SET_NAME, process);
+    }
+    return true;
 }
 
 /* ---- carrying out ---------------------------------------------------------------------------- */

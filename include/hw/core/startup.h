@@ -29,6 +29,7 @@ typedef struct StartOptions {
     GPtrArray *actions[START_STEPS]; /* cmdline_actions_new() */
     const char *late_object_type;    /* objects that need devices; NULL: none do */
     bool named_fds;                  /* -add-fd's opaque= also names the descriptor, for fd=NAME */
+    char *vm_name;                   /* -name; owned; NULL: none */
     bool only_help;                  /* help or version was printed: do nothing else */
 } StartOptions;
 
@@ -41,6 +42,9 @@ bool start_opt_object(const char *arg, void *opaque, GError **errp);
 bool start_opt_blockdev(const char *arg, void *opaque, GError **errp);
 bool start_opt_drive(const char *arg, void *opaque, GError **errp);
 bool start_opt_device(const char *arg, void *opaque, GError **errp);
+
+/* -name [guest=]NAME[,process=NAME][,debug-threads=on|off]; the process gets its name at once, the last has no effect. */
+bool start_opt_name(const char *arg, void *opaque, GError **errp);
 
 /* Carries out the steps from FIRST to LAST.  Stops at the first that fails. */
 bool start_run(const StartOptions *start, StartStep first, StartStep last, GError **errp);
