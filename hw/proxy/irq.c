@@ -18,7 +18,9 @@
  * The peer has both eventfds and the flags of their open files.  It may
  *  - send events without end: a second one while the line is raised makes the loop ignore the
  *    eventfd until the line is lowered, so a storm costs two turns of the loop per guest EOI;
- *  - empty the eventfd before we read it: RWF_NOWAIT never waits, and the event counts anyway;
+ *  - empty the eventfd before we read it: RWF_NOWAIT never waits.  An empty one is no event, since a guest's end of
+ *    interrupt between epoll and us empties it too, and has then asked the remote again; but a row of them counts as
+ *    one, so this is no way around the limit above;
  *  - fill the resample eventfd and clear its O_NONBLOCK: the write is done by the worker, which may
  *    wait, right after the flag was set again.  Should the peer win even that race, it holds the
  *    thread of its own connection, until we empty the eventfd at the connection's end.
@@ -34,15 +36,16 @@
 #include "util/error.h"
 #include "util/fd.h"
 
-/* Empties an eventfd; it may be empty. */
-static void drain(int fd)
+/* Wake-ups for nothing in a row, after which they count as an event; a guest's end of interrupt explains one. */
+#define EMPTY_EVENTS_MAX 16u
+
+/* Empties an eventfd.  False: it was empty. */
+static bool drain(int fd)
 {
     uint64_t count;
     struct iovec iov = { &count, sizeof(count) };
 
-    if (preadv2(fd, &iov, 1, -1, RWF_NOWAIT) < 0) {
-        return;
-    }
+    return preadv2(fd, &iov, 1, -1, RWF_NOWAIT) > 0;
 }
 
 /* CONN's events count.  Main loop. */
@@ -75,7 +78,10 @@ static void proxy_irq_event(int fd, unsigned ready, void *opaque)
     ProxyConn *conn = opaque;
     PciProxyDev *proxy = conn->proxy;
 
-    drain(conn->irq_fd);
+    if (!drain(conn->irq_fd) && ++conn->irq_empty < EMPTY_EVENTS_MAX) {
+        return;
+    }
+    conn->irq_empty = 0;
     if (!irq_is_heard(conn) || proxy->irq_raised) {
         trace_proxy_irq_mute(proxy->name);
         irq_mute(conn, true);

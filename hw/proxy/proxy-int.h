@@ -104,6 +104,7 @@ typedef struct ProxyConn {
     /* Machine lock. */
     EventSource *irq_source;
     EventSource *hangup_source;
+    unsigned irq_empty;     /* wake-ups of irq_source in a row that found nothing */
     bool irq_muted;         /* irq_source ignores the eventfd until the line is lowered */
     GThread *worker;        /* NULL: was not started */
 
