@@ -92,24 +92,13 @@ static void bring_up_next(RemoteOp *op)
 static void bring_up_types_known(RemoteOp *op)
 {
     RemoteProcess *remote = op->remote;
-    JsonArray *list;
 
     if (remote_op_failed(op)) {
         remote_op_end(op);
         return;
     }
     g_clear_pointer(&remote->pci_types, g_hash_table_unref);
-    remote->pci_types = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    list = JSON_NODE_HOLDS_ARRAY(op->value) ? json_node_get_array(op->value) : NULL;
-    for (guint i = 0; list && i < json_array_get_length(list); i++) {
-        JsonNode *node = json_array_get_element(list, i);
-        JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-        const char *name = object ? json_object_get_string_member_with_default(object, "name", NULL) : NULL;
-
-        if (name) {
-            g_hash_table_add(remote->pci_types, g_strdup(name));
-        }
-    }
+    remote->pci_types = remote_op_names(op);
     bring_up_next(op);
 }
 

@@ -184,40 +184,16 @@ static bool add_typed_member(const char *key, const char *value, void *opaque, G
     return true;
 }
 
-/* From the answer of device-list-properties; NULL when it is none. */
-static GHashTable *read_types(JsonNode *value)
-{
-    GHashTable *types;
-    JsonArray *list;
-
-    if (!value || !JSON_NODE_HOLDS_ARRAY(value)) {
-        return NULL;
-    }
-    list = json_node_get_array(value);
-    types = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    for (guint i = 0; i < json_array_get_length(list); i++) {
-        JsonNode *node = json_array_get_element(list, i);
-        JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-        const char *name = object ? json_object_get_string_member_with_default(object, "name", NULL) : NULL;
-        const char *type = object ? json_object_get_string_member_with_default(object, "type", NULL) : NULL;
-
-        if (name && type) {
-            g_hash_table_insert(types, g_strdup(name), g_strdup(type));
-        }
-    }
-    return types;
-}
-
 /* An unknown driver has no properties; device_add says so in better words. */
 static void device_types_known(RemoteOp *op)
 {
     static const char *const nothing[] = { NULL };
     RemoteDevice *device = op->device;
     g_autoptr(Options) opts = NULL;
-    AddContext context = { json_object_new(), op->prop_types };
+    AddContext context = { .args = json_object_new() };
 
     g_clear_pointer(&op->prop_types, g_hash_table_unref);
-    op->prop_types = read_types(op->value);
+    op->prop_types = remote_op_names(op);
     context.types = op->prop_types;
     opts = remote_copy_options(device->opts, is_pci_driver(op->remote, device->driver) ? proxy_keys : nothing);
     options_foreach(opts, add_typed_member, &context, NULL);

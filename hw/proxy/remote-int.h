@@ -233,6 +233,9 @@ void remote_op_end(RemoteOp *op);
 /* Keeps the error of the last command as the chain's failure; true when there was one. */
 bool remote_op_failed(RemoteOp *op);
 
+/* The "name"s in the last answer, an array of objects, each with its "type" or NULL; empty when it is no such array. */
+GHashTable *remote_op_names(const RemoteOp *op);
+
 /* Ends OP later, from the event loop, with ERR (taken): for what is refused before it begins. */
 void remote_refuse(GError *err, RemoteDone *done, void *opaque);
 

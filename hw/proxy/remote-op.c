@@ -214,6 +214,24 @@ bool remote_op_failed(RemoteOp *op)
     return op->failure != NULL;
 }
 
+GHashTable *remote_op_names(const RemoteOp *op)
+{
+    GHashTable *names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    JsonArray *list = op->value && JSON_NODE_HOLDS_ARRAY(op->value) ? json_node_get_array(op->value) : NULL;
+
+    for (guint i = 0; list && i < json_array_get_length(list); i++) {
+        JsonNode *node = json_array_get_element(list, i);
+        JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+        const char *name = object ? json_object_get_string_member_with_default(object, "name", NULL) : NULL;
+
+        if (name) {
+            g_hash_table_insert(names, g_strdup(name),
+                                g_strdup(json_object_get_string_member_with_default(object, "type", NULL)));
+        }
+    }
+    return names;
+}
+
 /* ---- refusals -------------------------------------------------------------------------------- */
 
 typedef struct Refusal {
