@@ -55,6 +55,8 @@ struct MpqemuLink {
     char *name;
     MpqemuWhy reason;
     MpqemuLinkStats stats;
+    void (*closing)(void *opaque); /* may be NULL */
+    void *closing_opaque;
 
     /* Received and not yet handed out: in[head..tail). */
     uint8_t in[BUFFER_SIZE];
@@ -102,6 +104,12 @@ static void drop_sets(MpqemuLink *link)
     link->num_sets = 0;
 }
 
+void mpqemu_link_set_closing(MpqemuLink *link, void (*closing)(void *opaque), void *opaque)
+{
+    link->closing = closing;
+    link->closing_opaque = opaque;
+}
+
 void mpqemu_link_close(MpqemuLink *link, const char *reason)
 {
     if (link->state == MPQEMU_LINK_CLOSED) {
@@ -113,6 +121,9 @@ void mpqemu_link_close(MpqemuLink *link, const char *reason)
     drop_sets(link);
     link->head = link->tail = 0;
     link->kept_len = 0;
+    if (link->closing) {
+        link->closing(link->closing_opaque);
+    }
     fd_close(&link->fd);
     set_state(link, MPQEMU_LINK_CLOSED);
 }

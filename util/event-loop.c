@@ -205,7 +205,10 @@ void event_source_remove(EventSource *source)
         return;
     }
     loop = source->loop;
-    epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL) < 0) {
+        /* Its descriptor was closed: if anybody holds a copy, the set keeps it, with a pointer to freed memory. */
+        g_error("event loop: descriptor %d was closed before its source was removed", source->fd);
+    }
     for (unsigned i = loop->ready_next; i < loop->ready_count; i++) {
         if (loop->ready[i].data.ptr == source) {
             loop->ready[i].data.ptr = NULL;

@@ -84,8 +84,7 @@ LinkServerState link_server_state(const LinkServer *server)
 static void link_server_watch(LinkServer *server, unsigned events)
 {
     if (events == 0) {
-        event_source_remove(server->source);
-        server->source = NULL;
+        g_clear_pointer(&server->source, event_source_remove);
     } else if (server->source) {
         event_source_set_events(server->source, events);
     } else {
@@ -97,6 +96,12 @@ static void link_server_watch(LinkServer *server, unsigned events)
             event_bh_schedule(server->more);
         }
     }
+}
+
+/* The link's socket is about to be closed, which may happen inside any call of io/. */
+static void link_server_unwatch(void *opaque)
+{
+    link_server_watch(opaque, 0);
 }
 
 /* The one place where the state changes; what is watched follows from it. */
@@ -430,6 +435,7 @@ LinkServer *link_server_new_take_fd(int fd_arg, PciDevice *dev, const char *name
         remote_pci_host_disconnect(dev);
         goto fail;
     }
+    mpqemu_link_set_closing(server->link, link_server_unwatch, server);
     server->dev = g_object_ref(dev);
     server->more = event_bh_new(loop, link_server_more, server);
     server->drain = event_timer_new(loop, EVENT_CLOCK_REAL, link_server_drain, server);

@@ -116,6 +116,13 @@ const MpqemuLinkStats *mpqemu_link_stats(const MpqemuLink *link);
 /* Why the link was closed ("peer closed", "BAR_READ: size 3 is not 1, 2, 4 or 8"); NULL while open. */
 const char *mpqemu_link_reason(const MpqemuLink *link);
 
+/*
+ * CLOSING is called once, on the link's thread, before the socket is closed for whatever reason: who watches the
+ * descriptor stops here.  Later is too late: an epoll set forgets a closed descriptor only when no other process holds a
+ * copy of it.  It must not use the link.
+ */
+void mpqemu_link_set_closing(MpqemuLink *link, void (*closing)(void *opaque), void *opaque);
+
 /* Closes the socket; REASON (copied) becomes mpqemu_link_reason() unless there is one. */
 void mpqemu_link_close(MpqemuLink *link, const char *reason);
 

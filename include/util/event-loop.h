@@ -71,7 +71,10 @@ EventSource *event_loop_add_fd(EventLoop *loop, int fd, unsigned events, EventFd
 /* Changes what SOURCE waits for; 0 leaves only EVENT_HANGUP. */
 void event_source_set_events(EventSource *source, unsigned events);
 
-/* Stops watching and frees SOURCE; accepts NULL. */
+/*
+ * Stops watching and frees SOURCE; accepts NULL.  Before its descriptor is closed: an epoll set keeps a closed one that
+ * another process holds, too, so that is fatal.
+ */
 void event_source_remove(EventSource *source);
 
 /* A timer, not armed.  Free it with event_timer_free(), which disarms; it accepts NULL. */

@@ -496,6 +496,21 @@ def test_half_a_header_and_silence(link):
     assert not select.select([link.stream.sock], [], [], 0)[0]
 
 
+@pytest.mark.parametrize("last_words", [b"", b"\0" * 7, b"\xff" * 64])
+def test_links_end_whose_socket_somebody_else_holds_too(last_words):
+    """A launcher's or shell's copy of the remote's end keeps the socket, and what watches it, alive in the kernel."""
+    link, neighbour = Link(), Link()
+    with link.remote_end.dup(), \
+         Remote("-no-shutdown", *lsi_options(2), *serve(link), *serve(neighbour, "lsi1", "r1")) as remote:
+        assert link.ids() == LSI_IDS
+        link.raw(last_words)
+        link.close()
+        for _ in range(100):
+            assert neighbour.ids() == LSI_IDS
+        status, _, err = remote.terminate()
+        assert status == 0, err
+
+
 def test_peers_that_go_before_the_reply():
     links, healthy = [Link() for _ in range(30)], Link()
     served = [word for i, link in enumerate(links) for word in serve(link, f"lsi{i}", f"r{i}")]
