@@ -11,6 +11,7 @@
 #include <errno.h>
 #include "block/block-int.h"
 #include "qapi/qapi.h"
+#include "util/error.h"
 
 #define INTERVAL_NS (1000ll * 1000 * 1000)
 
@@ -112,7 +113,7 @@ void blk_report_error(BlockBackend *blk, bool is_write, int error, BlockErrorAct
     json_object_set_string_member(data, "operation", is_write ? "write" : "read");
     json_object_set_string_member(data, "action", action_names[action]);
     json_object_set_boolean_member(data, "nospace", error == ENOSPC);
-    json_object_set_string_member(data, "reason", g_strerror(error));
+    json_object_set_string_member(data, "reason", errno_text(error));
     g_clear_pointer(&blk->news.error, json_object_unref);
     blk->news.error = data;
     if (stops) {

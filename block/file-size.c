@@ -15,6 +15,7 @@
 #include "block/file-int.h"
 #include "trace/block.h"
 #include "util/error.h"
+#include "util/fd.h"
 
 int64_t file_measure(const FileState *s)
 {
@@ -24,7 +25,7 @@ int64_t file_measure(const FileState *s)
     if (s->is_block) {
         return ioctl(s->fd, BLKGETSIZE64, &size) < 0 ? -errno : (int64_t)MIN(size, INT64_MAX);
     }
-    return fstat(s->fd, &st) < 0 ? -errno : st.st_size;
+    return fd_stat(s->fd, &st) < 0 ? -errno : st.st_size;
 }
 
 void file_set_size(BlockNode *node, uint64_t size)
@@ -71,5 +72,5 @@ uint64_t file_allocated(const BlockNode *node)
     const FileState *s = node->state;
     struct stat st;
 
-    return fstat(s->fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
+    return fd_stat(s->fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
 }

@@ -26,6 +26,17 @@ static const char *const locking_names[] = { "auto", "on", "off", NULL };
 /* ---- alignment ---------------------------------------------------------------------- */
 
 /*
+ * The first LEN bytes of the image, in place: for opening, when nothing is under way.  As pread(2), by the call that a
+ * confined process has.
+ */
+static ssize_t read_start(const FileState *s, void *buf, size_t len)
+{
+    struct iovec iov = { .iov_base = buf, .iov_len = len };
+
+    return preadv2(s->fd, &iov, 1, 0, 0);
+}
+
+/*
  * Finds out what O_DIRECT needs.  statx() tells it for files since Linux 6.1, not on every file system; a block device
  * tells its sector size.  Otherwise a read is tried: direct I/O with the wrong alignment is EINVAL.
  */
@@ -42,7 +53,7 @@ static void find_direct_alignment(FileState *s)
     } else if (s->is_block) {
         s->mem_align = s->offset_align = s->block_size;
     } else if (!posix_memalign(&buf, SAFE_ALIGN, SAFE_ALIGN)) {
-        if (pread(s->fd, (char *)buf + BLOCK_SECTOR, BLOCK_SECTOR, 0) >= 0) {
+        if (read_start(s, (char *)buf + BLOCK_SECTOR, BLOCK_SECTOR) >= 0) {
             s->mem_align = s->offset_align = BLOCK_SECTOR;
         }
         free(buf);
@@ -128,7 +139,7 @@ static bool check_kind(const FileState *s, const char *option, GError **errp)
     mode_t wanted = s->is_block ? S_IFBLK : S_IFREG;
     struct stat st = { 0 };
 
-    if (!fstat(s->fd, &st) && (st.st_mode & S_IFMT) == wanted) {
+    if (!fd_stat(s->fd, &st) && (st.st_mode & S_IFMT) == wanted) {
         return true;
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
@@ -231,7 +242,7 @@ static bool file_set_access(BlockNode *node, BlockAccess access, GError **errp)
     return file_lock(node->state, access, errp);
 }
 
-/* pread(2), not io_uring: start-up only, and the event loop does not run yet. */
+/* Not by io_uring: the event loop may not run yet. */
 static ssize_t file_peek(BlockNode *node, void *buf, size_t len)
 {
     FileState *s = node->state;
@@ -242,7 +253,7 @@ static ssize_t file_peek(BlockNode *node, void *buf, size_t len)
     if (posix_memalign(&aligned, SAFE_ALIGN, SAFE_ALIGN)) {
         return -ENOMEM;
     }
-    ret = pread(s->fd, aligned, SAFE_ALIGN, 0);
+    ret = read_start(s, aligned, SAFE_ALIGN);
     if (ret < 0) {
         ret = -errno;
     } else {

@@ -57,7 +57,7 @@ static const BlockDriver *driver_for_filename(const char *filename)
     if (g_str_has_prefix(filename, "/dev/fdset/")) {
         auto_fd fd = fd_open_path(filename, O_RDONLY, NULL);
 
-        if (fd >= 0 && fstat(fd, &st) < 0) {
+        if (fd >= 0 && fd_stat(fd, &st) < 0) {
             st.st_mode = 0;
         }
     } else if (stat(filename, &st) < 0) {

@@ -5,12 +5,16 @@
  * Runs in: both.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <linux/fs.h>
 #include "block/block-int.h"
 #include "block/uring.h"
 #include "trace/block.h"
 #include "util/error.h"
 #include "util/event-loop.h"
+#include "util/uring-restrict.h"
 
 #define SQ_ENTRIES 256u  /* one batch; 16 KiB */
 #define CQ_ENTRIES 2048u /* most operations in the kernel at once; 32 KiB */
@@ -40,6 +44,20 @@ static struct {
     unsigned prepared_first, prepared_count;
     unsigned in_kernel;    /* completions to come, those of `prepared` included */
 } uring;
+
+const SyscallTable block_syscalls = {
+    "block", (const SyscallRule[]) {
+        SYSCALL(io_uring_enter, "reads, writes, flushes and discards of images"),
+        SYSCALL(preadv2, "the start of an image that is opened: its format, what direct I/O needs"),
+        SYSCALL(ftruncate, "an image that is resized"),
+        SYSCALL(ioctl, "size of a block device", ARG_IS(1, BLKGETSIZE64)),
+        SYSCALL(ioctl, "sector size of a block device", ARG_IS(1, BLKSSZGET)),
+        SYSCALL(fcntl, "locks of images that other programs respect", ARG_IS(1, F_OFD_SETLK)),
+        SYSCALL(fcntl, "who holds such a lock", ARG_IS(1, F_OFD_GETLK)),
+        SYSCALL_REFUSED(statx, ENOSYS, "what direct I/O needs: a read tells it, too"),
+        SYSCALL_END,
+    },
+};
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
@@ -71,7 +89,7 @@ static void explain_no_ring(int err, GError **errp)
             remedy = remedies[i].remedy;
         }
     }
-    error_setg(errp, "io_uring is not available: %s; %s", g_strerror(err), remedy);
+    error_setg(errp, "io_uring is not available: %s; %s", errno_text(err), remedy);
 }
 
 /* The ring's descriptor is readable while there are completions; reaping them makes it quiet again. */
@@ -86,6 +104,17 @@ static void retry_due(void *opaque)
     block_poll();
 }
 
+/* Not even a process that was taken over opens a file or makes a socket by this ring. */
+static int restrict_ring(struct io_uring *ring)
+{
+    static const uint8_t operations[] = {
+        IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITE, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE,
+        IORING_OP_ASYNC_CANCEL,
+    };
+
+    return uring_restrict(ring, operations, G_N_ELEMENTS(operations), NULL, 0);
+}
+
 bool uring_init(GError **errp)
 {
     unsigned workers[2] = { WORKERS_MAX, WORKERS_MAX }; /* for files, for all else */
@@ -98,7 +127,7 @@ bool uring_init(GError **errp)
     uring.wait_tail = &uring.wait_head;
     for (unsigned i = 0; i < G_N_ELEMENTS(setup_flags) && ret == -EINVAL; i++) {
         struct io_uring_params params = {
-            .flags = setup_flags[i] | IORING_SETUP_CQSIZE,
+            .flags = setup_flags[i] | IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED,
             .cq_entries = CQ_ENTRIES,
         };
 
@@ -110,6 +139,12 @@ bool uring_init(GError **errp)
     }
     /* A kernel before 5.15 keeps its default. */
     io_uring_register_iowq_max_workers(&uring.ring, workers);
+    ret = restrict_ring(&uring.ring);
+    if (ret < 0) {
+        error_setg_errno(errp, -ret, "io_uring cannot be restricted to disk operations; run Linux 5.10 or newer");
+        io_uring_queue_exit(&uring.ring);
+        return false;
+    }
     uring.source = event_loop_add_fd(event_loop_main(), uring.ring.ring_fd, EVENT_READ, ring_ready, NULL);
     if (!uring.source) {
         error_setg_errno(errp, errno, "io_uring: the event loop cannot watch it; raise "
@@ -121,6 +156,11 @@ bool uring_init(GError **errp)
     uring.ready = true;
     trace_block_uring_init(uring.ring.flags);
     return true;
+}
+
+bool block_init_io(GError **errp)
+{
+    return uring_init(errp);
 }
 
 void uring_cleanup(void)

@@ -88,3 +88,13 @@ ssize_t fd_socket_receive(int sock, void *buf, size_t len, FdSet *ret_set, int f
     }
     return n;
 }
+
+bool fd_socket_is_connected(int sock)
+{
+    char byte;
+    struct iovec iov = { .iov_base = &byte, .iov_len = sizeof(byte) };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    /* unix(7): EINVAL without a peer.  Data, the end of it, or EAGAIN with one. */
+    return recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno == EAGAIN || errno == ECONNRESET;
+}

@@ -35,4 +35,10 @@ ssize_t fd_socket_send(int sock, const void *buf, size_t len, const int *fds, un
  */
 ssize_t fd_socket_receive(int sock, void *buf, size_t len, FdSet *ret_set, int flags);
 
+/*
+ * Whether stream socket SOCK has (or had) a peer.  Takes nothing from it.  By recvmsg(), which a confined process has;
+ * getpeername() it has not.
+ */
+bool fd_socket_is_connected(int sock);
+
 #endif

@@ -42,6 +42,16 @@
 /* Room for about a hundred glued register accesses; a chunk is worked off before the next is read. */
 #define BUFFER_SIZE 4096
 
+const SyscallTable mpqemu_link_syscalls = {
+    "link", (const SyscallRule[]) {
+        SYSCALL(recvmsg, "requests, and the descriptors in them"),
+        SYSCALL(sendmsg, "replies"),
+        SYSCALL(getsockopt, "a new link must be a stream", ARG_IS(1, SOL_SOCKET), ARG_IS(2, SO_TYPE)),
+        SYSCALL(getsockopt, "a new link must be local", ARG_IS(1, SOL_SOCKET), ARG_IS(2, SO_DOMAIN)),
+        SYSCALL_END,
+    },
+};
+
 /* The descriptors of the message that begins at link->in[start]. */
 typedef struct PendingSet {
     size_t start;
@@ -131,7 +141,7 @@ void mpqemu_link_close(MpqemuLink *link, const char *reason)
 /* Closes after a failed system call and passes its errno on. */
 static int close_errno(MpqemuLink *link, const char *what, int error)
 {
-    mpqemu_why(&link->reason, "%s: %s", what, g_strerror(error));
+    mpqemu_why(&link->reason, "%s: %s", what, errno_text(error));
     mpqemu_link_close(link, "");
     return -error;
 }
@@ -150,8 +160,6 @@ MpqemuLink *mpqemu_link_new_take_fd(int fd, MpqemuRole role, const char *name, G
     auto_fd owned = fd;
     int domain = 0, type = 0;
     socklen_t domain_len = sizeof(domain), type_len = sizeof(type);
-    struct sockaddr_storage peer;
-    socklen_t peer_len = sizeof(peer);
     MpqemuLink *link;
     int ret;
 
@@ -167,9 +175,8 @@ MpqemuLink *mpqemu_link_new_take_fd(int fd, MpqemuRole role, const char *name, G
                    "socketpair(AF_UNIX, SOCK_STREAM)", name, fd);
         return NULL;
     }
-    if (getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0) {
-        error_setg_errno(errp, errno, "%s: socket %d is not connected; make it with "
-                         "socketpair(AF_UNIX, SOCK_STREAM)", name, fd);
+    if (!fd_socket_is_connected(fd)) {
+        error_setg(errp, "%s: socket %d is not connected; make it with socketpair(AF_UNIX, SOCK_STREAM)", name, fd);
         return NULL;
     }
     /* The server never waits, by MSG_DONTWAIT; the client waits inside recvmsg(). */

@@ -240,7 +240,7 @@ static void drop_request(QmpClient *client, QmpRequest *request, int error)
         return;
     }
     event_timer_disarm(client->limit_timer);
-    error_setg(&request->err, "cannot send the command: %s", g_strerror(error));
+    error_setg(&request->err, "cannot send the command: %s", errno_text(error));
     g_queue_push_tail(&client->failed, g_steal_pointer(&client->command));
     event_bh_schedule(client->work_bh);
 }
@@ -259,7 +259,7 @@ static bool send_some(QmpClient *client, QmpRequest *request)
         return true;
     }
     if (n < 0) {
-        client->send_error = g_strdup_printf("cannot send to the peer: %s", g_strerror((int)-n));
+        client->send_error = g_strdup_printf("cannot send to the peer: %s", errno_text((int)-n));
         /* What the peer has said before stays readable, and then the end is read. */
         shutdown(client->fd, SHUT_RDWR);
         g_queue_clear(&client->out);
@@ -534,7 +534,7 @@ QmpClient *qmp_client_new_take_fd(int fd, const QmpClientOps *ops, void *opaque,
     client->source = event_loop_add_fd(loop, fd, EVENT_READ, client_ready, client);
     if (!client->source) {
         error_setg(errp, "cannot watch descriptor %d: %s; raise /proc/sys/fs/epoll/max_user_watches", fd,
-                   g_strerror(errno));
+                   errno_text(errno));
         g_free(client);
         return NULL;
     }
@@ -609,7 +609,7 @@ void qmp_client_command(QmpClient *client, const char *command, JsonObject *args
         request->fd = fd_dup(fd);
         if (request->fd < 0) {
             error_setg(&request->err, "descriptor %d cannot be duplicated: %s; raise the limit (ulimit -n)", fd,
-                       g_strerror(-request->fd));
+                       errno_text(-request->fd));
             request->fd = -1;
         }
     }

@@ -57,7 +57,7 @@ static bool main_start(const MainConfig *config, GError **errp)
         return false;
     }
     system_reset();
-    if (!monitor_start(&config->monitor, errp)) {
+    if (!monitor_open(&config->monitor, errp) || !monitor_start()) {
         return false;
     }
     if (config->qtest && !qtest_start(config->qtest, config->qtest_log, errp)) {

@@ -20,6 +20,13 @@
 #include "util/fd.h"
 #include "util/log.h"
 
+const SyscallTable monitor_listener_syscalls = {
+    "listening monitor", (const SyscallRule[]) {
+        SYSCALL(accept4, "clients of a monitor that listens"),
+        SYSCALL_END,
+    },
+};
+
 /* Without descriptors to accept a client, the next attempt comes when a client leaves, or after this. */
 #define ACCEPT_RETRY_NS (100 * 1000 * 1000)
 
@@ -41,13 +48,48 @@ static unsigned connected;   /* sockets that were connected when they were given
 static bool on_stdio;
 static void (*alone)(void);  /* NULL: nobody wants to know */
 
+/* Streams that wait for endpoints_begin(); NULL after it. */
+typedef struct Waiting {
+    MonitorStream *stream;
+    MonitorMode mode;
+} Waiting;
+
+static GArray *waiting_streams;
+static bool begun;
+
 static void begin_session(MonitorStream *stream, MonitorMode mode)
 {
-    if (mode == MONITOR_READLINE) {
+    if (!begun) {
+        Waiting waiting = { stream, mode };
+
+        waiting_streams = waiting_streams ? waiting_streams : g_array_new(false, false, sizeof(waiting));
+        g_array_append_val(waiting_streams, waiting);
+    } else if (mode == MONITOR_READLINE) {
         hmp_session_open(stream);
     } else {
         qmp_session_open(stream, mode == MONITOR_CONTROL_PRETTY);
     }
+}
+
+void endpoints_begin(void)
+{
+    begun = true;
+    for (unsigned i = 0; waiting_streams && i < waiting_streams->len; i++) {
+        Waiting *waiting = &g_array_index(waiting_streams, Waiting, i);
+
+        begin_session(waiting->stream, waiting->mode);
+    }
+    g_clear_pointer(&waiting_streams, g_array_unref);
+}
+
+bool monitor_listens(void)
+{
+    return listeners != NULL;
+}
+
+bool monitor_on_stdio(void)
+{
+    return on_stdio;
 }
 
 /* ---- listening ------------------------------------------------------------------------------- */

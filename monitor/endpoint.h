@@ -17,13 +17,16 @@ typedef enum MonitorMode {
 } MonitorMode;
 
 /*
- * Begin to serve.  Each fails with a message that names what it was given.  What they make lives until
- * endpoints_stop().
+ * Make where clients come from.  Each fails with a message that names what it was given.  What they make lives until
+ * endpoints_stop(); sessions begin with endpoints_begin().
  */
 bool endpoint_listen(const char *path, bool wait, MonitorMode mode, GError **errp);
 bool endpoint_connect(const char *path, MonitorMode mode, GError **errp);
 bool endpoint_take_fd(int fd, MonitorMode mode, GError **errp);
 bool endpoint_stdio(MonitorMode mode, GError **errp);
+
+/* Nobody is served before, everybody after it. */
+void endpoints_begin(void);
 
 /* True while a listening socket with `wait` has not had its first client. */
 bool endpoints_waiting(void);

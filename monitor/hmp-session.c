@@ -6,7 +6,15 @@
  */
 #include "monitor/hmp-int.h"
 #include "monitor/hmp-stream.h"
+#include "monitor/options.h"
 #include "util/log.h"
+
+static bool editing = true;
+
+void monitor_allow_editing(bool allow)
+{
+    editing = allow;
+}
 
 void hmp_session_open(MonitorStream *stream)
 {
@@ -14,7 +22,7 @@ void hmp_session_open(MonitorStream *stream)
     int in_fd;
     int out_fd;
 
-    if (monitor_stream_is_terminal(stream, &in_fd, &out_fd)) {
+    if (editing && monitor_stream_is_terminal(stream, &in_fd, &out_fd)) {
         if (hmp_terminal_open(stream, in_fd, out_fd, &err)) {
             return;
         }

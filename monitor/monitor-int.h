@@ -131,7 +131,8 @@ void qmp_session_negotiated(QmpSession *session, bool oob);
 JsonObject *monitor_version(void);
 
 /* Tables of this directory. */
-extern const QmpCommandImpl qmp_control_commands[], qmp_machine_commands[], qmp_fd_commands[], qmp_trace_commands[];
+extern const QmpCommandImpl qmp_control_commands[], qmp_machine_commands[], qmp_fd_commands[], qmp_trace_commands[],
+                            qmp_sandbox_commands[];
 
 /* ---- sessions -------------------------------------------------------------------------------- */
 

@@ -222,11 +222,10 @@ static bool check_chardevs(const MonitorOptions *options, GError **errp)
     return true;
 }
 
-bool monitor_start(const MonitorOptions *options, GError **errp)
+bool monitor_open(const MonitorOptions *options, GError **errp)
 {
     g_autoptr(GHashTable) used = g_hash_table_new(NULL, NULL);
     bool stdio_used = false;
-    int status;
 
     if (!check_chardevs(options, errp)) {
         return false;
@@ -244,6 +243,14 @@ bool monitor_start(const MonitorOptions *options, GError **errp)
             return false;
         }
     }
+    return true;
+}
+
+bool monitor_start(void)
+{
+    int status;
+
+    endpoints_begin();
     while (endpoints_waiting() && !shutdown_requested(&status)) {
         event_loop_turn(event_loop_main(), true);
     }
@@ -264,5 +271,6 @@ void monitor_init(void)
     qmp_register(qmp_machine_commands);
     qmp_register(qmp_fd_commands);
     qmp_register(qmp_trace_commands);
+    qmp_register(qmp_sandbox_commands);
     hmp_commands_init();
 }

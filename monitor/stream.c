@@ -22,6 +22,7 @@
 
 #include "io/fd-socket.h"
 #include "monitor-int.h"
+#include "monitor/options.h"
 #include "util/error.h"
 #include "util/event-loop.h"
 #include "util/fd.h"
@@ -147,6 +148,13 @@ static void stream_update(MonitorStream *stream)
         stream->in_source = NULL;
     }
 }
+
+const SyscallTable monitor_stdio_syscalls = {
+    "monitor on standard input", (const SyscallRule[]) {
+        SYSCALL(poll, "whether a pipe or terminal takes more"),
+        SYSCALL_END,
+    },
+};
 
 /* ---- output ---------------------------------------------------------------------------------- */
 

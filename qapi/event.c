@@ -4,6 +4,8 @@
  *
  * Runs in: both programs.
  */
+#include <time.h>
+
 #include "qapi/qapi.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -21,10 +23,11 @@ JsonNode *qapi_event_node(const char *event, JsonObject *data)
 {
     JsonObject *object = json_object_new(), *stamp = json_object_new();
     JsonNode *node = json_node_init_object(json_node_alloc(), object);
-    int64_t now_us = g_get_real_time();
+    struct timespec now;
 
-    json_object_set_int_member(stamp, "seconds", now_us / G_USEC_PER_SEC);
-    json_object_set_int_member(stamp, "microseconds", now_us % G_USEC_PER_SEC);
+    clock_gettime(CLOCK_REALTIME, &now);
+    json_object_set_int_member(stamp, "seconds", now.tv_sec);
+    json_object_set_int_member(stamp, "microseconds", now.tv_nsec / 1000);
     json_object_set_object_member(object, "timestamp", stamp);
     json_object_set_string_member(object, "event", event);
     if (data && json_object_get_size(data) > 0) {

@@ -16,6 +16,7 @@
 
 #include "hw/core/device.h"
 #include "hw/remote/remote-object.h"
+#include "remote/profile.h"
 #include "util/cmdline.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -136,7 +137,28 @@ ACCEPT_ONLY(opt_parallel, "-parallel", "none", NO_SUCH_DEVICE)
 ACCEPT_ONLY(opt_vga, "-vga", "none", NO_SUCH_DEVICE)
 ACCEPT_ONLY(opt_net, "-net", "none", NO_SUCH_DEVICE)
 ACCEPT_ONLY(opt_nic, "-nic", "none", NO_SUCH_DEVICE)
-ACCEPT_ONLY(opt_sandbox, "-sandbox", "off", "the sandbox is not in this version")
+
+static bool opt_sandbox(const char *arg, void *opaque, GError **errp)
+{
+    RemoteConfig *config = opaque;
+
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        printf("-sandbox options:\n"
+               "  on             - namespaces, an empty root, no capabilities, an allow-list of system calls (default)\n"
+               "  on,ns=off      - without the namespaces and the empty root, where they are not to be had\n"
+               "  log[,ns=off]   - a system call that is not on the list is reported and done\n"
+               "  off            - nothing\n"
+               "  list           - prints the lists of system calls\n");
+        config->monitor.start.only_help = true;
+        return true;
+    }
+    if (g_str_equal(arg, "list")) {
+        remote_profiles_print();
+        config->monitor.start.only_help = true;
+        return true;
+    }
+    return sandbox_parse(arg, &config->sandbox, errp);
+}
 
 static bool opt_daemonize(const char *arg, void *opaque, GError **errp)
 {
@@ -171,6 +193,9 @@ static const CmdlineOption options[] = {
     { "name", "[guest=]NAME[,process=NAME]", "names the process", start_opt_name },
     MONITOR_OPTION_ROWS,
     { "S", NULL, "does not start the devices; needs a monitor", opt_stopped },
+    { "sandbox", SANDBOX_OPTION_SYNTAX " | list",
+      "confines the process before it serves anybody (default: on);\n'-sandbox help' explains, '-sandbox list' prints the "
+      "system calls", opt_sandbox },
     { "trace", "PATTERN | [enable=PATTERN][,events=FILE][,file=PATH]",
       "switches trace events on; '-trace help' lists them", opt_trace },
     { "D", "PATH", "writes traces to a file", opt_log_file },
@@ -189,7 +214,6 @@ static const CmdlineOption options[] = {
     { "vga", "none", "accepted", opt_vga },
     { "net", "none", "accepted", opt_net },
     { "nic", "none", "accepted", opt_nic },
-    { "sandbox", "off", "accepted", opt_sandbox },
 
     { "daemonize", NULL, "let the launcher do it", opt_daemonize, "Refused" },
     { NULL },
@@ -209,6 +233,7 @@ RemoteConfig *remote_config_parse(int argc, char *const *argv, GError **errp)
     g_autoptr(RemoteConfig) config = g_new0(RemoteConfig, 1);
 
     config->auto_shutdown = true;
+    config->sandbox = (SandboxConfig) { .on = true, .namespaces = true };
     monitor_options_init(&config->monitor);
     config->monitor.start.late_object_type = TYPE_REMOTE_OBJECT_NAME; /* it serves a device */
     if (!cmdline_parse(options, argc, argv, config, errp)) {

@@ -10,11 +10,13 @@
 #include <stdbool.h>
 #include <glib.h>
 #include "monitor/options.h"
+#include "sandbox/sandbox.h"
 
 typedef struct RemoteConfig {
     MonitorOptions monitor; /* first: the shared option handlers use it */
     bool auto_shutdown;     /* end with the last link */
     bool stopped;           /* -S */
+    SandboxConfig sandbox;
 } RemoteConfig;
 
 /* Parses the command line; options that print something (help, version) have printed.  Free the result. */

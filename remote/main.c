@@ -5,12 +5,15 @@
  * Runs in: qemu-remote.
  *
  * Theory of operation.  The program has one thread, which holds the machine lock all its life, and the event
- * loop.  Start: the whole command line is parsed, then carried out step by step (config.h); the first failure
- * ends the program with status 1 before anything was answered.  End: by the last link's end (status 0, or 1
+ * loop.  Start: the whole command line is parsed, then carried out step by step (config.h), then the process confines
+ * itself (sandbox/sandbox.h), and then the event loop turns; the first failure ends the program with status 1 before
+ * anything was answered.  End: by the last link's end (status 0, or 1
  * when a peer was cut off for breaking the protocol), by a monitor's quit, or by SIGTERM, SIGINT, SIGHUP
  * (status 0); devices are unrealized, images flushed and unlocked in all cases.  A process that was told to outlive its
  * links waits for whoever manages it; when that one has gone, too, it ends with its last link.
  */
+
+#include <errno.h>
 
 #include "block/block.h"
 #include "config.h"
@@ -19,11 +22,15 @@
 #include "hw/remote/remote-object.h"
 #include "hw/scsi/lsi53c895a.h"
 #include "hw/scsi/scsi.h"
+#include "io/eventfd-signal.h"
 #include "monitor/commands.h"
 #include "monitor/monitor.h"
+#include "remote/profile.h"
+#include "sandbox/sandbox.h"
 #include "system/ram.h"
 #include "system/reset.h"
 #include "system/runstate.h"
+#include "util/error.h"
 #include "util/event-loop.h"
 #include "util/fd.h"
 #include "util/log.h"
@@ -43,13 +50,32 @@ static GType (*const types[])(void) = {
 
 /* ---- start -------------------------------------------------------------------------------------------------------- */
 
+/* The last act before anybody is answered: the event loop has not turned, no link was read, no monitor has greeted. */
+static bool remote_confine(const SandboxConfig *config, GError **errp)
+{
+    int ret;
+
+    if (!config->on) {
+        return true;
+    }
+    /* What can be made no more afterwards.  Without io_uring there are no disks, which is told to who wants one. */
+    ret = eventfd_signal_init();
+    if (ret < 0 && ret != -ENOSYS && ret != -EPERM) {
+        error_setg_errno(errp, -ret, "-sandbox: no io_uring for interrupts can be made");
+        return false;
+    }
+    block_init_io(NULL);
+    monitor_allow_editing(false); /* it needs a thread */
+    return sandbox_confine(config, remote_profile(monitor_listens(), monitor_on_stdio()), errp);
+}
+
 static bool remote_start(const RemoteConfig *config, GError **errp)
 {
     monitor_set_vm_name(config->monitor.start.vm_name);
     remote_set_auto_shutdown(config->auto_shutdown);
     monitor_set_alone_handler(remote_end_with_links);
     if (!start_run(&config->monitor.start, START_FDS, START_LATE_OBJECTS, errp) ||
-        !monitor_start(&config->monitor, errp)) {
+        !monitor_open(&config->monitor, errp) || !remote_confine(&config->sandbox, errp) || !monitor_start()) {
         return false;
     }
     if (config->monitor.start.actions[START_LATE_OBJECTS]->len == 0 && !monitor_wanted(&config->monitor)) {
@@ -109,6 +135,10 @@ int main(int argc, char **argv)
     }
     if (config->monitor.start.only_help) {
         return 0;
+    }
+    if (!sandbox_enter(&config->sandbox, "qemu-remote", &err)) {
+        log_error("%s", err->message);
+        return 1;
     }
     bus = remote_pci_host_new();
     reset_register(reset_devices, bus);

@@ -152,7 +152,7 @@ static bool file_complete(QomObject *obj, GError **errp)
     /*
      * The user's own file, not a peer's: a short one is extended, as users of this backend expect.
      */
-    if (fstat(fd, &st) < 0 ||
+    if (fd_stat(fd, &st) < 0 ||
         ((uint64_t)st.st_size < backend->size && ftruncate(fd, (off_t)backend->size) < 0)) {
         error_setg_errno(
             errp, errno,

@@ -27,6 +27,16 @@
  */
 #define GUARD_SLOTS 1024
 
+const SyscallTable ram_syscalls = {
+    "guest memory", (const SyscallRule[]) {
+        SYSCALL(mmap, "guest memory; never executable", ARG_BITS(2, PROT_EXEC, 0)),
+        SYSCALL(munmap, "guest memory that was taken back"),
+        SYSCALL(fstatfs, "tells huge pages from small ones"),
+        SYSCALL(rt_sigreturn, "goes on after memory was lost under it"),
+        SYSCALL_END,
+    },
+};
+
 static struct {
     uintptr_t start; /* 0: free; 1: being filled */
     uintptr_t end;
@@ -99,8 +109,10 @@ static void guard_sigbus(int sig, siginfo_t *info, void *context)
             return;
         }
     }
-    /* Not ours: fault again with the earlier disposition. */
-    sigaction(SIGBUS, &guard_previous, NULL);
+    /* Not ours: fault again with the earlier disposition, which a confined process cannot restore. */
+    if (sigaction(SIGBUS, &guard_previous, NULL) < 0) {
+        abort();
+    }
     errno = saved_errno;
 }
 
@@ -196,7 +208,7 @@ static bool check_backing(const char *name, int fd, uint64_t offset, uint64_t si
                    fd_kind_name(kind));
         return false;
     }
-    if (fstat(fd, &st) < 0) {
+    if (fd_stat(fd, &st) < 0) {
         error_setg_errno(errp, errno,
                          "%s: cannot ask for the size of the file; pass shared memory or a "
                          "regular file",

@@ -4,6 +4,8 @@
  *
  * Runs in: both.
  */
+#include <string.h>
+
 #include "util/error.h"
 
 /* As G_DEFINE_QUARK() does, but several threads may be the first. */
@@ -28,6 +30,13 @@ set_error(GError **errp, ErrorClass error_class, const char *fmt, va_list args)
     }
 }
 
+const char *errno_text(int os_errno)
+{
+    const char *text = strerrordesc_np(os_errno);
+
+    return text ? text : "unknown error";
+}
+
 void error_setg(GError **errp, const char *fmt, ...)
 {
     va_list args;
@@ -48,7 +57,7 @@ void error_setg_errno(GError **errp, int os_errno, const char *fmt, ...)
     va_start(args, fmt);
     text = g_strdup_vprintf(fmt, args);
     va_end(args);
-    error_setg(errp, "%s: %s", text, g_strerror(os_errno));
+    error_setg(errp, "%s: %s", text, errno_text(os_errno));
 }
 
 void error_set(GError **errp, ErrorClass error_class, const char *fmt, ...)

@@ -57,6 +57,16 @@ struct EventBh {
     bool dead;      /* freed by its user; the memory goes when queue and handler are done with it */
 };
 
+const SyscallTable event_loop_syscalls = {
+    "event loop", (const SyscallRule[]) {
+        SYSCALL(epoll_pwait2, "waits for links, monitors, completions and timers"),
+        SYSCALL(epoll_ctl, "links, monitors and interrupts come and go"),
+        SYSCALL(read, "empties the loop's eventfd and the signalfd; bytes of a monitor on standard input"),
+        SYSCALL(clock_gettime, "timers, where the clock of the host has no vDSO"),
+        SYSCALL_END,
+    },
+};
+
 /* ---- life ----------------------------------------------------------------------------------- */
 
 EventLoop *event_loop_new(GError **errp)
@@ -69,14 +79,14 @@ EventLoop *event_loop_new(GError **errp)
 
     if (epoll_fd < 0 || wake_fd < 0) {
         error_setg(errp, "event loop: cannot get descriptors: %s; raise the limit (ulimit -n)",
-                   g_strerror(errno));
+                   errno_text(errno));
         return NULL;
     }
     loop = g_new0(EventLoop, 1);
     wake.data.ptr = loop;
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &wake) < 0) {
         error_setg(errp, "event loop: epoll refuses its eventfd: %s; raise "
-                   "/proc/sys/fs/epoll/max_user_watches", g_strerror(errno));
+                   "/proc/sys/fs/epoll/max_user_watches", errno_text(errno));
         g_free(loop);
         return NULL;
     }
@@ -424,23 +434,20 @@ static unsigned wait_for_events(EventLoop *loop, int64_t timeout_ns)
 {
     int n = -1;
 
-    if (timeout_ns <= 0) {
-        n = epoll_wait(loop->epoll_fd, loop->ready, EVENTS_PER_TURN, (int)timeout_ns);
-    } else {
-        if (!loop->coarse_wait) {
-            struct timespec timeout = {
-                .tv_sec = timeout_ns / 1000000000,
-                .tv_nsec = timeout_ns % 1000000000,
-            };
+    /* One call for all: a confined process has it, and not its older relatives. */
+    if (!loop->coarse_wait) {
+        struct timespec timeout = {
+            .tv_sec = timeout_ns / 1000000000,
+            .tv_nsec = timeout_ns % 1000000000,
+        };
 
-            n = epoll_pwait2(loop->epoll_fd, loop->ready, EVENTS_PER_TURN, &timeout, NULL);
-            loop->coarse_wait = n < 0 && errno == ENOSYS;
-        }
-        if (loop->coarse_wait) {
-            int64_t ms = MIN(timeout_ns / 1000000 + (timeout_ns % 1000000 != 0), INT_MAX);
+        n = epoll_pwait2(loop->epoll_fd, loop->ready, EVENTS_PER_TURN, timeout_ns < 0 ? NULL : &timeout, NULL);
+        loop->coarse_wait = n < 0 && errno == ENOSYS;
+    }
+    if (loop->coarse_wait) {
+        int64_t ms = MIN(timeout_ns / 1000000 + (timeout_ns % 1000000 > 0), INT_MAX);
 
-            n = epoll_wait(loop->epoll_fd, loop->ready, EVENTS_PER_TURN, (int)ms);
-        }
+        n = epoll_wait(loop->epoll_fd, loop->ready, EVENTS_PER_TURN, timeout_ns < 0 ? -1 : (int)ms);
     }
     /*
      * An interrupting signal's handler may have posted something: the turn goes on without events.

@@ -15,6 +15,20 @@
 #include "util/fd.h"
 #include "util/options.h"
 
+const SyscallTable fd_syscalls = {
+    "descriptors", (const SyscallRule[]) {
+        SYSCALL(close, "links, images and monitors that go"),
+        SYSCALL(fstat, "what a received descriptor is, and its size"),
+        SYSCALL(fcntl, "access mode of a passed image", ARG_IS(1, F_GETFL)),
+        SYSCALL(fcntl, "blocking or not", ARG_IS(1, F_SETFL)),
+        SYSCALL(fcntl, "whether a number is open, and ours", ARG_IS(1, F_GETFD)),
+        SYSCALL(fcntl, "close-on-exec", ARG_IS(1, F_SETFD)),
+        SYSCALL(fcntl, "duplicates of members of a descriptor set", ARG_IS(1, F_DUPFD_CLOEXEC)),
+        SYSCALL(fcntl, "tells shared memory from files", ARG_IS(1, F_GET_SEALS)),
+        SYSCALL_END,
+    },
+};
+
 #define FDSET_PREFIX "/dev/fdset/"
 
 void fd_close(int *fd)
@@ -27,6 +41,12 @@ void fd_close(int *fd)
     }
     *fd = -1;
     errno = saved_errno;
+}
+
+int fd_stat(int fd, struct stat *ret_stat)
+{
+    /* The C library's struct is the kernel's on x86-64. */
+    return (int)syscall(SYS_fstat, fd, ret_stat);
 }
 
 /*
@@ -45,7 +65,7 @@ FdKind fd_kind(int fd)
 {
     struct stat st;
 
-    if (fd < 0 || fstat(fd, &st) < 0) {
+    if (fd < 0 || fd_stat(fd, &st) < 0) {
         return FD_KIND_INVALID;
     }
     switch (st.st_mode & S_IFMT) {
@@ -165,7 +185,7 @@ bool fdset_add_take_fd(int64_t set_id, int fd, const char *opaque, GError **errp
     if (err) {
         owned = -1;
         error_setg(errp, "descriptor %d cannot be added to set %" G_GINT64_FORMAT
-                   ": %s; pass an open descriptor", fd, set_id, g_strerror(-err));
+                   ": %s; pass an open descriptor", fd, set_id, errno_text(-err));
         return false;
     }
     while (*link) {

@@ -23,12 +23,14 @@
 #define GUEST_LINES_PER_WINDOW 10
 #define GUEST_WINDOW_NS G_GINT64_CONSTANT(1000000000)
 
-static const char *program_name = "mpqemu";
+const SyscallTable log_syscalls = {
+    "log", (const SyscallRule[]) {
+        SYSCALL(write, "messages and traces; the loop's eventfd; monitors on standard output"),
+        SYSCALL_END,
+    },
+};
 
-void log_init(const char *name)
-{
-    program_name = name;
-}
+static const char *program_name = "mpqemu";
 
 /*
  * Text may hold a peer's or a guest's strings: they must not forge lines or command the user's
@@ -95,6 +97,30 @@ void log_warn(const char *fmt, ...)
     va_start(args, fmt);
     write_line("warning: ", fmt, args, 0);
     va_end(args);
+}
+
+/* A failed assertion of GLib's kind says why before it aborts. */
+static void write_glib_text(const char *text)
+{
+    log_error("%s", text);
+}
+
+/* GLib's own would ask about terminals and character sets first, which kills a confined process. */
+static GLogWriterOutput write_glib_log(GLogLevelFlags level, const GLogField *fields, gsize count, gpointer opaque)
+{
+    for (gsize i = 0; i < count; i++) {
+        if (g_str_equal(fields[i].key, "MESSAGE") && !(level & (G_LOG_LEVEL_INFO | G_LOG_LEVEL_DEBUG))) {
+            log_error("%s", (const char *)fields[i].value);
+        }
+    }
+    return G_LOG_WRITER_HANDLED;
+}
+
+void log_init(const char *name)
+{
+    program_name = name;
+    g_log_set_writer_func(write_glib_log, NULL, NULL);
+    g_set_printerr_handler(write_glib_text);
 }
 
 /*

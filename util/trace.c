@@ -32,6 +32,9 @@ static GPtrArray *registry; /* TraceEvent *, sorted by name */
 /* Where lines go.  A file is opened in append mode, so several processes can share it. */
 static atomic_int output_fd = STDERR_FILENO;
 
+/* Kept: inside a PID namespace of its own a process has another number than its user knows, or may not ask. */
+static int own_pid;
+
 static int compare_names(const void *a, const void *b)
 {
     return strcmp((*(TraceEvent *const *)a)->name, (*(TraceEvent *const *)b)->name);
@@ -48,6 +51,7 @@ void trace_init(TraceEvent *const *const *tables)
         }
     }
     g_ptr_array_sort(registry, compare_names);
+    own_pid = (int)getpid();
 }
 
 static TraceEvent *event_at(unsigned i)
@@ -71,7 +75,7 @@ void trace_emit(const TraceEvent *event, const char *fmt, ...)
 
     clock_gettime(CLOCK_REALTIME, &now);
     len = (size_t)snprintf(line, room, "%lld.%06ld %d %s ", (long long)now.tv_sec,
-                           now.tv_nsec / 1000, (int)getpid(), event->name);
+                           now.tv_nsec / 1000, own_pid, event->name);
     if (len < room) {
         va_start(args, fmt);
         wanted = vsnprintf(line + len, room - len, fmt, args);

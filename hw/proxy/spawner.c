@@ -129,7 +129,7 @@ static bool fork_spawner(int socks[2], GError **errp)
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid < 0) {
         error_setg(errp, "cannot fork the spawner: %s; raise the limit of processes (ulimit -u)",
-                   g_strerror(err));
+                   errno_text(err));
         return false;
     }
     spawner.pid = pid;
@@ -144,7 +144,7 @@ bool spawner_start(GError **errp)
     reap_spawner();
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socks) < 0) {
         error_setg(errp, "cannot make the spawner's socket: %s; raise the limit (ulimit -n)",
-                   g_strerror(errno));
+                   errno_text(errno));
         return false;
     }
     if (!fork_spawner(socks, errp)) {
@@ -160,7 +160,7 @@ bool spawner_start(GError **errp)
     spawner.source = event_loop_add_fd(event_loop_main(), spawner.sock, EVENT_READ, spawner_readable, NULL);
     if (!spawner.source) {
         error_setg(errp, "cannot watch the spawner: %s; raise /proc/sys/fs/epoll/max_user_watches",
-                   g_strerror(errno));
+                   errno_text(errno));
         spawner_stop();
         return false;
     }
@@ -214,7 +214,7 @@ static void set_step_error(const SpawnerAnswer *answer, const char *path, GError
     const char *what = step_texts[step].what;
 
     error_setg(errp, "cannot start '%s'%s%s%s%s; %s", path, what ? ": " : "", what ? what : "",
-               answer->error ? ": " : "", answer->error ? g_strerror(answer->error) : "",
+               answer->error ? ": " : "", answer->error ? errno_text(answer->error) : "",
                step_texts[step].remedy);
 }
 
@@ -320,7 +320,7 @@ static void send_failed(uint64_t serial, int error)
 
     if (process) {
         error_setg(&process->send_error, "cannot start '%s': the spawner cannot be asked: %s; raise the limit "
-                   "(ulimit -n)", process->path, g_strerror(error));
+                   "(ulimit -n)", process->path, errno_text(error));
         event_bh_schedule(spawner.fail_bh);
     }
 }
@@ -438,7 +438,7 @@ static Waiting *waiting_new(const SpawnRequest *r, uint64_t serial, GError **err
         if (copy < 0) {
             waiting_free(waiting);
             error_setg(errp, "cannot start '%s': descriptor %d cannot be duplicated: %s; raise the limit "
-                       "(ulimit -n)", r->path, r->fds[i], g_strerror(-copy));
+                       "(ulimit -n)", r->path, r->fds[i], errno_text(-copy));
             return NULL;
         }
         waiting->fds.fds[waiting->fds.num++] = copy;

@@ -18,6 +18,13 @@
 #include "util/fd.h"
 #include "util/log.h"
 
+const SyscallTable iohub_syscalls = {
+    "interrupts", (const SyscallRule[]) {
+        SYSCALL(preadv2, "takes the end of an interrupt, never waiting"),
+        SYSCALL_END,
+    },
+};
+
 /*
  * Resample events in a row that are there as soon as the line has been raised.  Ending an interrupt
  * takes a guest longer than two system calls; a pair that is one and the same eventfd does not, and

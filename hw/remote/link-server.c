@@ -257,7 +257,7 @@ static int link_server_set_irqfd(LinkServer *server, MpqemuMsg *msg, uint64_t *r
     int rc = iohub_set_fds_take_fd(&server->hub, irqfd, resamplefd);
 
     if (rc < 0) {
-        g_autofree char *reason = g_strdup_printf("SET_IRQFD: cannot watch the resample eventfd: %s", strerror(-rc));
+        g_autofree char *reason = g_strdup_printf("SET_IRQFD: cannot watch the resample eventfd: %s", errno_text(-rc));
 
         mpqemu_link_close(server->link, reason);
         return -EPROTO;

@@ -19,6 +19,7 @@
 
 #include "trace/hw-remote.h"
 #include "util/error.h"
+#include "util/fd.h"
 
 typedef struct MemoryRange {
     MemoryRegion mr;
@@ -197,7 +198,7 @@ bool memory_table_apply(MemoryTable *table, MpqemuMsg *msg, GError **errp)
         if (!memory_table_check(&msg->sync, count, errp)) {
             goto fail;
         }
-        if (fstat(msg->fds[count], &st) < 0) {
+        if (fd_stat(msg->fds[count], &st) < 0) {
             error_setg_errno(errp, errno, "range %u: cannot examine its descriptor", count);
             goto fail;
         }

@@ -23,6 +23,7 @@
 #include <sys/uio.h>
 #include <glib.h>
 #include "util/options.h"
+#include "util/syscalls.h"
 
 typedef struct BlockBackend BlockBackend;
 typedef struct BlockRequest BlockRequest;
@@ -46,6 +47,15 @@ typedef enum BlockErrorAction {
     BLOCK_ERROR_STOP,   /* stop the machine; retry when it goes on */
     BLOCK_ERROR_ENOSPC, /* werror default: stop on ENOSPC, report others */
 } BlockErrorAction;
+
+/*
+ * Makes what all images share, while the process may still make an io_uring.  An image that is opened later needs no
+ * more than block_syscalls.
+ */
+bool block_init_io(GError **errp);
+
+/* What images need that are opened after block_init_io() by a passed descriptor, and I/O on them. */
+extern const SyscallTable block_syscalls;
 
 /* ---- configuration --------------------------------------------------------------------------- */
 

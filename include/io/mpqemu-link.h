@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <glib.h>
+#include "util/syscalls.h"
 
 typedef enum MpqemuCmd {
     MPQEMU_CMD_SYNC_SYSMEM = 0,
@@ -161,5 +162,8 @@ int mpqemu_link_send(MpqemuLink *link, const MpqemuMsg *msg, int64_t timeout_ns)
  * the access; MPQEMU_RET_ERROR is kept whole.
  */
 int mpqemu_link_call(MpqemuLink *link, const MpqemuMsg *msg, uint64_t *ret_value, int64_t timeout_ns);
+
+/* What a server needs; a client waits by other means, too. */
+extern const SyscallTable mpqemu_link_syscalls;
 
 #endif

@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 #include "hw/core/startup.h"
+#include "util/syscalls.h"
 
 /* Sessions of one listening socket: a launcher, libvirt, a person or two. */
 #define MONITOR_CLIENTS_MAX 16
@@ -53,11 +54,27 @@ bool monitor_opt_mon(const char *arg, void *opaque, GError **errp);
 bool monitor_wanted(const MonitorOptions *options);
 
 /*
- * Makes the monitors' sockets and sessions, and tells the run state that somebody can let the machine go on.  Waits for
- * clients where wait=on says so (the event loop turns meanwhile); false without *errp when the program was asked to end
- * before one came.  On failure monitor_stop() is still due.
+ * Makes the monitors' sockets, and tells the run state that somebody can let the machine go on.  Nobody is greeted or
+ * answered yet.  On failure monitor_stop() is still due.
  */
-bool monitor_start(const MonitorOptions *options, GError **errp);
+bool monitor_open(const MonitorOptions *options, GError **errp);
+
+/*
+ * Begins the sessions.  Waits for clients where wait=on says so (the event loop turns meanwhile); false when the program
+ * was asked to end before one came.
+ */
+bool monitor_start(void);
+
+/* Whether a monitor listens, or is on standard input and output; known after monitor_open(). */
+bool monitor_listens(void);
+bool monitor_on_stdio(void);
+
+/* What such monitors need; a socket that is connected needs no more than a link. */
+extern const SyscallTable monitor_listener_syscalls;
+extern const SyscallTable monitor_stdio_syscalls;
+
+/* Without it a monitor on a terminal is a plain one, without a thread.  Before monitor_start(); on at first. */
+void monitor_allow_editing(bool allow);
 
 /*
  * HANDLER is called when nobody can give orders any more: the last of the sockets that were connected from the start

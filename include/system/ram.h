@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <glib.h>
 #include "qom/object.h"
+#include "util/syscalls.h"
 
 typedef struct RamBlock {
     char *name;
@@ -82,5 +83,8 @@ typedef struct MemoryBackendClass {
 QOM_DECLARE_TYPE(MemoryBackend, memory_backend, MEMORY_BACKEND)
 GType memory_backend_memfd_get_type(void);
 GType memory_backend_file_get_type(void);
+
+/* What taking memory from a peer needs. */
+extern const SyscallTable ram_syscalls;
 
 #endif

@@ -34,6 +34,12 @@ void error_setg(GError **errp, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 /* As error_setg(), followed by ": " and the text of the positive errno value OS_ERRNO. */
 void error_setg_errno(GError **errp, int os_errno, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
 
+/*
+ * The text of the positive errno value OS_ERRNO; static.  Unlike g_strerror() it opens no files for translations and
+ * character sets, which a confined process could not.
+ */
+const char *errno_text(int os_errno);
+
 /* As error_setg() with another class than generic. */
 void error_set(GError **errp, ErrorClass error_class, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
 

@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <glib.h>
+#include "util/syscalls.h"
 
 typedef struct EventLoop EventLoop;
 typedef struct EventSource EventSource; /* a watched descriptor */
@@ -126,5 +127,8 @@ bool event_loop_turn(EventLoop *loop, bool may_block);
  * sleep, so that deferred calls that keep scheduling themselves do not lock the others out.
  */
 void event_loop_set_wait_hooks(EventLoop *loop, void (*before)(void), void (*after)(void));
+
+/* What turning a loop needs. */
+extern const SyscallTable event_loop_syscalls;
 
 #endif

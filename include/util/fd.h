@@ -13,7 +13,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <glib.h>
+#include "util/syscalls.h"
 
 /* Closes *fd unless it is -1 and sets it to -1.  Keeps errno. */
 void fd_close(int *fd);
@@ -48,6 +50,12 @@ typedef enum FdKind {
  * sender.  No side effect on the object; needs no /proc.
  */
 FdKind fd_kind(int fd);
+
+/*
+ * fstat(2) by the system call of that name, which C libraries replace by others from version to version: a confined
+ * process has this one.  Returns 0, or -1 with errno.
+ */
+int fd_stat(int fd, struct stat *ret_stat);
 
 /* The kind's name for messages: "a socket", "an eventfd", ... */
 const char *fd_kind_name(FdKind kind);
@@ -105,5 +113,7 @@ int64_t fdset_free_id(void);
  * with *errp set.
  */
 int fd_open_path(const char *path, int flags, GError **errp);
+
+extern const SyscallTable fd_syscalls;
 
 #endif

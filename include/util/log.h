@@ -13,8 +13,12 @@
 
 #include <stdbool.h>
 #include <glib.h>
+#include "util/syscalls.h"
 
-/* Sets the program's name for messages; NAME must stay valid. */
+/*
+ * Sets the program's name for messages; NAME must stay valid.  Messages of GLib's own, failed assertions among them, come
+ * here too from then on.
+ */
 void log_init(const char *program_name);
 
 /* "PROGRAM: text": something the user asked for failed. */
@@ -29,5 +33,7 @@ void log_warn(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
  * disk.
  */
 void log_guest_error(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+
+extern const SyscallTable log_syscalls;
 
 #endif

@@ -47,4 +47,6 @@ void iohub_set_level(IoHub *hub, unsigned source, bool level);
  */
 int iohub_set_fds_take_fd(IoHub *hub, int irqfd, int resamplefd);
 
+extern const SyscallTable iohub_syscalls;
+
 #endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The stages in their order, and what a process gives up for itself: limits, descriptors, its core.
+ *
+ * Runs in: both programs.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sandbox/sandbox-int.h"
+#include "util/error.h"
+#include "util/fd.h"
+
+/* Links, images, memory and interrupts of more devices than any process holds. */
+#define DESCRIPTORS_MAX 4096
+
+static SandboxState state = { .level = SANDBOX_NONE };
+static int supervisor = -1; /* owned socket; -1: there is none */
+
+const SandboxState *sandbox_state(void)
+{
+    return &state;
+}
+
+/* ---- descriptors ---------------------------------------------------------------------------------------------- */
+
+/*
+ * Closes what was inherited and that no option has taken: who takes a number makes it close-on-exec (util/fd-name.h), and
+ * our own descriptors are so from birth.
+ */
+static bool close_inherited(GError **errp)
+{
+    DIR *dir = opendir("/proc/self/fd");
+
+    if (!dir) {
+        error_setg_errno(errp, errno, "-sandbox: /proc/self/fd cannot be read; mount /proc");
+        return false;
+    }
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+        int fd = atoi(entry->d_name);
+
+        if (fd > STDERR_FILENO && fd != dirfd(dir) && !(fcntl(fd, F_GETFD) & FD_CLOEXEC)) {
+            close(fd);
+        }
+    }
+    closedir(dir);
+    return true;
+}
+
+/* ---- limits --------------------------------------------------------------------------------------------------- */
+
+/* Lowers the limit of RESOURCE to MAX for good; one that is lower stays. */
+static bool lower_limit(int resource, const char *what, rlim_t max, GError **errp)
+{
+    struct rlimit limit;
+
+    if (getrlimit(resource, &limit) == 0) {
+        limit.rlim_max = MIN(limit.rlim_max, max);
+        limit.rlim_cur = MIN(limit.rlim_cur, limit.rlim_max);
+        if (setrlimit(resource, &limit) == 0) {
+            return true;
+        }
+    }
+    error_setg_errno(errp, errno, "-sandbox: the limit of %s cannot be set", what);
+    return false;
+}
+
+/*
+ * No core: it holds the guest's memory.  Not dumpable: nobody traces us or reads our memory but root.  The number of
+ * processes is not limited here: io_uring's kernel workers count as such, and the filter allows none.
+ */
+static bool limit_process(GError **errp)
+{
+    if (prctl(PR_SET_DUMPABLE, 0) < 0) {
+        error_setg_errno(errp, errno, "-sandbox: the process cannot be made undumpable");
+        return false;
+    }
+    return lower_limit(RLIMIT_CORE, "cores", 0, errp) &&
+           lower_limit(RLIMIT_NOFILE, "descriptors", DESCRIPTORS_MAX, errp) &&
+           lower_limit(RLIMIT_MEMLOCK, "locked memory", 64 * 1024 * 1024, errp) &&
+           lower_limit(RLIMIT_MSGQUEUE, "message queues", 0, errp);
+}
+
+/* ---- the stages ----------------------------------------------------------------------------------------------- */
+
+bool sandbox_enter(const SandboxConfig *config, const char *name, GError **errp)
+{
+    if (!config->on) {
+        return true;
+    }
+    if ((config->namespaces && getpid() != 1) || config->log) {
+        if (!supervisor_fork(config, name, &supervisor, errp)) {
+            return false;
+        }
+    }
+    /* Own session: no terminal sends signals here but by the supervisor.  Fails for who leads one already: fine. */
+    setsid();
+    return limit_process(errp);
+}
+
+bool sandbox_confine(const SandboxConfig *config, const SyscallTable *const *profile, GError **errp)
+{
+    int death_signal = 0, notifier;
+
+    if (!config->on) {
+        return true;
+    }
+    prctl(PR_GET_PDEATHSIG, &death_signal);
+    if (!close_inherited(errp) || !privileges_leave_root(errp) || !privileges_prepare(errp) ||
+        (config->namespaces && !namespaces_enter(errp)) || !privileges_drop(errp) ||
+        !privileges_lock(&state.landlock, errp)) {
+        return false;
+    }
+    /* Both were lost with the user. */
+    prctl(PR_SET_DUMPABLE, 0);
+    prctl(PR_SET_PDEATHSIG, death_signal);
+    if (supervisor >= 0) {
+        supervisor_die_with(supervisor);
+    }
+    if (!filter_load(profile, config->log, &notifier, errp) ||
+        (config->log && !supervisor_send_notifier(supervisor, notifier, errp))) {
+        return false;
+    }
+    fd_close(&supervisor);
+    state.profile = profile;
+    state.level = config->log ? SANDBOX_LOG : config->namespaces ? SANDBOX_FULL : SANDBOX_SECCOMP;
+    return true;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside sandbox/: the stages, each in a file of its own.
+ *
+ * Thread: the only one of the process.  Runs in: both programs.
+ */
+#ifndef SANDBOX_SANDBOX_INT_H
+#define SANDBOX_SANDBOX_INT_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "sandbox/sandbox.h"
+
+/*
+ * supervisor.c: goes on in a child that is the first process of a new PID namespace; this process stays behind as its
+ * supervisor and never returns.  *ret_socket (owned) is connected to it.  False: no such child could be made, or this is
+ * one without the namespace.
+ */
+bool supervisor_fork(const SandboxConfig *config, const char *name, int *ret_socket, GError **errp);
+
+/*
+ * SIGKILL for this process when the supervisor at SOCKET dies, or has died.  The kernel forgets that when a process changes
+ * its user, so it is said again after that.
+ */
+void supervisor_die_with(int socket);
+
+/* Gives the supervisor at SOCKET the descriptor NOTIFIER of a filter that reports. */
+bool supervisor_send_notifier(int socket, int notifier, GError **errp);
+
+/* supervisor.c in the log mode: prints what the filter at NOTIFIER reports and lets it pass; when there is something. */
+void notifier_report(int notifier, const char *name);
+
+/*
+ * namespaces.c: new user (nobody is mapped), mount, IPC, UTS, network and cgroup namespaces, and an empty read-only root.
+ */
+bool namespaces_enter(GError **errp);
+
+/* privileges.c: root becomes nobody (65534), outside of any namespace too; others stay who they are. */
+bool privileges_leave_root(GError **errp);
+
+/* privileges.c: reads what it needs of /proc; before namespaces_enter(). */
+bool privileges_prepare(GError **errp);
+
+/* privileges.c: no capabilities, ever again. */
+bool privileges_drop(GError **errp);
+
+/* privileges.c: no right by file or by path.  *ret_landlock: the kernel's ABI, 0: it has none. */
+bool privileges_lock(int *ret_landlock, GError **errp);
+
+/*
+ * filter.c: loads the filter of PROFILE.  With LOG, what it does not allow goes to *ret_notifier (owned; needs
+ * no_new_privs); else *ret_notifier is -1.
+ */
+bool filter_load(const SyscallTable *const *profile, bool log, int *ret_notifier, GError **errp);
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The supervisor: what stays of a process whose work is done by a child in a PID namespace.
+ *
+ * Runs in: both programs.
+ *
+ * Theory of operation.  One is born into a PID namespace, one cannot enter it.  So a process that was not started as the
+ * first of one forks; the child goes on, the parent holds nothing but standard error, waits, passes on the signals that
+ * ask a program to end, and ends as the child did.  Who dies first takes the other along: the child has SIGKILL as its
+ * parent-death signal, and the parent has nothing else to wait for.
+ *
+ * Being the first process of its namespace, the child gets only signals that it handles, but SIGKILL and SIGSTOP from
+ * outside, and those of a fault or of the filter.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "io/fd-socket.h"
+#include "sandbox/sandbox-int.h"
+#include "util/error.h"
+#include "util/fd.h"
+#include "util/log.h"
+
+/* Passed on; SIGKILL and SIGSTOP cannot be, the first by the parent-death signal. */
+static const int passed_on[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
+
+/* ---- the parent ----------------------------------------------------------------------------------------------- */
+
+/* Ends this process as the child ended. */
+static void G_GNUC_NORETURN end_as(int status, const char *name)
+{
+    if (WIFSIGNALED(status)) {
+        int number = WTERMSIG(status);
+
+        if (number == SIGSYS) {
+            log_error("%s has made a system call that its sandbox forbids, and was killed; -sandbox log tells which", name);
+        }
+        signal(number, SIG_DFL);
+        kill(getpid(), number);
+        _exit(128 + number); /* a signal that does not kill was blocked by who started us */
+    }
+    _exit(WEXITSTATUS(status));
+}
+
+/* The one descriptor that the child sends, or -1 when it never will. */
+static int receive_notifier(int socket)
+{
+    char byte;
+    FdSet fds;
+
+    if (fd_socket_receive(socket, &byte, sizeof(byte), &fds, 0) == 1 && fds.num == 1) {
+        return fds.fds[0];
+    }
+    fd_set_drop(&fds);
+    return -1;
+}
+
+static void G_GNUC_NORETURN supervise(pid_t child, int signals, int socket, const char *name)
+{
+    struct pollfd fds[] = {
+        { .fd = signals, .events = POLLIN },
+        { .fd = socket, .events = POLLIN },
+    };
+    int notifier = -1, status;
+
+    for (;;) {
+        struct signalfd_siginfo info;
+
+        if (poll(fds, G_N_ELEMENTS(fds), -1) < 0) {
+            continue;
+        }
+        while (read(signals, &info, sizeof(info)) == sizeof(info)) {
+            if (info.ssi_signo != SIGCHLD) {
+                kill(child, (int)info.ssi_signo);
+            }
+        }
+        if (waitpid(child, &status, WNOHANG) == child) {
+            end_as(status, name);
+        }
+        if (fds[1].revents && notifier < 0) {
+            notifier = receive_notifier(socket);
+            fds[1].fd = notifier; /* -1: nothing to watch */
+        } else if (fds[1].revents & POLLIN) {
+            notifier_report(notifier, name);
+        } else if (fds[1].revents) {
+            fds[1].fd = -1;
+        }
+    }
+}
+
+/* Everything but standard error and what supervise() needs. */
+static void close_all_but(int a, int b)
+{
+    int low = MIN(a, b), high = MAX(a, b);
+
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    if (low > STDERR_FILENO) {
+        close_range(STDERR_FILENO + 1, (unsigned)low - 1, 0);
+        close_range((unsigned)low + 1, (unsigned)high - 1, 0);
+    } else {
+        close_range(STDERR_FILENO + 1, (unsigned)high - 1, 0);
+    }
+    close_range((unsigned)high + 1, ~0u, 0);
+}
+
+/* ---- the child ------------------------------------------------------------------------------------------------ */
+
+void supervisor_die_with(int socket)
+{
+    struct pollfd fd = { .fd = socket, .events = 0 };
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* It may have died before the kernel heard of the signal; from inside the namespace it cannot be asked for. */
+    if (poll(&fd, 1, 0) != 0) {
+        _exit(1);
+    }
+}
+
+/* ---- both ----------------------------------------------------------------------------------------------------- */
+
+static int watch_signals(sigset_t *ret_before)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    for (unsigned i = 0; i < G_N_ELEMENTS(passed_on); i++) {
+        sigaddset(&set, passed_on[i]);
+    }
+    sigprocmask(SIG_BLOCK, &set, ret_before);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+bool supervisor_fork(const SandboxConfig *config, const char *name, int *ret_socket, GError **errp)
+{
+    int pair[2] = { -1, -1 };
+    sigset_t before;
+    auto_fd signals = watch_signals(&before);
+    pid_t child = -1;
+
+    *ret_socket = -1;
+    if (signals >= 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
+        child = config->namespaces ? sandbox_fork() : fork();
+    }
+    if (child < 0) {
+        error_setg_errno(errp, errno, "-sandbox: no process can be started; raise the limits (ulimit -n, ulimit -u)");
+        fd_close(&pair[0]);
+        fd_close(&pair[1]);
+        return false;
+    }
+    if (child > 0) {
+        fd_close(&pair[0]);
+        prctl(PR_SET_NAME, "sandbox");
+        close_all_but(signals, pair[1]);
+        supervise(child, signals, pair[1], name);
+    }
+    fd_close(&pair[1]);
+    supervisor_die_with(pair[0]);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (config->namespaces && getpid() != 1) {
+        error_setg(errp, "-sandbox: no PID namespace can be made; allow user namespaces (sysctl user.max_user_namespaces, "
+                   "kernel.unprivileged_userns_clone; the container's policy); or ask for less with -sandbox on,ns=off");
+        fd_close(&pair[0]);
+        return false;
+    }
+    *ret_socket = pair[0];
+    return true;
+}
+
+bool supervisor_send_notifier(int socket, int notifier_fd, GError **errp)
+{
+    auto_fd notifier = notifier_fd;
+    ssize_t n = fd_socket_send(socket, "", 1, &notifier, 1, 0);
+
+    if (n != 1) {
+        error_setg_errno(errp, (int)-n, "-sandbox log: the supervisor has gone");
+        return false;
+    }
+    return true;
+}
