@@ -88,6 +88,9 @@ static const char *open_remedy(const char *path, bool read_only)
     if (g_str_has_prefix(path, "/dev/fdset/")) {
         return "its access must fit readonly=";
     }
+    if (fd_paths_forbidden()) {
+        return "pass a descriptor with add-fd and give /dev/fdset/ID, or name the image on the command line";
+    }
     if (access(path, F_OK) < 0) {
         return "correct the path, or make the image (qemu-img create -f raw FILE SIZE)";
     }

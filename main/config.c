@@ -267,7 +267,7 @@ static const CmdlineOption options[] = {
       "adds a disk image for a device in process RID; the options of -drive.\nThe image is opened here and passed",
       main_opt_rdrive },
     { "remote", "rid=RID[,exec=PATH][,fd=N][,on-death=POLICY][,heartbeat-interval=MS]\n"
-      "        [,heartbeat-limit=MS][,timeout=MS][,sandbox=off]",
+      "        [,heartbeat-limit=MS][,timeout=MS][,sandbox=on|seccomp|log|off]",
       "what differs from the defaults for process RID: its program, the control\nchannel N (a QMP monitor) of a "
       "process that a launcher has started,\nand what its death means: detach (default), restart, pause or exit",
       main_opt_remote },

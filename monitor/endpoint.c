@@ -15,6 +15,7 @@
 #include "endpoint.h"
 #include "monitor-int.h"
 #include "monitor/options.h"
+#include "sandbox/sandbox.h"
 #include "util/error.h"
 #include "util/event-loop.h"
 #include "util/fd.h"
@@ -239,6 +240,7 @@ bool endpoint_listen(const char *path, bool wait, MonitorMode mode, GError **err
         listeners = g_ptr_array_new();
     }
     g_ptr_array_add(listeners, listener);
+    sandbox_remove_at_end(path);
     return true;
 }
 

@@ -233,7 +233,7 @@ RemoteConfig *remote_config_parse(int argc, char *const *argv, GError **errp)
     g_autoptr(RemoteConfig) config = g_new0(RemoteConfig, 1);
 
     config->auto_shutdown = true;
-    config->sandbox = (SandboxConfig) { .on = true, .namespaces = true };
+    config->sandbox = (SandboxConfig) { .on = MPQEMU_SANDBOX_DEFAULT, .namespaces = MPQEMU_SANDBOX_DEFAULT };
     monitor_options_init(&config->monitor);
     config->monitor.start.late_object_type = TYPE_REMOTE_OBJECT_NAME; /* it serves a device */
     if (!cmdline_parse(options, argc, argv, config, errp)) {

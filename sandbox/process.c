@@ -88,6 +88,13 @@ static bool limit_process(GError **errp)
            lower_limit(RLIMIT_MSGQUEUE, "message queues", 0, errp);
 }
 
+void sandbox_remove_at_end(const char *path)
+{
+    if (supervisor >= 0) {
+        supervisor_send_file(supervisor, path);
+    }
+}
+
 /* ---- the stages ----------------------------------------------------------------------------------------------- */
 
 bool sandbox_enter(const SandboxConfig *config, const char *name, GError **errp)

@@ -25,6 +25,9 @@ bool supervisor_fork(const SandboxConfig *config, const char *name, int *ret_soc
  */
 void supervisor_die_with(int socket);
 
+/* Tells the supervisor at SOCKET to remove the file PATH when this process has ended. */
+void supervisor_send_file(int socket, const char *path);
+
 /* Gives the supervisor at SOCKET the descriptor NOTIFIER of a filter that reports. */
 bool supervisor_send_notifier(int socket, int notifier, GError **errp);
 

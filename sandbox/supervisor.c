@@ -7,12 +7,14 @@
  * Theory of operation.  One is born into a PID namespace, one cannot enter it.  So a process that was not started as the
  * first of one forks; the child goes on, the parent holds nothing but standard error, waits, passes on the signals that
  * ask a program to end, and ends as the child did.  Who dies first takes the other along: the child has SIGKILL as its
- * parent-death signal, and the parent has nothing else to wait for.
+ * parent-death signal, and the parent has nothing else to wait for.  It also removes the sockets' files of monitors at
+ * the end, which the child can reach no more.
  *
  * Being the first process of its namespace, the child gets only signals that it handles, but SIGKILL and SIGSTOP from
  * outside, and those of a fault or of the filter.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,6 +22,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -33,6 +36,9 @@
 
 /* Passed on; SIGKILL and SIGSTOP cannot be, the first by the parent-death signal. */
 static const int passed_on[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
+
+/* Monitors that listen, each with a file. */
+#define LEFT_FILES_MAX 16
 
 /* ---- the parent ----------------------------------------------------------------------------------------------- */
 
@@ -52,26 +58,69 @@ static void G_GNUC_NORETURN end_as(int status, const char *name)
     _exit(WEXITSTATUS(status));
 }
 
-/* The one descriptor that the child sends, or -1 when it never will. */
-static int receive_notifier(int socket)
-{
-    char byte;
-    FdSet fds;
+/* A file to be removed at the end, unless another has taken its place. */
+typedef struct LeftFile {
+    char *path;
+    dev_t dev;
+    ino_t ino;
+} LeftFile;
 
-    if (fd_socket_receive(socket, &byte, sizeof(byte), &fds, 0) == 1 && fds.num == 1) {
+static LeftFile left_files[LEFT_FILES_MAX];
+static unsigned left_count;
+
+static void note_file(const char *path)
+{
+    struct stat st;
+
+    if (left_count < LEFT_FILES_MAX && lstat(path, &st) == 0) {
+        left_files[left_count++] = (LeftFile) { strdup(path), st.st_dev, st.st_ino };
+    }
+}
+
+static void remove_files(void)
+{
+    for (unsigned i = 0; i < left_count; i++) {
+        struct stat st;
+
+        if (left_files[i].path && lstat(left_files[i].path, &st) == 0 && st.st_dev == left_files[i].dev &&
+            st.st_ino == left_files[i].ino) {
+            unlink(left_files[i].path);
+        }
+    }
+}
+
+/*
+ * One message of the child's, which has not dealt with anybody yet: a path, or a descriptor, which is returned.  -1: a path;
+ * -2: the end.
+ */
+static int receive_message(int socket)
+{
+    char text[PATH_MAX + 1];
+    FdSet fds;
+    ssize_t n = fd_socket_receive(socket, text, sizeof(text) - 1, &fds, 0);
+
+    if (n <= 0) {
+        fd_set_drop(&fds);
+        return -2;
+    }
+    if (fds.num == 1) {
         return fds.fds[0];
     }
     fd_set_drop(&fds);
+    text[n] = '\0';
+    note_file(text);
     return -1;
 }
 
 static void G_GNUC_NORETURN supervise(pid_t child, int signals, int socket, const char *name)
 {
+    /* The last two: what the child sends until it is confined; what its filter reports. */
     struct pollfd fds[] = {
         { .fd = signals, .events = POLLIN },
         { .fd = socket, .events = POLLIN },
+        { .fd = -1, .events = POLLIN },
     };
-    int notifier = -1, status;
+    int status;
 
     for (;;) {
         struct signalfd_siginfo info;
@@ -79,21 +128,29 @@ static void G_GNUC_NORETURN supervise(pid_t child, int signals, int socket, cons
         if (poll(fds, G_N_ELEMENTS(fds), -1) < 0) {
             continue;
         }
+        if (fds[1].revents) {
+            int got = receive_message(socket);
+
+            fds[1].fd = got == -2 ? -1 : socket;
+            fds[2].fd = got >= 0 ? got : fds[2].fd;
+        }
+        if (fds[2].revents & POLLIN) {
+            notifier_report(fds[2].fd, name);
+        } else if (fds[2].revents) {
+            fds[2].fd = -1;
+        }
         while (read(signals, &info, sizeof(info)) == sizeof(info)) {
             if (info.ssi_signo != SIGCHLD) {
                 kill(child, (int)info.ssi_signo);
             }
         }
         if (waitpid(child, &status, WNOHANG) == child) {
+            /* What it said last may not have been read. */
+            while (fds[1].fd >= 0 && receive_message(socket) == -1) {
+                continue;
+            }
+            remove_files();
             end_as(status, name);
-        }
-        if (fds[1].revents && notifier < 0) {
-            notifier = receive_notifier(socket);
-            fds[1].fd = notifier; /* -1: nothing to watch */
-        } else if (fds[1].revents & POLLIN) {
-            notifier_report(notifier, name);
-        } else if (fds[1].revents) {
-            fds[1].fd = -1;
         }
     }
 }
@@ -150,7 +207,7 @@ bool supervisor_fork(const SandboxConfig *config, const char *name, int *ret_soc
     pid_t child = -1;
 
     *ret_socket = -1;
-    if (signals >= 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
+    if (signals >= 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0) {
         child = config->namespaces ? sandbox_fork() : fork();
     }
     if (child < 0) {
@@ -176,6 +233,11 @@ bool supervisor_fork(const SandboxConfig *config, const char *name, int *ret_soc
     }
     *ret_socket = pair[0];
     return true;
+}
+
+void supervisor_send_file(int socket, const char *path)
+{
+    fd_socket_send(socket, path, strlen(path), NULL, 0, 0);
 }
 
 bool supervisor_send_notifier(int socket, int notifier_fd, GError **errp)

@@ -33,6 +33,7 @@ const SyscallTable ram_syscalls = {
         SYSCALL(munmap, "guest memory that was taken back"),
         SYSCALL(fstatfs, "tells huge pages from small ones"),
         SYSCALL(rt_sigreturn, "goes on after memory was lost under it"),
+        SYSCALL_REFUSED(memfd_create, EPERM, "memory of one's own: a device needs none"),
         SYSCALL_END,
     },
 };

@@ -310,12 +310,28 @@ static int open_from_fdset(const char *path, int flags, GError **errp)
     return -1;
 }
 
+static bool paths_forbidden;
+
+void fd_forbid_paths(void)
+{
+    paths_forbidden = true;
+}
+
+bool fd_paths_forbidden(void)
+{
+    return paths_forbidden;
+}
+
 int fd_open_path(const char *path, int flags, GError **errp)
 {
     int fd;
 
     if (g_str_has_prefix(path, FDSET_PREFIX)) {
         return open_from_fdset(path, flags, errp);
+    }
+    if (paths_forbidden) {
+        error_setg(errp, "Could not open '%s': this process is confined and opens no files", path);
+        return -1;
     }
     do {
         fd = open(path, flags | O_CLOEXEC, 0644);

@@ -102,13 +102,53 @@ static void bring_up_types_known(RemoteOp *op)
     bring_up_next(op);
 }
 
-static void bring_up(RemoteOp *op)
+static void bring_up_types(RemoteOp *op)
 {
     JsonObject *args = json_object_new();
 
     json_object_set_string_member(args, "implements", "pci-device");
     json_object_set_boolean_member(args, "abstract", FALSE);
     remote_op_command(op, "qom-list-types", args, -1, bring_up_types_known);
+}
+
+/* A level that is one of ours, since it is shown on terminals; "none" for everything else. */
+static const char *read_level(const RemoteOp *op)
+{
+    static const char *const levels[] = { "log", "seccomp", "full" };
+    JsonObject *info = op->value && JSON_NODE_HOLDS_OBJECT(op->value) ? json_node_get_object(op->value) : NULL;
+    const char *told = info ? json_object_get_string_member_with_default(info, "level", "none") : "none";
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(levels); i++) {
+        if (g_strcmp0(told, levels[i]) == 0) {
+            return levels[i];
+        }
+    }
+    return "none";
+}
+
+/* A process that was asked to confine itself and is another program must not pass for one that has. */
+static void bring_up_sandbox_known(RemoteOp *op)
+{
+    static const char *const wanted[] = {
+        [REMOTE_SANDBOX_LOG] = "log", [REMOTE_SANDBOX_SECCOMP] = "seccomp", [REMOTE_SANDBOX_ON] = "full",
+    };
+    RemoteProcess *remote = op->remote;
+    const char *level = read_level(op), *least = remote->sandbox > REMOTE_SANDBOX_OFF ? wanted[remote->sandbox] : NULL;
+
+    g_free(remote->sandbox_level);
+    remote->sandbox_level = g_strdup(level);
+    if (least && !g_str_equal(level, least)) {
+        error_setg(&op->failure, "its sandbox has the level '%s', and '%s' was asked for; leave sandbox= out to take what "
+                   "the program has", level, least);
+        remote_op_end(op);
+        return;
+    }
+    bring_up_types(op);
+}
+
+static void bring_up(RemoteOp *op)
+{
+    remote_op_command(op, "query-sandbox", NULL, -1, bring_up_sandbox_known);
 }
 
 static void brought_up(const GError *err, void *opaque)

@@ -186,20 +186,23 @@ char *remote_default_program(GError **errp)
     return NULL;
 }
 
-RemoteChild *remote_child_spawn(const char *rid, const char *path, int control_fd, const RemoteChildOps *ops,
-                                void *opaque, GError **errp)
+RemoteChild *remote_child_spawn(const char *rid, const char *path, const char *sandbox, int control_fd,
+                                const RemoteChildOps *ops, void *opaque, GError **errp)
 {
     g_autofree char *title = g_strdup_printf(PROGRAM ": %s/%s", vm_name ? vm_name : "vm", rid);
     /* QEMU's words, so that its own remote can be started too. */
     const char *const argv[] = {
         title, "-machine", "x-remote,auto-shutdown=off", "-nodefaults", "-display", "none",
-        "-chardev", "socket,id=control,fd=3", "-mon", "chardev=control,mode=control", NULL,
+        "-chardev", "socket,id=control,fd=3", "-mon", "chardev=control,mode=control", sandbox ? "-sandbox" : NULL, sandbox,
+        NULL,
     };
     SpawnRequest request = {
         .path = path,
         .argv = argv,
         .fds = &control_fd,
         .fd_count = 1,
+        /* What its sandbox needs and cannot make for itself without one process more. */
+        .pid_namespace = !sandbox || g_str_has_prefix(sandbox, "on"),
         .comm = PROGRAM,
     };
     RemoteChild *child = g_new0(RemoteChild, 1);

@@ -49,6 +49,15 @@ typedef struct RemoteDevice {
     PciProxyDev *proxy;  /* referenced; NULL: not a controller, or not made yet */
 } RemoteDevice;
 
+/* sandbox= of -remote. */
+typedef enum RemoteSandbox {
+    REMOTE_SANDBOX_DEFAULT, /* the process's own, which is the highest of ours; whatever another program has is taken */
+    REMOTE_SANDBOX_OFF,
+    REMOTE_SANDBOX_LOG,
+    REMOTE_SANDBOX_SECCOMP,
+    REMOTE_SANDBOX_ON,
+} RemoteSandbox;
+
 struct RemoteProcess {
     char *rid;
 
@@ -57,6 +66,7 @@ struct RemoteProcess {
     char *exec;               /* NULL: the qemu-remote beside this program */
     int given_control;        /* owned; control channel of a launcher's process until it is used; -1: none */
     bool launched;            /* a launcher's process: nothing is spawned, restarted or killed */
+    RemoteSandbox sandbox;    /* asked for */
     RemoteOnDeath on_death;
     uint32_t heartbeat_interval_ms, heartbeat_limit_ms;
     uint32_t timeout_ms;      /* for an answer on the control channel, and for the links' accesses */
@@ -71,6 +81,7 @@ struct RemoteProcess {
     EventTimer *reap;         /* waits a moment for the exit status, or for the next try of a restart */
     bool killed;              /* dying: by us */
     char *dying;              /* it is known to have ended, for this reason; its status is awaited */
+    char *sandbox_level;      /* in force, in its own words; "none" until it has told, and for one that cannot tell */
     bool ever_ready;          /* it has been READY: a death is a death and no failed start */
     uint64_t control_received, control_sent; /* of earlier channels */
     GHashTable *pci_types;    /* char * set: drivers that are PCI functions */
@@ -135,9 +146,12 @@ typedef struct RemoteChildOps {
 /* The qemu-remote that belongs to this program; free with g_free().  NULL with *errp. */
 char *remote_default_program(GError **errp);
 
-/* Starts program PATH with CONTROL_FD (stays the caller's) as its monitor; callbacks come later.  NULL with *errp. */
-RemoteChild *remote_child_spawn(const char *rid, const char *path, int control_fd, const RemoteChildOps *ops,
-                                void *opaque, GError **errp);
+/*
+ * Starts program PATH with CONTROL_FD (stays the caller's) as its monitor and -sandbox SANDBOX (NULL: its own default);
+ * callbacks come later.  NULL with *errp.
+ */
+RemoteChild *remote_child_spawn(const char *rid, const char *path, const char *sandbox, int control_fd,
+                                const RemoteChildOps *ops, void *opaque, GError **errp);
 
 pid_t remote_child_pid(const RemoteChild *child); /* 0: not started yet */
 void remote_child_kill(RemoteChild *child);       /* SIGKILL; the callbacks come as ever */

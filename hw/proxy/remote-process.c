@@ -14,6 +14,7 @@
 #include "hw/proxy/remote-int.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -241,7 +242,8 @@ static void apply_policy(RemoteProcess *remote)
 static char *status_text(const int *wait_status)
 {
     if (wait_status && WIFSIGNALED(*wait_status)) {
-        return g_strdup_printf(" (signal %d)", WTERMSIG(*wait_status));
+        return g_strdup_printf(" (signal %d%s)", WTERMSIG(*wait_status), WTERMSIG(*wait_status) == SIGSYS ?
+                               ": a system call that its sandbox forbids; -remote sandbox=log tells which" : "");
     }
     return wait_status ? g_strdup_printf(" (exit status %d)", WEXITSTATUS(*wait_status)) : g_strdup("");
 }
@@ -392,6 +394,15 @@ static void control_closed(QmpClient *client, const char *reason, void *opaque)
 
 static const QmpClientOps control_ops = { control_ready, remote_event, control_closed };
 
+/* What the process is started with. */
+static const char *const sandbox_options[] = {
+    [REMOTE_SANDBOX_DEFAULT] = NULL,
+    [REMOTE_SANDBOX_OFF] = "off",
+    [REMOTE_SANDBOX_LOG] = "log",
+    [REMOTE_SANDBOX_SECCOMP] = "on,ns=off",
+    [REMOTE_SANDBOX_ON] = "on",
+};
+
 /* The process's program and both ends of its control channel; ours is returned. */
 static int spawn_child(RemoteProcess *remote, GError **errp)
 {
@@ -407,7 +418,7 @@ static int spawn_child(RemoteProcess *remote, GError **errp)
         error_setg_errno(errp, errno, "cannot make a socket pair; raise the limit of descriptors (ulimit -n)");
         return -1;
     }
-    remote->child = remote_child_spawn(remote->rid, remote->exec, pair[1], &child_ops, remote, errp);
+    remote->child = remote_child_spawn(remote->rid, remote->exec, sandbox_options[remote->sandbox], pair[1], &child_ops, remote, errp);
     fd_close(&pair[1]);
     if (!remote->child) {
         fd_close(&pair[0]);

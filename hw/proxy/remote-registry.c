@@ -112,6 +112,7 @@ static void remote_free(gpointer opaque)
     g_ptr_array_unref(remote->drives);
     fd_close(&remote->given_control);
     g_free(remote->exec);
+    g_free(remote->sandbox_level);
     g_free(remote->reason);
     g_free(remote->rid);
     g_free(remote);
@@ -265,6 +266,18 @@ static bool read_ms(Options *opts, const char *key, uint32_t *field, GError **er
     return true;
 }
 
+static bool read_sandbox(RemoteProcess *remote, Options *opts, GError **errp)
+{
+    static const char *const names[] = { "off", "log", "seccomp", "on", NULL };
+    int choice = 0;
+
+    if (!options_get_enum(opts, "sandbox", names, &choice, errp)) {
+        return false;
+    }
+    remote->sandbox = REMOTE_SANDBOX_OFF + choice;
+    return true;
+}
+
 /* exec=, fd=, sandbox=: what the process is. */
 static bool read_process(RemoteProcess *remote, Options *opts, GError **errp)
 {
@@ -281,9 +294,12 @@ static bool read_process(RemoteProcess *remote, Options *opts, GError **errp)
                    options_name(opts), remote->rid, exec);
         return false;
     }
-    if (sandbox && !g_str_equal(sandbox, "off")) {
-        error_setg(errp, "%s rid=%s: sandbox=%s: this version confines nothing; give sandbox=off, or leave it out",
-                   options_name(opts), remote->rid, sandbox);
+    if (sandbox && !read_sandbox(remote, opts, errp)) {
+        return false;
+    }
+    if (sandbox && fd) {
+        error_setg(errp, "%s rid=%s: sandbox= and fd= exclude each other: a process whose control channel is passed runs "
+                   "already; give -sandbox to that one", options_name(opts), remote->rid);
         return false;
     }
     if (fd) {
@@ -372,7 +388,7 @@ void remote_foreach(void (*fn)(RemoteProcess *remote, const RemoteInfo *info, vo
             .process = remote->exec,
             .state = remote->state,
             .reason = remote->state == REMOTE_DEAD ? remote->reason : NULL,
-            .sandbox = "none",
+            .sandbox = remote->sandbox_level ? remote->sandbox_level : "none",
             .on_death = remote->on_death,
             .restarts = remote->restarts,
             .control_received = remote->control_received,

@@ -32,6 +32,7 @@
 
 #include "hw/proxy/spawner-int.h"
 #include "io/fd-socket.h"
+#include "sandbox/sandbox.h"
 #include "util/fd.h"
 
 G_STATIC_ASSERT(SPAWNER_FDS_MAX <= FD_SOCKET_MAX);
@@ -70,7 +71,7 @@ static const int ending_ms[] = {
 };
 
 typedef struct Spawner {
-    pid_t pid, parent;
+    pid_t parent;
     int signal_fd;
     Slot slots[SLOTS];
     Ending ending;
@@ -302,9 +303,9 @@ static void start_child(Spawner *s, Slot *slot, const SpawnerImage *image)
         slot_refuse(slot, SPAWNER_STEP_FORK, errno);
         return;
     }
-    slot->pid = fork();
+    slot->pid = s->request.header.pid_namespace ? sandbox_fork() : fork();
     if (slot->pid == 0) {
-        spawner_exec(image, error_pipe[1], s->pid);
+        spawner_exec(image, error_pipe[1]);
     }
     if (slot->pid < 0) {
         slot_refuse(slot, SPAWNER_STEP_FORK, errno);
@@ -514,7 +515,6 @@ void spawner_child_main(int sock, pid_t parent)
     sigemptyset(&heard);
     sigaddset(&heard, SIGCHLD);
     sigaddset(&heard, PARENT_DIED);
-    s->pid = getpid();
     s->parent = parent;
     for (unsigned i = 0; i < SLOTS; i++) {
         s->slots[i].error_pipe = s->slots[i].pidfd = -1;

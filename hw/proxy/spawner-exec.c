@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -84,14 +85,18 @@ static void check_regular(const char *path, int error_fd)
     close(fd);
 }
 
-void spawner_exec(const SpawnerImage *image, int error_fd, pid_t spawner)
+void spawner_exec(const SpawnerImage *image, int error_fd)
 {
+    struct pollfd reader = { .fd = error_fd, .events = 0 };
     sigset_t none;
 
     spawner_reset_signal_actions();
-    /* The spawner may have died before the kernel heard of the signal: then it is not the parent any more. */
+    /*
+     * The spawner may have died before the kernel heard of the signal: then nobody reads the pipe.  getppid() does not tell
+     * inside a PID namespace.
+     */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != spawner) {
+    if (poll(&reader, 1, 0) != 0) {
         _exit(126);
     }
     if (image->comm) {

@@ -25,7 +25,7 @@
 typedef struct SpawnerRequest {
     uint64_t serial; /* the main emulator's name for the process; the spawner only repeats it */
     uint32_t argc, envc, fd_count;
-    uint32_t unused;
+    uint32_t pid_namespace; /* 0 or 1 */
     char comm[SPAWNER_COMM_SIZE]; /* may fill it without a final NUL; empty: none */
     char text[];                  /* path, arguments, environment: each with its NUL */
 } SpawnerRequest;
@@ -87,10 +87,10 @@ typedef struct SpawnerExecError {
 G_NORETURN void spawner_child_main(int sock, pid_t parent);
 
 /*
- * In a child just forked off SPAWNER: becomes IMAGE, or writes a SpawnerExecError into ERROR_FD
- * (close-on-exec) and ends.
+ * In a child just forked off the spawner: becomes IMAGE, or writes a SpawnerExecError into ERROR_FD
+ * (close-on-exec), whose reader is the spawner, and ends.
  */
-G_NORETURN void spawner_exec(const SpawnerImage *image, int error_fd, pid_t spawner);
+G_NORETURN void spawner_exec(const SpawnerImage *image, int error_fd);
 
 /* All actions are the default ones afterwards. */
 void spawner_reset_signal_actions(void);

@@ -363,7 +363,7 @@ static unsigned append_strings(GByteArray *request, const char *const *strings)
 static GByteArray *build_request(const SpawnRequest *r, uint64_t serial)
 {
     GByteArray *request = g_byte_array_new();
-    SpawnerRequest header = { .serial = serial, .fd_count = r->fd_count };
+    SpawnerRequest header = { .serial = serial, .fd_count = r->fd_count, .pid_namespace = r->pid_namespace };
 
     g_byte_array_set_size(request, sizeof(header));
     g_byte_array_append(request, (const guint8 *)r->path, strlen(r->path) + 1);

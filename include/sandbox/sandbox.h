@@ -63,6 +63,12 @@ bool sandbox_parse(const char *arg, SandboxConfig *config, GError **errp);
 bool sandbox_enter(const SandboxConfig *config, const char *name, GError **errp);
 
 /*
+ * The file PATH, which is there, is removed when the process has ended: it cannot do so itself once it is confined.  Between
+ * the two stages.  Does nothing without a supervisor; then the file stays.
+ */
+void sandbox_remove_at_end(const char *path);
+
+/*
  * The last stage: after it only the calls of PROFILE (NULL-ended, and static) are possible.  The event loop has not turned
  * yet.  On failure the process is confined in part and must end.
  */

@@ -108,6 +108,13 @@ unsigned fdset_count(void);
 int64_t fdset_free_id(void);
 
 /*
+ * From now on fd_open_path() opens nothing but /dev/fdset/ID, and says so: the system would only claim that there is no
+ * such file.  For a process that has confined itself.
+ */
+void fd_forbid_paths(void);
+bool fd_paths_forbidden(void);
+
+/*
  * Opens PATH with open(2) FLAGS (close-on-exec is added).  "/dev/fdset/ID" gives a duplicate of a
  * descriptor of that set whose access mode fits FLAGS instead.  Returns an owned descriptor, or -1
  * with *errp set.

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import time
 
+from device_process import device_pid
 from lsi_driver import DONE, DSTAT_SIR, ISTAT0, ISTAT_DIP, ISTAT_SRST, BUFFER, Lsi
 from mpqemu_link import LinkClient, Range
 from qmp import Qmp
@@ -101,9 +102,9 @@ class Place:
                     [program, "-machine", "x-remote", "-display", "none", *options,
                      "-object", f"x-remote-object,id=r0,devid=lsi0,fd={theirs.fileno()}"],
                     pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-            self.pid = self.process.pid
             guest = LinkGuest(ours)
             guest.link.barrier()
+            self.pid = device_pid(self.process.pid)
         self.guest = guest
         self.qmp = Qmp.connect(qmp_path).negotiate()
         self.lsi = Lsi(GuestRam(guest), 1)

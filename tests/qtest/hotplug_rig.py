@@ -15,6 +15,7 @@ import time
 import pytest
 
 import mpqemu_link
+from device_process import device_pid
 from lsi_driver import DONE, DSTAT_SIR, DSPS, ISTAT0, ISTAT_DIP, ISTAT_SIP, BUFFER, DSTAT, SIST0, Lsi
 from qmp import Qmp, QmpError
 
@@ -76,11 +77,11 @@ class Process:
         return data.get("device"), data["path"]
 
     def open_descriptors(self):
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        return len(os.listdir(f"/proc/{device_pid(self.process.pid)}/fd"))
 
     def mappings(self, of):
         """Number of mappings whose name contains OF."""
-        with open(f"/proc/{self.process.pid}/maps", encoding="utf-8") as maps:
+        with open(f"/proc/{device_pid(self.process.pid)}/maps", encoding="utf-8") as maps:
             return sum(of in line for line in maps)
 
     def wait(self):

@@ -12,6 +12,7 @@ import signal
 import subprocess
 
 import mpqemu_link
+from device_process import device_pid
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("MPQEMU_BUILD", os.path.join(ROOT, "build"))
@@ -79,6 +80,11 @@ class Remote:
             pass_fds=[*(link.fd for link in links), *fds], text=True)
         for link in links:
             link.started()
+
+    @property
+    def pid(self):
+        """Of the process with the devices; once it has answered."""
+        return device_pid(self.process.pid)
 
     def __enter__(self):
         return self

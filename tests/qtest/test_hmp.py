@@ -15,6 +15,7 @@ import time
 
 import pytest
 
+from device_process import device_pid
 from hmp_session import WAIT, Hmp, Program
 from qmp import Qmp
 
@@ -26,14 +27,14 @@ OURS_ONLY = ("info remote", "rdevice_add")
 class Machine:
     """A program with both kinds of monitors, a controller `scsi0` and a disk `d1` on drive `drive0`."""
 
-    def __init__(self, tmp_path, kind, main, remote):
+    def __init__(self, tmp_path, kind, main, remote, sandbox=()):
         self.path = tmp_path
         self.kind = kind
         self.image = tmp_path / "disk.img"
         self.image.write_bytes(bytes(DISK))
         self.hmp_path = tmp_path / "hmp"
         self.qmp_path = tmp_path / "qmp"
-        head = (main, "-accel", "qtest", "-name", "a-vm") if kind == "mpqemu" else (remote,)
+        head = (main, "-accel", "qtest", "-name", "a-vm") if kind == "mpqemu" else (remote, *sandbox)
         self.program = Program(
             *head, "-device", "lsi53c895a,id=scsi0", "-drive", f"id=drive0,if=none,format=raw,file={self.image}",
             "-device", "scsi-hd,id=d1,drive=drive0,bus=scsi0.0", "-monitor", f"unix:{self.hmp_path},server=on,wait=off",
@@ -54,9 +55,18 @@ class Machine:
         return qmp
 
 
+@pytest.fixture(name="sandbox")
+def _sandbox():
+    """Options of qemu-remote; a test that opens files while it runs overrides them."""
+    return ()
+
+
+OPENS_FILES = pytest.mark.parametrize("sandbox", [("-sandbox", "off")], ids=["off"])
+
+
 @pytest.fixture(name="machine", params=["mpqemu", "qemu-remote"])
-def _machine(request, tmp_path, main_program, remote_program):
-    with Machine(tmp_path, request.param, main_program, remote_program) as machine:
+def _machine(request, tmp_path, main_program, remote_program, sandbox):
+    with Machine(tmp_path, request.param, main_program, remote_program, sandbox) as machine:
         yield machine
         assert machine.program.process.poll() is None or machine.program.process.returncode == 0
         if machine.program.process.poll() is None:
@@ -179,6 +189,7 @@ def test_stop_and_cont(machine, hmp):
         qmp.wait_event("RESET")
 
 
+@OPENS_FILES
 def test_drive_and_device_come_and_go(machine, hmp):
     image = machine.path / "more.img"
     image.write_bytes(bytes(1 << 20))
@@ -197,6 +208,7 @@ def test_drive_and_device_come_and_go(machine, hmp):
         assert "y (" not in hmp.run("info block")
 
 
+@OPENS_FILES
 def test_objects_come_and_go(hmp):
     assert hmp.run("object_add memory-backend-memfd,id=m0,size=1M") == ""
     assert "m0 (child<memory-backend-memfd>)" in hmp.run("qom-list /objects")
@@ -351,7 +363,7 @@ def test_flood_without_newline_is_not_kept(machine, hmp):
         assert hmp.run("info status") == "VM status: running\n"
         noisy.send(b"\n")
         assert noisy.read_prompt().startswith("Error: the line is longer")
-    with open(f"/proc/{machine.program.process.pid}/status", encoding="ascii") as status:
+    with open(f"/proc/{device_pid(machine.program.process.pid)}/status", encoding="ascii") as status:
         peak = int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1))
     assert peak < 400 << 10
 
@@ -378,7 +390,7 @@ def test_client_that_does_not_read_gets_no_more_commands_run(machine, hmp):
 
 
 def test_clients_that_vanish_leave_nothing(machine, hmp):
-    fds = f"/proc/{machine.program.process.pid}/fd"
+    fds = f"/proc/{device_pid(machine.program.process.pid)}/fd"
     hmp.run("stop")
     before = len(os.listdir(fds))
     for _ in range(100):

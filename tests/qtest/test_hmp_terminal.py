@@ -20,7 +20,7 @@ def _start(request, tmp_path, main_program, remote_program):
     """Starts the program on a terminal; the prompt is there."""
     (tmp_path / "leaks").write_text(LEAKS)
     (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
-    head = (main_program, "-accel", "qtest") if request.param == "mpqemu" else (remote_program,)
+    head = (main_program, "-accel", "qtest") if request.param == "mpqemu" else (remote_program, "-sandbox", "off")  # editing needs a thread
     started = []
 
     def start(*words):
@@ -53,6 +53,17 @@ def test_typing_and_quit(start):
     program.expect("unknown command: 'foo'\r\n")
     program.type("quit\r")
     assert_ended(program)
+
+
+def test_confined_process_has_a_plain_monitor_on_the_terminal(tmp_path, remote_program):
+    """Lines are edited by the terminal itself; the monitor is in another session than the terminal."""
+    with Terminal(remote_program, "-sandbox", "on", "-device", "lsi53c895a,id=scsi0", "-monitor", "stdio") as program:
+        program.expect(PROMPT)
+        program.type("info status\r")
+        program.expect("VM status: running\r\n")
+        program.expect(PROMPT)
+        program.type("quit\r")
+        assert_ended(program)
 
 
 def test_arrow_keys_edit_and_recall(start):

@@ -29,6 +29,7 @@ import time
 
 import pytest
 
+from device_process import device_pid
 from mpqemu_link import (BAR_READ, BAR_WRITE, DEVICE_RESET, PCI_CFGREAD, PCI_CFGWRITE, RET, SET_IRQFD,
                          SYNC_SYSMEM, LinkError, Range, pack, pack_bar, pack_conf, pack_table)
 from remote_process import LSI_IDS, WAIT, Link, Remote, serve
@@ -265,12 +266,12 @@ def attack(link, stream):
 
 
 def rss(process):
-    with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
+    with open(f"/proc/{device_pid(process.pid)}/status", encoding="ascii") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
 
 def descriptors(process):
-    return len(os.listdir(f"/proc/{process.pid}/fd"))
+    return len(os.listdir(f"/proc/{device_pid(process.pid)}/fd"))
 
 
 def wait_for_descriptors(process, most):

@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+from device_process import device_pid
 from qmp import Qmp, QmpError, WAIT, socketpair
 
 OURS = ("mpqemu", "qemu-remote")
@@ -451,7 +452,7 @@ def test_bad_set_numbers(ours):
 def test_descriptors_nobody_takes_are_closed(ours):
     program = ours()
     qmp = program.session()
-    before = len(os.listdir(f"/proc/{program.process.pid}/fd"))
+    before = len(os.listdir(f"/proc/{device_pid(program.process.pid)}/fd"))
     readers = []
     for command in (b'{"execute":"query-status"}\n', b'{"execute":"nosuch"}\n', b"{bad}\n", b"\n",
                     b'{"execute":"getfd","arguments":{"fdname":"x"}}\n'):
@@ -467,7 +468,7 @@ def test_descriptors_nobody_takes_are_closed(ours):
     for reader in readers:
         assert is_closed(reader)
         reader.close()
-    assert len(os.listdir(f"/proc/{program.process.pid}/fd")) == before
+    assert len(os.listdir(f"/proc/{device_pid(program.process.pid)}/fd")) == before
 
 
 def test_more_descriptors_than_a_command_may_have(ours):
@@ -500,7 +501,7 @@ def test_descriptors_of_a_text_that_comes_in_pieces(ours):
 def test_each_byte_of_a_text_brings_descriptors(ours):
     program = ours()
     qmp = program.session()
-    before = len(os.listdir(f"/proc/{program.process.pid}/fd"))
+    before = len(os.listdir(f"/proc/{device_pid(program.process.pid)}/fd"))
     reader, writer = pipe_pair()
     for byte in b'{"execute":"query-status","arguments":{}}':
         qmp.send_raw(bytes([byte]), [writer.fileno()] * 8)
@@ -508,7 +509,7 @@ def test_each_byte_of_a_text_brings_descriptors(ours):
     writer.close()
     assert is_closed(reader)
     reader.close()
-    assert len(os.listdir(f"/proc/{program.process.pid}/fd")) == before
+    assert len(os.listdir(f"/proc/{device_pid(program.process.pid)}/fd")) == before
 
 
 def test_descriptors_left_with_us_are_bounded(ours):
@@ -528,7 +529,7 @@ def test_descriptors_left_with_us_are_bounded(ours):
 def test_session_with_descriptors_ends(ours):
     program = ours(monitors=2)
     qmp, other = program.session(0), program.session(1)
-    before = len(os.listdir(f"/proc/{program.process.pid}/fd"))
+    before = len(os.listdir(f"/proc/{device_pid(program.process.pid)}/fd"))
     reader, writer = pipe_pair()
     qmp.send_raw(b'{"execute":', [writer.fileno()])
     writer.close()
@@ -536,7 +537,7 @@ def test_session_with_descriptors_ends(ours):
     assert is_closed(reader)
     reader.close()
     other.command("query-status")
-    assert len(os.listdir(f"/proc/{program.process.pid}/fd")) == before - 1
+    assert len(os.listdir(f"/proc/{device_pid(program.process.pid)}/fd")) == before - 1
 
 
 # ---- the schema -----------------------------------------------------------------------------------------
@@ -585,7 +586,7 @@ def same_shape(ours, stock, mine, theirs, seen=None):
 
 # What is ours, or more than stock's, on purpose.
 OUR_COMMANDS = {"drive_add", "drive_del", "rdevice_add", "rdevice_del", "rdrive_add", "rdrive_del", "rblock_resize",
-                "remote_restart", "query-remote"}
+                "remote_restart", "query-remote", "query-sandbox"}
 OUR_EVENTS = {"EVENTS_LOST", "REMOTE_LINK_STATE", "REMOTE_STATE"}
 
 
@@ -673,11 +674,11 @@ def test_client_that_never_reads(ours):
     """It fills what it is given, then is not read any more; the others do not notice, and it can come back."""
     program = ours(monitors=2)
     qmp, other = program.session(0), program.session(1)
-    before = memory_of(program.process.pid)
+    before = memory_of(device_pid(program.process.pid))
     command = b'{"execute":"query-qmp-schema"}\n'
     sent = flood(qmp.sock, command)
     assert other.command("query-status")["running"]
-    assert memory_of(program.process.pid) < before + (96 << 20)
+    assert memory_of(device_pid(program.process.pid)) < before + (96 << 20)
     assert sent < 1 << 22
     qmp.sock.settimeout(WAIT)
     for _ in range(sent // len(command)):
@@ -746,7 +747,7 @@ def test_client_that_vanishes_anywhere(ours):
             sock.recv(10)
         sock.close()
     last.command("query-status")
-    pid = program.process.pid
+    pid = device_pid(program.process.pid)
     own = 2 if program.name == "mpqemu" else 1      # the last session's; mpqemu's to its spawner
 
     def sockets():
@@ -1032,7 +1033,7 @@ def test_closed_standard_descriptors_are_nothing_else(start, tmp_path):
     process = start("-qmp", f"unix:{path},server=on,wait=off", preexec_fn=close_all)
     wait_until(lambda: os.path.exists(path), "no socket")
     Qmp.connect(path).close()
-    assert [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)] == ["/dev/null"] * 3
+    assert [os.readlink(f"/proc/{device_pid(process.pid)}/fd/{number}") for number in range(3)] == ["/dev/null"] * 3
 
 
 def test_stdio_flags_stay_as_they_are(start):

@@ -71,7 +71,10 @@ def assert_refused(result, *words):
     (("-monitor", "tcp::1"), ("-monitor tcp::1", "unix:PATH")),
     (("-qmp", "tcp::1"), ("-qmp tcp::1", "unix:PATH")),
     (("-serial", "stdio"), ("-serial", "stdio", "none")),
-    (("-sandbox", "on"), ("-sandbox", "on")),
+    (("-sandbox", "perhaps"), ("-sandbox", "perhaps", "on")),
+    (("-sandbox", "on,ns=perhaps"), ("-sandbox", "ns", "perhaps")),
+    (("-sandbox", "on,nosuch=1"), ("-sandbox", "nosuch")),
+    (("-sandbox", "on,spawn=allow"), ("-sandbox", "spawn=allow")),
     (("-daemonize",), ("-daemonize", "launcher")),
     (("-S",), ("-S", "-qmp")),
     (("-nosuch",), ("-nosuch", "-help")),
@@ -209,7 +212,7 @@ def test_words_of_stock_launchers_are_accepted():
                 "none", "-parallel", "none", "-vga", "none", "-net", "none", "-nic", "none", "-sandbox", "off",
                 *LSI, *serve(link)) as remote:
         assert link.ids() == LSI_IDS
-        with open(f"/proc/{remote.process.pid}/comm", encoding="ascii") as comm:
+        with open(f"/proc/{remote.pid}/comm", encoding="ascii") as comm:
             assert comm.read() == "lsi-vm0\n"
 
 
@@ -487,7 +490,7 @@ def test_start_to_first_answer_leaves_no_descriptor_behind(image):
     link = Link()
     with Remote(*LSI, *disk(image), *serve(link)) as remote:
         assert link.ids() == LSI_IDS
-        before = os.listdir(f"/proc/{remote.process.pid}/fd")
+        before = os.listdir(f"/proc/{remote.pid}/fd")
         for _ in range(1000):
             assert link.ids() == LSI_IDS
-        assert os.listdir(f"/proc/{remote.process.pid}/fd") == before
+        assert os.listdir(f"/proc/{remote.pid}/fd") == before

@@ -76,7 +76,7 @@ def no_event(link, fd):
 
 
 def open_descriptors(link):
-    return len(os.listdir(f"/proc/{link.remote.process.pid}/fd"))
+    return len(os.listdir(f"/proc/{link.remote.pid}/fd"))
 
 
 # ---------------------------------------------------------------------------------- config and BARs

@@ -71,7 +71,7 @@ bool remote_rid_wellformed(const char *rid);
 typedef void RemoteDone(const GError *err, void *opaque);
 
 /*
- * -remote rid=RID[,exec=PATH][,fd=CONTROL_FD][,sandbox=off][,on-death=detach|restart|pause|exit]
+ * -remote rid=RID[,exec=PATH][,fd=CONTROL_FD][,sandbox=on|seccomp|log|off][,on-death=detach|restart|pause|exit]
  * [,heartbeat-interval=MS][,heartbeat-limit=MS][,timeout=MS]: says what differs from the defaults, before the
  * first device or drive of the rid.  fd= (a number or a name) takes over the control channel of a process that
  * runs; exec= is an absolute path.
@@ -119,7 +119,7 @@ typedef struct RemoteInfo {
     const char *process;    /* path of the program; NULL: a launcher's */
     RemoteState state;
     const char *reason;     /* why it is DEAD; else NULL */
-    const char *sandbox;    /* level that is in force: "none" in this version */
+    const char *sandbox;    /* level that is in force, as the process tells it; "none" for one that cannot tell */
     RemoteOnDeath on_death;
     unsigned restarts;
     uint64_t control_received, control_sent; /* bytes */

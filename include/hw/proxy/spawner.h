@@ -61,6 +61,7 @@ typedef struct SpawnRequest {
     const char *const *envp;     /* NULL-ended "NAME=value"; NULL: empty */
     const int *fds;              /* kept; argv says 3, 4, ... for them; stay the caller's */
     unsigned fd_count;
+    bool pid_namespace;          /* the first process of one of its own, where that can be had (sandbox_fork()) */
     const char *comm;            /* name of the process in /proc/PID/comm before exec's own; may be NULL */
 } SpawnRequest;
 

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Which process does the work of a program that was started.
+# Runs in: neither program.
+"""A confined qemu-remote works in a child, which its first process only supervises."""
+
+
+def device_pid(pid):
+    """The process that works when PID was started: PID itself, or its child; once it has answered."""
+    with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as comm:
+        if comm.read().strip() != "sandbox":
+            return pid
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
+        return int(children.read().split()[0])

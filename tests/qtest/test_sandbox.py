@@ -1,0 +1,447 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The sandbox of qemu-remote, rule by rule from the inside, and as it looks from the outside.
+# Runs in: neither program; drives qemu-remote from outside, and by a preloaded probe from inside.
+"""What the program prints with -sandbox list is taken at its word: each rule is probed on both sides, and every other
+system call there is must kill.  The probe (tests/sandbox/probe.c) acts in the unchanged program when it is confined and
+idle."""
+
+import errno
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from qmp import Qmp, QmpError
+from remote_process import BUILD, LSI_IDS, PROGRAM, WAIT, Link, Remote, serve
+
+PROBE = os.path.join(BUILD, "tests", "sandbox", "sandbox-probe.so")
+PROBED = 42                     # exit status of a process whose probe came to its end
+FAR = 9999                      # a descriptor number that is not open
+LSI = ("-no-shutdown", "-device", "lsi53c895a,id=lsi0")
+
+pytestmark = pytest.mark.skipif(not os.path.exists(PROBE), reason="a build with a sanitizer has another profile and no probe")
+
+
+def syscall_numbers():
+    """{name: number} of this machine, from the kernel's header (package linux-libc-dev)."""
+    text = subprocess.run(["cc", "-E", "-dM", "-"], input="#include <sys/syscall.h>\n#include <asm/unistd.h>\n", text=True,
+                          check=True, capture_output=True).stdout
+    return {name: int(number) for name, number in re.findall(r"^#define __NR_(\w+) (\d+)$", text, re.M)}
+
+
+NUMBERS = syscall_numbers()
+
+
+class Rule:
+    """A line of the list: name, {argument: (mask, value)}, errno name of a refused call or None."""
+
+    def __init__(self, line):
+        left, _, self.error = line.strip().partition(" -> ")
+        self.name, _, conditions = left.partition(" ")
+        self.args = {}
+        for text in filter(None, conditions.split(", ")):
+            index, mask, value = re.fullmatch(r"arg(\d)(?: & (0x[0-9a-f]+))? == (0x[0-9a-f]+)", text).groups()
+            self.args[int(index)] = (int(mask or "0xffffffff", 16), int(value, 16))
+        self.number = NUMBERS[self.name]
+
+    def __repr__(self):
+        return "-".join([self.name, *(f"{value:x}" for _, value in self.args.values()), *filter(None, [self.error])])
+
+    def words(self, wrong=None):
+        """A harmless call that fits, or one whose argument WRONG does not."""
+        args = HARMLESS.get(self.name, [FAR])
+        args = args + [0] * (6 - len(args))
+        for index, (_, value) in self.args.items():
+            args[index] = value
+        if wrong is not None:
+            mask, value = self.args[wrong]
+            args[wrong] = value + 1000000 if mask == 0xffffffff else value | mask
+        return " ".join(map(str, [self.number, *args]))
+
+
+# Arguments that change nothing; other calls get a descriptor that is not open.
+HARMLESS = {"brk": [0], "clock_gettime": [0, "p"], "mmap": [0, 0], "munmap": [1, 0], "futex": ["p", 0, 0]}
+
+
+def listed(title):
+    """(allowed rules, refused rules) of the profile TITLE."""
+    text = subprocess.run([PROGRAM, "-sandbox", "list"], check=True, capture_output=True, text=True, timeout=WAIT).stdout
+    found = {}
+    for line in text.splitlines():
+        if line and not line.startswith(" "):
+            current = found.setdefault(line, [])
+        elif line.startswith("  ") and not line.startswith("   "):
+            current.append(Rule(line))
+    allowed = next(rules for head, rules in found.items() if re.fullmatch(title + r": \d+ system calls", head))
+    return allowed, found[title + ": not made, but no reason to die"]
+
+
+ALLOWED, REFUSED = listed("device")
+
+
+def probe(*steps, options=(), timeout=WAIT):
+    """(status, results, standard error) of a confined process that does STEPS."""
+    run = subprocess.run([PROGRAM, *LSI, *options], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout,
+                         env={**os.environ, "LD_PRELOAD": PROBE, "SANDBOX_PROBE": ";".join(steps)})
+    return run.returncode, [int(x) for x in re.findall(r"^probe: (-?\d+)$", run.stderr, re.M)], run.stderr
+
+
+def lives(*steps):
+    status, results, err = probe(*steps)
+    assert status == PROBED and len(results) == len(steps), (status, err)
+    return results
+
+
+def killed(step):
+    status, results, err = probe(step)
+    assert (status, results) == (-signal.SIGSYS, []), (step, status, results)
+    assert "a system call that its sandbox forbids" in err
+
+
+# ---------------------------------------------------------------------------------- rule by rule
+
+def test_there_are_at_most_24_calls():
+    assert len({rule.name for rule in ALLOWED}) <= 24
+
+
+@pytest.mark.parametrize("rule", [rule for rule in ALLOWED if rule.name not in ("exit_group", "rt_sigreturn")], ids=repr)
+def test_allowed_call_is_made(rule):
+    result, = lives(rule.words())
+    assert result != -errno.ENOSYS
+
+
+def test_allowed_call_that_ends_the_process_is_made():
+    assert probe(f"{NUMBERS['exit_group']} 7")[0] == 7
+    # Without a signal's frame on the stack it is a fault, not a refusal.
+    assert probe(f"{NUMBERS['rt_sigreturn']}")[0] == -signal.SIGSEGV
+
+
+@pytest.mark.parametrize("rule, wrong", [(rule, index) for rule in ALLOWED + REFUSED for index in rule.args], ids=repr)
+def test_call_with_another_argument_kills(rule, wrong):
+    killed(rule.words(wrong))
+
+
+@pytest.mark.parametrize("rule", REFUSED, ids=repr)
+def test_refused_call_fails_as_declared(rule):
+    assert lives(rule.words()) == [-getattr(errno, rule.error)]
+
+
+def test_every_other_call_kills():
+    """Each on its own, sixteen processes at a time; numbers beyond the last one, too."""
+    # The kernel's own probes of functions pass every filter; a process that has none installed gains nothing by them.
+    exempt = {335, 336}                                 # uretprobe, uprobe
+    known = {rule.number for rule in ALLOWED + REFUSED} | exempt
+    others = [number for number in range(max(NUMBERS.values()) + 20) if number not in known]
+    others += [0x40000000 + NUMBERS["read"], 0x40000000 + NUMBERS["openat"]]       # by the numbers of x32
+    env = {**os.environ, "LD_PRELOAD": PROBE}
+    for start in range(0, len(others), 16):
+        running = [(number, subprocess.Popen([PROGRAM, *LSI], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                             stderr=subprocess.DEVNULL, env={**env, "SANDBOX_PROBE": str(number)}))
+                   for number in others[start:start + 16]]
+        for number, process in running:
+            assert process.wait(WAIT) == -signal.SIGSYS, f"system call {number}"
+
+
+# ---------------------------------------------------------------------------------- what an intruder would try
+
+@pytest.mark.parametrize("name, args", [
+    ("openat", "-100 s=/etc/passwd 0"),                 # AT_FDCWD
+    ("openat", "-100 s=/proc/self/mem 2"),
+    ("newfstatat", "-100 s=/ p 0"),
+], ids=["passwd", "mem", "root"])
+def test_files_are_not_there(name, args):
+    assert lives(f"{NUMBERS[name]} {args}") == [-errno.ENOENT]
+
+
+@pytest.mark.parametrize("name, args", [
+    ("open", "s=/etc/passwd 0"), ("creat", "s=/tmp/x 0600"), ("socket", "1 1 0"), ("connect", "3 p 16"),
+    ("socketpair", "1 1 0 p"), ("bind", "3 p 16"), ("ptrace", "16 1"), ("execve", "s=/bin/sh 0 0"),
+    ("execveat", "-100 s=/bin/sh 0 0 0"), ("clone", "17"), ("clone3", "p 64"), ("fork", ""), ("vfork", ""),
+    ("mount", "p p p 0 0"), ("umount2", "s=/ 2"), ("pivot_root", "p p"), ("chroot", "s=/"), ("setns", "3 0"),
+    ("unshare", "0x10000000"), ("bpf", "0 p 64"), ("perf_event_open", "p 0 0 -1 0"), ("userfaultfd", "0"),
+    ("mprotect", "p 4096 7"), ("pkey_mprotect", "p 4096 7 -1"), ("kill", "1 9"), ("kill", "-1 9"), ("pidfd_open", "1 0"),
+    ("pidfd_getfd", "3 0 0"), ("process_vm_readv", "1 p 1 p 1 0"), ("process_vm_writev", "1 p 1 p 1 0"),
+    ("io_uring_setup", "8 p"), ("memfd_secret", "0"), ("keyctl", "0"), ("add_key", "p p p 0 0"),
+    ("landlock_create_ruleset", "p 8 0"), ("seccomp", "1 0 p"), ("prctl", "22 0"), ("setuid", "0"), ("capset", "p p"),
+    ("personality", "0x0400000"), ("modify_ldt", "0 p 16"), ("open_by_handle_at", "3 p 0"), ("mknodat", "-100 s=/x 0 0"),
+    ("shmget", "0 4096 0"), ("msgget", "0 0"), ("name_to_handle_at", "-100 s=/ p p 0"), ("splice", "0 0 1 0 1 0"),
+    ("vmsplice", "1 p 1 0"), ("dup", "0"), ("dup2", "0 1"), ("pipe2", "p 0"), ("eventfd2", "0 0"), ("reboot", "0 0 0 0"),
+], ids=lambda value: str(value).split(" ", maxsplit=1)[0])
+def test_intruder_is_killed(name, args):
+    killed(f"{NUMBERS[name]} {args}")
+
+
+def test_memory_is_never_executable():
+    prot_rwx, private_anonymous = 7, 0x22
+    killed(f"{NUMBERS['mmap']} 0 4096 {prot_rwx} {private_anonymous} -1 0")
+    killed(f"{NUMBERS['mmap']} 0 4096 4 {private_anonymous} -1 0")
+    mapped, = lives(f"{NUMBERS['mmap']} 0 4096 3 {private_anonymous} -1 0")
+    assert mapped > 0
+
+
+def test_ring_is_not_what_it_may_not_be():
+    """Neither ring takes another purpose; what operations they take is shown by test-uring-restrict."""
+    register = NUMBERS["io_uring_register"]
+    killed(f"{register} 8 11 p 1")                      # IORING_REGISTER_RESTRICTIONS
+    killed(f"{register} 8 2 p 1")                       # IORING_REGISTER_FILES
+
+
+def test_memory_that_is_not_mapped_is_a_fault():
+    assert probe("call read_beyond")[0] == -signal.SIGSEGV
+
+
+def test_no_other_descriptor_can_be_read():
+    """Another device's image lies open in the test; the process has nothing of it."""
+    with open(__file__, "rb") as image:
+        os.set_inheritable(image.fileno(), True)        # as by a careless launcher
+        run = subprocess.run([PROGRAM, *LSI], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT,
+                             close_fds=False, env={**os.environ, "LD_PRELOAD": PROBE, "SANDBOX_PROBE": ";".join(
+                                 f"{NUMBERS['fstat']} {fd} p" for fd in range(3, 64))})
+    results = [int(x) for x in re.findall(r"^probe: (-?\d+)$", run.stderr, re.M)]
+    assert run.returncode == PROBED and len(results) == 61
+    # Event loop, its eventfd, signals, two rings; the image's own number is closed.
+    assert results.count(0) == 5 and set(results) == {0, -errno.EBADF}
+
+
+# ---------------------------------------------------------------------------------- libraries
+
+@pytest.mark.parametrize("name", ["malloc", "localtime", "messages"])
+def test_library_path_works(name):
+    assert lives(f"call {name}") == [0]
+
+
+def test_messages_of_libraries_are_seen():
+    _, _, err = probe("call messages")
+    for text in ("a warning of GLib's", "a message of GLib's", "No such file or directory"):
+        assert text in err
+
+
+def test_program_ends_by_exit_as_ever():
+    assert probe("call exit")[0] == PROBED
+
+
+@pytest.mark.parametrize("name, ends", [
+    ("abort", (signal.SIGSEGV,)), ("assert", (signal.SIGSEGV, signal.SIGTRAP)), ("free_twice", (signal.SIGSEGV,))])
+def test_crash_of_a_library_is_a_crash(name, ends):
+    """The first process of a PID namespace cannot be ended by its own SIGABRT: the C library's last resort does it."""
+    status, results, err = probe(f"call {name}")
+    assert -status in ends and not results, (status, err)
+
+
+def test_failed_assertion_says_why():
+    assert "should not be reached" in probe("call assert")[2]
+
+
+# ---------------------------------------------------------------------------------- seen from outside
+
+@pytest.fixture(name="confined")
+def _confined(tmp_path):
+    """A serving process with a disk, a monitor and a link; its device process's pid is .pid."""
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(1 << 20))
+    link = Link()
+    with Remote(*LSI, "-drive", f"file={image},format=raw,if=none,id=d0", "-device", "scsi-hd,drive=d0", "-qmp",
+                f"unix:{tmp_path}/qmp,server=on,wait=off", *serve(link)) as remote:
+        assert link.ids() == LSI_IDS
+        remote.qmp_path = str(tmp_path / "qmp")
+        yield remote
+
+
+def proc_status(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as text:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in text if ":\t" in line)
+
+
+def test_process_has_nothing_left(confined):
+    status = proc_status(confined.pid)
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[name], 16) == 0, name
+    assert (status["NoNewPrivs"], status["Seccomp"], status["Threads"]) == ("1", "2", "1")
+    assert status["NSpid"].split()[1:] == ["1"]
+    if os.geteuid() == 0:
+        assert set(status["Uid"].split() + status["Gid"].split()) == {"65534"} and not status["Groups"].strip()
+    with open(f"/proc/{confined.pid}/uid_map", encoding="ascii") as uid_map:
+        assert uid_map.read() == ""
+    with open(f"/proc/{confined.pid}/limits", encoding="ascii") as limits:
+        assert re.search(r"^Max core file size +0 +0 ", limits.read(), re.M)
+
+
+def test_namespaces_are_its_own(confined):
+    for name in ("user", "mnt", "pid", "ipc", "uts", "net", "cgroup"):
+        assert os.readlink(f"/proc/{confined.pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}"), name
+
+
+def test_root_is_empty_and_read_only(confined):
+    assert os.listdir(f"/proc/{confined.pid}/root") == [] == os.listdir(f"/proc/{confined.pid}/cwd")
+    with open(f"/proc/{confined.pid}/mounts", encoding="ascii") as mounts:
+        lines = mounts.read().splitlines()
+    assert len(lines) == 1 and re.match(r"tmpfs / tmpfs ro,nosuid,nodev,noexec,", lines[0])
+
+
+def test_descriptors_are_those_it_needs(confined, tmp_path):
+    kinds = []
+    for fd in sorted(map(int, os.listdir(f"/proc/{confined.pid}/fd"))):
+        kinds.append(re.sub(r":\[\d+\]", "", os.readlink(f"/proc/{confined.pid}/fd/{fd}")))
+    assert sorted(kinds[3:]) == sorted(["socket"] * 2 + ["anon_inode:[signalfd]", "anon_inode:[eventpoll]",
+                                       "anon_inode:[eventfd]", "anon_inode:[io_uring]", "anon_inode:[io_uring]",
+                                       f"{tmp_path}/disk.img"])
+
+
+def test_no_memory_is_writable_and_executable(confined):
+    with open(f"/proc/{confined.pid}/maps", encoding="ascii") as maps:
+        assert not [line for line in maps if re.match(r"\S+ \S?wx", line)]
+
+
+def test_session_is_its_own(confined):
+    assert os.getsid(confined.pid) == confined.pid != os.getsid(0)
+
+
+def test_level_is_told_by_qmp(confined):
+    with Qmp.connect(confined.qmp_path) as qmp:
+        info = qmp.negotiate().command("query-sandbox")
+    assert info["level"] == "full" and info["landlock"] >= 0
+    allowed, _ = listed("device with a listening monitor")
+    assert info["syscalls"] == sorted({rule.name for rule in allowed})
+
+
+def test_socket_file_of_a_monitor_is_removed_at_the_end(confined):
+    assert os.path.exists(confined.qmp_path)
+    assert confined.terminate()[0] == 0
+    assert not os.path.exists(confined.qmp_path)
+
+
+def test_supervisor_holds_nothing(confined):
+    pid = confined.process.pid
+    assert confined.pid != pid and proc_status(pid)["Name"] == "sandbox"
+    held = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd") if int(fd) > 2]
+    assert [text for text in held if not re.match(r"anon_inode:\[signalfd\]|socket:", text)] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_reach_the_device_process(confined, number):
+    pid = confined.pid
+    assert confined.terminate(number)[0] == 0
+    assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_device_process_dies_with_its_supervisor(confined):
+    pid = confined.pid
+    confined.process.kill()
+    deadline = time.monotonic() + WAIT
+    while os.path.exists(f"/proc/{pid}") and proc_status(pid)["State"][0] not in "ZX":
+        assert time.monotonic() < deadline, "the device process lives"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS])
+def test_supervisor_ends_as_the_device_process_did(confined, number):
+    """SIGSEGV and SIGBUS sent to the first process of a namespace do nothing, as they handle or ignore them."""
+    if number == signal.SIGKILL:
+        os.kill(confined.pid, number)
+        assert confined.wait()[0] == -number
+    else:
+        os.kill(confined.pid, signal.SIGKILL)
+        assert confined.wait()[0] == -signal.SIGKILL
+
+
+# ---------------------------------------------------------------------------------- levels
+
+def level(*options, env=None, prefix=()):
+    """(query-sandbox of a process with OPTIONS, its Uid)."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen([*prefix, PROGRAM, *LSI, *options, "-chardev", f"socket,id=c,fd={theirs.fileno()}", "-mon",
+                                    "chardev=c,mode=control"], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True, env=env)
+    ours.settimeout(WAIT)
+    try:
+        qmp = Qmp(ours).negotiate()
+        info = qmp.command("query-sandbox")
+        qmp.command("quit")
+        assert process.wait(WAIT) == 0
+        return info
+    finally:
+        ours.close()
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("options, wanted", [
+    ((), "full"), (("-sandbox", "on"), "full"), (("-sandbox", "on,ns=off"), "seccomp"), (("-sandbox", "off"), "none"),
+    (("-sandbox", "log"), "log"), (("-sandbox", "log,ns=off"), "log"),
+    (("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"), "full"),
+], ids=lambda value: "-".join(value) if isinstance(value, tuple) else value)
+def test_level_is_what_was_asked_for(options, wanted):
+    info = level(*options)
+    assert info["level"] == wanted and (info["syscalls"] == []) == (wanted == "none")
+
+
+def test_without_namespaces_the_filter_is_the_same():
+    status, results, _ = probe(f"{NUMBERS['socket']} 1 1 0", options=("-sandbox", "on,ns=off"))
+    assert (status, results) == (-signal.SIGSYS, [])
+
+
+def test_log_reports_and_lets_pass():
+    status, results, err = probe(f"{NUMBERS['socket']} 1 1 0", f"{NUMBERS['getppid']}", options=("-sandbox", "log"))
+    assert status == PROBED and results[0] > 0 and len(results) == 2, err
+    assert "the sandbox would refuse socket(0x1, 0x1, 0x0" in err and "would refuse getppid(" in err
+
+
+NOBODY = ("setpriv", "--reuid", "65533", "--regid", "65533", "--clear-groups", "--no-new-privs")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_ordinary_user_is_confined_as_well():
+    assert level(prefix=NOBODY)["level"] == "full"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_root_of_a_user_namespace_is_confined_as_well():
+    """As in a container without privileges."""
+    assert level(prefix=(*NOBODY, "unshare", "--user", "--map-root-user"))["level"] == "full"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can set the limit of a namespace")
+@pytest.mark.parametrize("kind", ["user", "net"])
+def test_level_that_cannot_be_reached_is_an_error(kind):
+    """In a user namespace where no more of the kind may be made."""
+    script = f"echo 0 >/proc/sys/user/max_{kind}_namespaces && exec \"$@\""
+    prefix = ("unshare", "--user", "--map-root-user", "sh", "-c", script, "sh")
+    run = subprocess.run([*prefix, PROGRAM, *LSI], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT,
+                         check=False)
+    assert run.returncode == 1 and "-sandbox" in run.stderr and "-sandbox on,ns=off" in run.stderr, run.stderr
+    assert level("-sandbox", "on,ns=off", prefix=prefix)["level"] == "seccomp"
+
+
+def test_chroot_without_proc_is_an_error():
+    """Nothing is skipped silently where /proc is missing."""
+    prefix = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", "mount -t tmpfs none /proc; exec \"$@\"", "sh")
+    run = subprocess.run([*prefix, PROGRAM, *LSI], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT,
+                         check=False)
+    assert run.returncode == 1 and "/proc" in run.stderr, run.stderr
+
+
+# ---------------------------------------------------------------------------------- nobody is answered before
+
+def test_link_is_not_answered_before_the_process_is_confined():
+    """The first answer comes from a process with a filter."""
+    for _ in range(10):
+        link = Link()
+        with Remote(*LSI, *serve(link)) as remote:
+            assert link.ids() == LSI_IDS
+            assert proc_status(remote.pid)["Seccomp"] == "2"
+
+
+def test_images_on_paths_are_refused_with_the_remedy(confined, tmp_path):
+    with Qmp.connect(confined.qmp_path) as qmp:
+        qmp.negotiate()
+        with pytest.raises(QmpError, match="confined.*/dev/fdset/"):
+            qmp.command("blockdev-add", driver="file", **{"node-name": "x", "filename": str(tmp_path / "disk.img")})
+        with pytest.raises(QmpError, match="Operation not permitted"):
+            qmp.command("object-add", **{"qom-type": "memory-backend-memfd", "id": "m", "size": 4096})
+        assert qmp.command("query-status")["running"]

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A probe inside a confined process: preloaded into an unchanged program, it acts as one that was taken over.
+ *
+ * Runs in: qemu-remote under test (LD_PRELOAD); tests/qtest/test_sandbox.py drives it.
+ *
+ * The first time the program's event loop waits without end it is confined and idle.  Then the steps of the variable
+ * SANDBOX_PROBE are done, one after the other, each told on standard error as "probe: RESULT", where a failed system call
+ * is a negative errno; then the process ends with status 42.  Steps are separated by ';':
+ *
+ *   NUMBER ARG ...   a system call; ARG is a number, "p" (the address of a zeroed page), or "s=TEXT" (of TEXT)
+ *   call NAME        one of the library paths in `calls`
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <dlfcn.h>
+#include <glib.h>
+
+#define ARGS 6
+#define STATUS 42
+
+static char *steps;
+static char page[4096] __attribute__((aligned(4096)));
+
+__attribute__((constructor)) static void remember_steps(void)
+{
+    const char *text = getenv("SANDBOX_PROBE");
+
+    steps = text ? strdup(text) : NULL;
+}
+
+/* ---- library paths -------------------------------------------------------------------------------------------- */
+
+static long call_malloc(void)
+{
+    char *grown = NULL;
+
+    /* By brk(), by mmap(), and growing from one to the other. */
+    for (size_t size = 1000; size < 64u << 20; size *= 3) {
+        char *more = realloc(grown, size);
+
+        if (!more) {
+            return -ENOMEM;
+        }
+        grown = more;
+        memset(grown, 0x5a, size);
+    }
+    free(grown);
+    return 0;
+}
+
+static long call_localtime(void)
+{
+    time_t now = time(NULL);
+
+    return localtime(&now) ? 0 : -EINVAL;
+}
+
+static long call_messages(void)
+{
+    g_warning("a warning of GLib's");
+    g_printerr("a message of GLib's\n");
+    fprintf(stderr, "%s\n", strerror(ENOENT));
+    fprintf(stderr, "%s\n", g_strerror(EACCES));
+    return 0;
+}
+
+static long call_abort(void)
+{
+    abort();
+}
+
+static long call_assert(void)
+{
+    g_assert_not_reached();
+}
+
+static long call_free_twice(void)
+{
+    char *volatile block = malloc(100);
+    char *volatile again = block;
+
+    free(block);
+    free(again);
+    return 0;
+}
+
+static long call_read_beyond(void)
+{
+    /* Where no mapping of a process is: the page below the lowest address that may be mapped. */
+    return *(volatile char *)(uintptr_t)4096;
+}
+
+static long call_exit(void)
+{
+    exit(STATUS);
+}
+
+static const struct {
+    const char *name;
+    long (*run)(void);
+} calls[] = {
+    { "malloc", call_malloc },
+    { "localtime", call_localtime },
+    { "messages", call_messages },
+    { "abort", call_abort },
+    { "assert", call_assert },
+    { "free_twice", call_free_twice },
+    { "read_beyond", call_read_beyond },
+    { "exit", call_exit },
+};
+
+static long library_call(const char *name)
+{
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        if (strcmp(calls[i].name, name) == 0) {
+            return calls[i].run();
+        }
+    }
+    return -ENOSYS;
+}
+
+/* ---- system calls --------------------------------------------------------------------------------------------- */
+
+static long argument(char *text)
+{
+    return text[0] == 'p' ? (long)(uintptr_t)page
+         : text[0] == 's' ? (long)(uintptr_t)(text + 2)
+                          : (long)strtoull(text, NULL, 0);
+}
+
+static long system_call(char *text)
+{
+    char *save = NULL, *word = strtok_r(text, " ", &save);
+    long number = strtol(word, NULL, 0), args[ARGS] = { 0 }, result;
+
+    for (int i = 0; i < ARGS && (word = strtok_r(NULL, " ", &save)); i++) {
+        args[i] = argument(word);
+    }
+    result = syscall(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+    return result == -1 ? -errno : result;
+}
+
+static void run_steps(void)
+{
+    char *save = NULL;
+
+    for (char *step = strtok_r(steps, ";", &save); step; step = strtok_r(NULL, ";", &save)) {
+        long result = strncmp(step, "call ", 5) == 0 ? library_call(step + 5) : system_call(step);
+        char line[64];
+        int len = snprintf(line, sizeof(line), "probe: %ld\n", result);
+
+        if (write(STDERR_FILENO, line, (size_t)len) != len) {
+            break;
+        }
+    }
+    _exit(STATUS);
+}
+
+int epoll_pwait2(int fd, struct epoll_event *events, int max, const struct timespec *timeout, const sigset_t *mask)
+{
+    if (steps && !timeout) {
+        run_steps();
+    }
+    return (int)syscall(SYS_epoll_pwait2, fd, events, max, timeout, mask, sizeof(*mask));
+}
