@@ -266,7 +266,7 @@ bool proxy_probe(ProxyConn *conn, ProxyShape *ret_shape, GError **errp)
             g_propagate_error(errp, g_steal_pointer(&err));
             return false;
         }
-        /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-*): the padding is zero */
+        /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the padding is zero */
         if (ok && again && memcmp(&first, ret_shape, sizeof(first)) == 0) {
             return true;
         }
