@@ -79,7 +79,7 @@ static bool is_unsupported(int err)
 /* Locks all of BYTES and checks their opposites, or locks nothing. */
 static bool lock_bytes(const FileState *s, const LockByte *bytes, unsigned count, GError **errp)
 {
-    short found;
+    short found = F_UNLCK;
     int err = 0;
 
     for (unsigned i = 0; i < count && !err; i++) {

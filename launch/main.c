@@ -60,7 +60,7 @@ static int end_as(int status)
     raise(WTERMSIG(status));
     sigemptyset(&set);
     sigaddset(&set, WTERMSIG(status));
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     return 128 + WTERMSIG(status); /* the init of a container does not die by its own signals */
 }
 

@@ -55,7 +55,7 @@ static bool set_default_signals(void)
         sigaction(number, &action, NULL); /* fails for those that have no other action */
     }
     sigemptyset(&none);
-    return sigprocmask(SIG_SETMASK, &none, NULL) == 0;
+    return pthread_sigmask(SIG_SETMASK, &none, NULL) == 0;
 }
 
 static bool prepare_remote(void)
@@ -69,7 +69,7 @@ static bool prepare_remote(void)
 
 static bool prepare_emulator(const SpawnSignals *signals)
 {
-    return sigaction(SIGCHLD, &signals->child, NULL) == 0 && sigprocmask(SIG_SETMASK, &signals->mask, NULL) == 0;
+    return sigaction(SIGCHLD, &signals->child, NULL) == 0 && pthread_sigmask(SIG_SETMASK, &signals->mask, NULL) == 0;
 }
 
 static void G_GNUC_NORETURN run_child(const LaunchProcess *process, const SpawnSignals *signals, char *const *envp,

@@ -50,6 +50,7 @@ static void log_end(const LaunchProcess *process, const char *when)
 
     if (WIFSIGNALED(process->status)) {
         log_error("%s (process %d%s%s) was killed by signal %d (%s) %s", process->title, (int)process->pid, comma,
+                  /* NOLINTNEXTLINE(concurrency-mt-unsafe): the launcher has one thread */
                   devices, WTERMSIG(process->status), strsignal(WTERMSIG(process->status)), when);
     } else {
         log_error("%s (process %d%s%s) ended with status %d %s", process->title, (int)process->pid, comma, devices,
@@ -174,7 +175,7 @@ void watch_take_signals(SpawnSignals *ret)
     sigset_t set;
 
     taken_signals(&set);
-    sigprocmask(SIG_BLOCK, &set, &ret->mask);
+    pthread_sigmask(SIG_BLOCK, &set, &ret->mask);
     /* When the caller ignores SIGCHLD the kernel would reap our children. */
     sigaction(SIGCHLD, &default_action, &ret->child);
 }

@@ -154,6 +154,7 @@ static int read_char(EditLine *el, wchar_t *ret_char)
     char byte;
 
     while (read_byte(t, &byte)) {
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): the state is ours */
         size_t used = mbrtowc(ret_char, &byte, 1, &state);
 
         if (used <= 1) {

@@ -90,6 +90,7 @@ char **hmp_words(HmpSession *hmp, const char *args, unsigned min, unsigned max)
     unsigned count;
 
     if (!words) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): split() has set it */
         hmp_usage(hmp, "%s", err->message);
         return NULL;
     }

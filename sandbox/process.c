@@ -43,8 +43,9 @@ static bool close_inherited(GError **errp)
         error_setg_errno(errp, errno, "-sandbox: /proc/self/fd cannot be read; mount /proc");
         return false;
     }
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody else has this directory */
     for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
-        int fd = atoi(entry->d_name);
+        int fd = atoi(entry->d_name); /* NOLINT(cert-err34-c): a number, or a dot, which gives 0 */
 
         if (fd > STDERR_FILENO && fd != dirfd(dir) && !(fcntl(fd, F_GETFD) & FD_CLOEXEC)) {
             close(fd);

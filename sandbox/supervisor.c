@@ -195,7 +195,7 @@ static int watch_signals(sigset_t *ret_before)
     for (unsigned i = 0; i < G_N_ELEMENTS(passed_on); i++) {
         sigaddset(&set, passed_on[i]);
     }
-    sigprocmask(SIG_BLOCK, &set, ret_before);
+    pthread_sigmask(SIG_BLOCK, &set, ret_before);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -224,7 +224,7 @@ bool supervisor_fork(const SandboxConfig *config, const char *name, int *ret_soc
     }
     fd_close(&pair[1]);
     supervisor_die_with(pair[0]);
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (config->namespaces && getpid() != 1) {
         error_setg(errp, "-sandbox: no PID namespace can be made; allow user namespaces (sysctl user.max_user_namespaces, "
                    "kernel.unprivileged_userns_clone; the container's policy); or ask for less with -sandbox on,ns=off");

@@ -127,7 +127,7 @@ EventLoop *event_loop_main(void)
         if (!main_loop) {
             /* At program start, before there is anything to serve or to save. */
             fprintf(stderr, "%s\n", err->message);
-            exit(EXIT_FAILURE);
+            exit(EXIT_FAILURE); /* NOLINT(concurrency-mt-unsafe): no thread was started yet */
         }
     }
     return main_loop;

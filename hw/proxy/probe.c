@@ -255,7 +255,7 @@ static bool probe_once(ProxyConn *conn, ProxyShape *ret_shape, GError **errp)
 
 bool proxy_probe(ProxyConn *conn, ProxyShape *ret_shape, GError **errp)
 {
-    ProxyShape first;
+    ProxyShape first = { 0 };
     bool ok, again = false;
 
     for (unsigned round = 0; round < ROUNDS_MAX; round++) {
@@ -266,11 +266,12 @@ bool proxy_probe(ProxyConn *conn, ProxyShape *ret_shape, GError **errp)
             g_propagate_error(errp, g_steal_pointer(&err));
             return false;
         }
+        /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the padding is zero */
         if (ok && again && memcmp(&first, ret_shape, sizeof(first)) == 0) {
             return true;
         }
         again = ok;
-        first = *ret_shape;
+        memcpy(&first, ret_shape, sizeof(first)); /* an assignment may leave the padding out */
         g_usleep(PAUSE_US);
     }
     error_setg(errp, "the remote reports another device each time it is asked; check that the "

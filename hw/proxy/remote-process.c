@@ -218,7 +218,7 @@ static bool plan_restart(RemoteProcess *remote, int64_t *ret_ms)
     if (take_restart(remote, ret_ms)) {
         return true;
     }
-    remote->reason = g_strdup_printf("%s; it was restarted %u times within a minute, that is enough: remote_restart %s "
+    remote->reason = g_strdup_printf("%s; it was restarted %d times within a minute, that is enough: remote_restart %s "
                                      "tries again", reason, REMOTE_RESTARTS_MAX, remote->rid);
     g_free(reason);
     return false;
@@ -510,6 +510,7 @@ void remote_restart(const char *rdev_id, RemoteDone *done, void *opaque)
         remote_refuse(err, done, opaque);
         return;
     }
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): without a remote there is an error */
     memset(remote->restart_at, 0, sizeof(remote->restart_at));
     remote->restart_done = done;
     remote->restart_opaque = opaque;

@@ -470,6 +470,7 @@ static void set_title(const char *title)
     for (int i = 2; field && i < 48; i++) {
         field = strchr(field + 1, ' ');
     }
+    /* NOLINTNEXTLINE(cert-err34-c): the kernel writes numbers that fit */
     if (field && sscanf(field, " %lu %lu", &start, &end) == 2 && start && end > start) {
         size_t room = end - start;
         size_t len = MIN(strlen(title), room - 1);

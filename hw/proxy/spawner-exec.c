@@ -105,7 +105,7 @@ void spawner_exec(const SpawnerImage *image, int error_fd)
     error_fd = place_fds(image, error_fd);
     check_regular(image->path, error_fd);
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
     /* By path and not by descriptor: a #! interpreter could not open the descriptor of a close-on-exec script. */
     execve(image->path, image->argv, image->envp);
     fail(error_fd, SPAWNER_STEP_EXEC, errno);

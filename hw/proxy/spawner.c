@@ -120,13 +120,13 @@ static bool fork_spawner(int socks[2], GError **errp)
 
     /* No signal may run a handler of the main emulator's in the spawner. */
     sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, &before);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
     pid = fork();
     if (pid == 0) {
         spawner_child_main(socks[1], parent);
     }
     err = errno;
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0) {
         error_setg(errp, "cannot fork the spawner: %s; raise the limit of processes (ulimit -u)",
                    errno_text(err));

@@ -19,7 +19,7 @@ enum { TYPE_DISK = 0x00, TYPE_CD = 0x05 };
 static void put_text(uint8_t *p, size_t len, const char *text)
 {
     memset(p, ' ', len);
-    memcpy(p, text, MIN(strlen(text), len));
+    memcpy(p, text, MIN(strlen(text), len)); /* NOLINT(bugprone-not-null-terminated-result): padded, by SPC */
 }
 
 /* ---- pages: each writes from byte 4 on and returns the length there -------------------------- */

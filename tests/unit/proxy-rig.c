@@ -34,6 +34,8 @@ unsigned rig_count_fds(void)
     return count_entries("/proc/self/fd");
 }
 
+static unsigned base_threads;
+
 unsigned rig_count_threads(void)
 {
     return count_entries("/proc/self/task");
@@ -44,10 +46,15 @@ static gpointer count_thread(gpointer opaque)
     return GUINT_TO_POINTER(rig_count_threads() - 1);
 }
 
-unsigned rig_base_threads(void)
+void rig_note_base_threads(void)
 {
     /* With a thread, for a sanitizer may start its own with the first one. */
-    return GPOINTER_TO_UINT(g_thread_join(g_thread_new("count", count_thread, NULL)));
+    base_threads = GPOINTER_TO_UINT(g_thread_join(g_thread_new("count", count_thread, NULL)));
+}
+
+bool rig_has_base_threads(Rig *rig)
+{
+    return rig_count_threads() == base_threads;
 }
 
 /* ---- the remote ------------------------------------------------------------------------------ */
@@ -447,6 +454,25 @@ void rig_wait(Rig *rig, bool (*condition)(Rig *rig))
         g_usleep(200);
         machine_lock();
     }
+}
+
+bool rig_remote_has_ended(Rig *rig)
+{
+    return rig->remote.ended;
+}
+
+void rig_expect_text(const char *message, const char *text)
+{
+    g_test_message("%s", message);
+    if (strstr(message, text) == NULL) {
+        g_error("no '%s' in: %s", text, message);
+    }
+}
+
+void rig_expect_no_device(Rig *rig)
+{
+    g_assert_null(device_find("p0"));
+    g_assert_null(pci_bus_device(rig->bus, 8));
 }
 
 void rig_settle(Rig *rig)

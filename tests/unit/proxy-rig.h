@@ -14,6 +14,8 @@
 #include "io/mpqemu-link.h"
 
 #define MIB (1024ull * 1024)
+#define PAGE 4096u
+#define SECOND_NS G_GINT64_CONSTANT(1000000000)
 #define RIG_RAM (16 * MIB)
 
 #define RIG_LINE 16        /* the line that carries INTA of the proxy */
@@ -118,6 +120,16 @@ void rig_set_manner(Rig *rig, FakeManner manner, unsigned commands);
 /* Turns the main loop until CONDITION(rig) holds; fails the test after 10 s. */
 void rig_wait(Rig *rig, bool (*condition)(Rig *rig));
 
+/* Conditions: the remote has closed the link; no thread runs but those of rig_note_base_threads(). */
+bool rig_remote_has_ended(Rig *rig);
+bool rig_has_base_threads(Rig *rig);
+
+/* Fails the test when TEXT is not in MESSAGE, which is noted in the log of the test. */
+void rig_expect_text(const char *message, const char *text);
+
+/* No device was left behind by a start that failed. */
+void rig_expect_no_device(Rig *rig);
+
 /* Waits for the remote to have seen all that the proxy has posted: a config read. */
 void rig_settle(Rig *rig);
 
@@ -133,7 +145,7 @@ void rig_map_bar(Rig *rig);
 unsigned rig_count_fds(void);
 unsigned rig_count_threads(void);
 
-/* Threads of the test itself and of the sanitizers; when no other runs. */
-unsigned rig_base_threads(void);
+/* Notes how many threads the test itself and the sanitizers have; when no other runs. */
+void rig_note_base_threads(void);
 
 #endif

@@ -11,9 +11,6 @@
 #include "util/fd.h"
 #include "util/machine-lock.h"
 
-#define SECOND_NS G_GINT64_CONSTANT(1000000000)
-#define PAGE 4096u
-
 static void setup(Rig *rig, gconstpointer data)
 {
     rig_init(rig);
@@ -46,12 +43,8 @@ static void expect_refusal(Rig *rig, const char *text)
 {
     rig_wait(rig, is_added);
     g_assert_null(rig->proxy);
-    g_test_message("%s", rig->add_error->message);
-    if (strstr(rig->add_error->message, text) == NULL) {
-        g_error("no '%s' in: %s", text, rig->add_error->message);
-    }
-    g_assert_null(device_find("p0"));
-    g_assert_null(pci_bus_device(rig->bus, 8));
+    rig_expect_text(rig->add_error->message, text);
+    rig_expect_no_device(rig);
 }
 
 static void test_device_comes(Rig *rig, gconstpointer data)
@@ -137,13 +130,6 @@ static void test_no_socket(Rig *rig, gconstpointer data)
     close(pair[1]);
 }
 
-static unsigned base_threads;
-
-static bool has_base_threads(Rig *rig)
-{
-    return rig_count_threads() == base_threads;
-}
-
 static const FakeManner manners[] = {
     FAKE_HANG_UP, FAKE_HALF_HEADER, FAKE_HALF_PAYLOAD, FAKE_GARBAGE, FAKE_FLOOD,
 };
@@ -168,7 +154,7 @@ static void test_failure_at_each_message(void)
             rig_hotplug(&rig, 5000);
             expect_refusal(&rig, "");
             rig_renew_remote(&rig);
-            rig_wait(&rig, has_base_threads);
+            rig_wait(&rig, rig_has_base_threads);
             teardown(&rig, NULL);
         }
     }
@@ -193,7 +179,7 @@ static void test_given_up(Rig *rig, gconstpointer data)
     }
     g_object_unref(dev);
     g_assert_cmpint(event_clock_ns(EVENT_CLOCK_REAL) - start, <, 5 * SECOND_NS);
-    rig_wait(rig, has_base_threads);
+    rig_wait(rig, rig_has_base_threads);
 }
 
 int main(int argc, char **argv)
@@ -204,7 +190,7 @@ int main(int argc, char **argv)
     machine_lock();
     qom_register_types(types);
     event_loop_set_wait_hooks(event_loop_main(), machine_unlock, machine_lock);
-    base_threads = rig_base_threads();
+    rig_note_base_threads();
 #define ADD(name, fn) g_test_add("/proxy/hotplug/" name, Rig, NULL, setup, fn, teardown)
     ADD("device-comes", test_device_comes);
     ADD("loop-does-not-wait", test_loop_does_not_wait);

@@ -11,8 +11,6 @@
 #include "util/fd.h"
 #include "util/machine-lock.h"
 
-#define SECOND_NS G_GINT64_CONSTANT(1000000000)
-
 static char *reason; /* told with the last DEAD */
 static bool over;    /* a re-attachment has ended */
 
@@ -26,19 +24,6 @@ static void on_change(PciProxyDev *proxy, PciProxyState from, PciProxyState to, 
 static bool is_over(Rig *rig)
 {
     return over;
-}
-
-static bool has_ended(Rig *rig)
-{
-    return rig->remote.ended;
-}
-
-static unsigned base_threads; /* of the test itself */
-
-/* The dead device's worker has ended and its connection is freed; the remote is not started. */
-static bool is_quiet(Rig *rig)
-{
-    return rig_count_threads() == base_threads;
 }
 
 static void give_shape(Rig *rig)
@@ -57,10 +42,11 @@ static void setup_with_limit(Rig *rig, unsigned timeout_ms)
     rig_map_bar(rig);
     pci_proxy_kill(rig->proxy, "dead");
     pci_proxy_set_notify(rig->proxy, on_change, NULL);
-    rig_wait(rig, has_ended);
+    rig_wait(rig, rig_remote_has_ended);
     rig_renew_remote(rig);
     give_shape(rig);
-    rig_wait(rig, is_quiet);
+    /* The dead device's worker has ended and its connection is freed; the remote is not started. */
+    rig_wait(rig, rig_has_base_threads);
 }
 
 static void setup(Rig *rig, gconstpointer data)
@@ -101,11 +87,8 @@ static void expect_failure(Rig *rig, const char *text)
     start_reattach(rig);
     rig_wait(rig, is_over);
     g_assert_cmpint(pci_proxy_state(rig->proxy), ==, PCI_PROXY_DEAD);
-    g_test_message("%s", reason);
-    if (strstr(reason, text) == NULL) {
-        g_error("no '%s' in: %s", text, reason);
-    }
-    rig_wait(rig, has_ended);
+    rig_expect_text(reason, text);
+    rig_wait(rig, rig_remote_has_ended);
     g_assert_cmphex(vcpu_config_read(rig, 0, 4), ==, 0xffffffff);
     expect_success(rig);
 }
@@ -262,7 +245,7 @@ static void test_failure_at_each_message(gconstpointer data)
     expect_success(&rig);
     pci_proxy_kill(rig.proxy, "dead");
     rig_renew_remote(&rig);
-    rig_wait(&rig, is_quiet);
+    rig_wait(&rig, rig_has_base_threads);
     g_assert_cmpuint(rig_count_fds(), ==, fds);
     teardown(&rig, NULL);
 }
@@ -324,7 +307,7 @@ static void test_kill_ends_it(Rig *rig, gconstpointer data)
     g_assert_cmpint(pci_proxy_state(rig->proxy), ==, PCI_PROXY_DEAD);
     rig_wait(rig, is_over);
     g_assert_cmpstr(reason, ==, "not that one");
-    rig_wait(rig, has_ended);
+    rig_wait(rig, rig_remote_has_ended);
     expect_success(rig);
 }
 
@@ -358,7 +341,8 @@ static void expect_clean_unplug(Rig *rig, unsigned fds)
         rig_renew_remote(rig);
     }
     g_assert_cmpuint(rig_count_fds(), ==, fds);
-    rig_wait(rig, is_quiet); /* a thread that was joined is seen a little longer */
+    /* The dead device's worker has ended and its connection is freed; the remote is not started. */
+    rig_wait(rig, rig_has_base_threads); /* a thread that was joined is seen a little longer */
 }
 
 static void test_unplug_while_reattaching(Rig *rig, gconstpointer data)
@@ -404,7 +388,7 @@ int main(int argc, char **argv)
     machine_lock();
     qom_register_types(types);
     event_loop_set_wait_hooks(event_loop_main(), machine_unlock, machine_lock);
-    base_threads = rig_base_threads();
+    rig_note_base_threads();
 #define ADD(name, prepare, fn) g_test_add("/proxy/reattach/" name, Rig, NULL, prepare, fn, teardown)
     ADD("only-dead-devices", setup, test_only_dead_devices);
     ADD("no-socket", setup, test_no_socket);

@@ -13,9 +13,6 @@
 #include "util/event-loop.h"
 #include "util/machine-lock.h"
 
-#define SECOND_NS G_GINT64_CONSTANT(1000000000)
-#define PAGE 4096u
-
 /* ---- the rig with a device of two BARs, and what its owner is told --------------------------- */
 
 #define TOLD_MAX 64
@@ -92,16 +89,11 @@ static bool told_ready(Rig *rig)
     return told_count && told[told_count - 1].to == PCI_PROXY_READY;
 }
 
-static bool has_ended(Rig *rig)
-{
-    return rig->remote.ended;
-}
-
 static void kill_it(Rig *rig)
 {
     pci_proxy_kill(rig->proxy, "the test says so");
     g_assert_cmpint(pci_proxy_state(rig->proxy), ==, PCI_PROXY_DEAD);
-    rig_wait(rig, has_ended);
+    rig_wait(rig, rig_remote_has_ended);
     rig_wait(rig, told_dead);
 }
 

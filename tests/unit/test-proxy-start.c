@@ -11,8 +11,6 @@
 #include "util/event-loop.h"
 #include "util/machine-lock.h"
 
-#define SECOND_NS G_GINT64_CONSTANT(1000000000)
-
 static void setup(Rig *rig, gconstpointer data)
 {
     rig_init(rig);
@@ -29,12 +27,8 @@ static void expect_refusal(Rig *rig, const char *text)
     g_autoptr(GError) err = NULL;
 
     g_assert_false(rig_try_start(rig, 5000, &err));
-    g_test_message("%s", err->message);
-    if (!strstr(err->message, text)) {
-        g_error("no '%s' in: %s", text, err->message);
-    }
-    g_assert_null(device_find("p0"));
-    g_assert_null(pci_bus_device(rig->bus, 8));
+    rig_expect_text(err->message, text);
+    rig_expect_no_device(rig);
 }
 
 /* ---- shape ----------------------------------------------------------------------------------- */

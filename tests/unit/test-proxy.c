@@ -15,8 +15,6 @@
 #include "util/fd.h"
 #include "util/machine-lock.h"
 
-#define SECOND_NS G_GINT64_CONSTANT(1000000000)
-#define PAGE 4096u
 #define LINE 16 /* the rig routes INTA there */
 
 static void setup(Rig *rig, gconstpointer data)
@@ -43,11 +41,6 @@ static PciProxyStats stats(Rig *rig)
 static bool is_dead(Rig *rig)
 {
     return pci_proxy_state(rig->proxy) == PCI_PROXY_DEAD;
-}
-
-static bool has_ended(Rig *rig)
-{
-    return rig->remote.ended;
 }
 
 static uint64_t take_resample(Rig *rig)
@@ -227,7 +220,7 @@ static void expect_dead(Rig *rig)
     g_assert_cmpuint(stats(rig).dropped_reads, ==, before.dropped_reads + 1 + bar);
     g_assert_cmpuint(stats(rig).dropped_writes, ==, before.dropped_writes + 1 + bar);
     g_assert_cmpuint(stats(rig).exchanges, ==, before.exchanges);
-    rig_wait(rig, has_ended);
+    rig_wait(rig, rig_remote_has_ended);
 }
 
 static void do_access(Rig *rig, MpqemuCmd cmd)
@@ -559,7 +552,7 @@ static void test_no_table_after_unplug(Rig *rig, gconstpointer data)
     rig_unplug(rig);
     memory_region_init_alias(&alias, NULL, "alias", &rig->ram, 0, PAGE);
     memory_region_add(address_space_root(system_memory()), 0x80000000, &alias, 0);
-    rig_wait(rig, has_ended);
+    rig_wait(rig, rig_remote_has_ended);
     g_assert_cmpuint(rig->remote.messages, ==, messages);
     memory_region_destroy(&alias);
 }

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "under-valgrind.h"
 #include "hw/remote/iohub.h"
 #include "hw/remote/link-server.h"
 #include "hw/remote/memory-table.h"
@@ -374,6 +375,9 @@ static void test_table_limit(void)
     g_test_skip("ThreadSanitizer's own memory map leaves no certain room for 1 TiB");
     return;
 #endif
+    if (skip_under_valgrind("it has less than 1 TiB of address space for the program")) {
+        return;
+    }
     MemoryTable *table = memory_table_new("test");
     auto_fd fd = make_memfd(MEMORY_TABLE_BYTES); /* sparse */
     Range ranges[] = { { MEMORY_TABLE_LIMIT - PAGE, PAGE, 0, fd }, { 0, MEMORY_TABLE_BYTES - PAGE, 0, fd } };
