@@ -3,6 +3,14 @@
 # Runs in: neither program.
 """A confined qemu-remote works in a child, which its first process only supervises."""
 
+import os
+
+_TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_BUILD = os.environ.get("MPQEMU_BUILD", os.path.join(os.path.dirname(_TESTS), "build"))
+# Of a qemu-remote without -sandbox: builds with sanitizers confine nothing, and have no probe.
+CONFINES = os.path.exists(os.path.join(_BUILD, "tests", "sandbox", "sandbox-probe.so"))
+DEFAULT_LEVEL = "full" if CONFINES else "none"
+
 
 def device_pid(pid):
     """The process that works when PID was started: PID itself, or its child; once it has answered."""

@@ -60,7 +60,7 @@ def test_confined_process_has_a_plain_monitor_on_the_terminal(tmp_path, remote_p
     with Terminal(remote_program, "-sandbox", "on", "-device", "lsi53c895a,id=scsi0", "-monitor", "stdio") as program:
         program.expect(PROMPT)
         program.type("info status\r")
-        program.expect("VM status: running\r\n")
+        program.expect("VM status: running\r")
         program.expect(PROMPT)
         program.type("quit\r")
         assert_ended(program)

@@ -18,14 +18,24 @@ SIST0_UDC = 0x04              # unexpected disconnect
 PATTERN = bytes(range(256)) * 2
 
 
+# For a test whose qemu-remote opens files while it runs.
+OPENS_FILES = pytest.mark.parametrize("sandbox", [("-sandbox", "off")], ids=["off"])
+
+
+@pytest.fixture
+def sandbox():
+    """Options of qemu-remote alone."""
+    return ()
+
+
 @pytest.fixture(params=["main", "remote"])
-def start(request, main_program, remote_program, tmp_path):
+def start(request, main_program, remote_program, tmp_path, sandbox):
     """Starts a program with the options given; ends it after the test."""
     places = []
     program = {"main": main_program, "remote": remote_program}[request.param]
 
     def run(*options):
-        places.append(Place(request.param, program, tmp_path, *options))
+        places.append(Place(request.param, program, tmp_path, *(sandbox if request.param == "remote" else ()), *options))
         return places[-1]
 
     yield run
@@ -76,6 +86,7 @@ def stats(qmp, device):
 
 # -- making and removing -----------------------------------------------------------------------
 
+@OPENS_FILES
 def test_blockdev_add_and_del(start, image):
     qmp = start().qmp
     node = {"driver": "raw", "node-name": "n0", "read-only": True,
@@ -88,6 +99,7 @@ def test_blockdev_add_and_del(start, image):
     assert kind == "GenericError" and "n0" in text
 
 
+@OPENS_FILES
 @pytest.mark.parametrize("options, words", [
     ({"driver": "file", "filename": "IMAGE"}, ["node-name"]),
     ({"driver": "nope", "node-name": "x"}, ["driver", "nope"]),
@@ -126,6 +138,7 @@ def test_nodes_and_drives_in_use_are_kept(start, image):
     assert fails(qmp, "drive_del", id="r0")[0] == "DeviceNotFound"
 
 
+@OPENS_FILES
 def test_drive_add_and_del(start, image):
     qmp = start().qmp
     for _ in range(3):
@@ -152,6 +165,7 @@ def links(directory):
             pass
 
 
+@OPENS_FILES
 def test_images_come_and_go_without_a_trace(start, image):
     place = start()
     fds = f"/proc/{place.pid}/fd"
@@ -170,6 +184,7 @@ def test_images_come_and_go_without_a_trace(start, image):
     assert len(os.listdir(fds)) == before
 
 
+@OPENS_FILES
 def test_disks_come_and_go_a_thousand_times(start, image):
     """A node, a device on it, and away with both: nothing leaks, and the names serve again."""
     place = start()

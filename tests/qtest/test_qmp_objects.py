@@ -31,7 +31,7 @@ def image(tmp_path):
 def start(request, tmp_path, image, main_program, remote_program):
     """start(NAME, *OPTIONS): a running program with a monitor, a node "n0" and a controller "lsi0"."""
     programs = {MAIN: [main_program, "-machine", "pc", "-nodefaults", "-accel", "qtest"],
-                REMOTE: [remote_program, "-machine", "x-remote"]}
+                REMOTE: [remote_program, "-machine", "x-remote", "-sandbox", "off"]}  # it makes memory
     with contextlib.ExitStack() as stack:
         def start(name, *options):
             if name == STOCK:
