@@ -289,7 +289,6 @@ static void link_server_dma_failed(void *opaque, int rc, const char *reason)
     LinkServer *server = opaque;
 
     server->dma_failure = rc;
-    link_server_watch(server, 0);
     mpqemu_link_close(server->link, reason);
     event_bh_schedule(server->more);
 }
