@@ -42,7 +42,7 @@ struct ProxyBounce {
     /* The bounce lock: the innermost of all, held for the copy of one piece. */
     pthread_mutex_t lock;
     bool allowed;
-    const char *reason;  /* static; why the thread has ended the link, or NULL */
+    const char *reason;  /* static; why the link has ended when it has now, or NULL */
 
     bool stopped;        /* atomic: for good */
 };
@@ -179,6 +179,16 @@ static gpointer bounce_thread(gpointer opaque)
 
 /* ---- the first exchange ---------------------------------------------------------------------- */
 
+#define REMEDY "a remote that does not know dma=bounce (QEMU's) ends the link at it: give dma=map, or use this " \
+               "project's qemu-remote and look whether it runs"
+
+static void set_reason(ProxyBounce *bounce, const char *reason)
+{
+    pthread_mutex_lock(&bounce->lock);
+    bounce->reason = reason;
+    pthread_mutex_unlock(&bounce->lock);
+}
+
 bool proxy_bounce_offer(ProxyConn *conn, GError **errp)
 {
     ProxyBounce *bounce = conn->bounce;
@@ -187,11 +197,13 @@ bool proxy_bounce_offer(ProxyConn *conn, GError **errp)
     MpqemuMsg msg = { .cmd = MPQEMU_CMD_SET_BOUNCE, .num_fds = 2, .fds = { bounce->remote_fd, bounce->window->fd } };
     uint64_t value;
 
+    /* For the main loop, which may see the end of the link before this thread does. */
+    set_reason(bounce, "the remote has closed the connection; " REMEDY);
     if (!proxy_conn_call(conn, &msg, &value)) {
-        error_setg(errp, "dma=bounce: %s; a remote that does not know it (QEMU's) ends the link at it: give dma=map, or "
-                   "use this project's qemu-remote and look whether it runs", proxy_conn_reason(conn));
+        error_setg(errp, "%s; " REMEDY, proxy_conn_reason(conn));
         return false;
     }
+    set_reason(bounce, NULL);
     fd_close(&bounce->remote_fd); /* so that the end of the remote's copy is the end of the connection */
     if (value != 0) {
         error_setg(errp, "dma=bounce: the remote refuses it; give dma=map, or look at what the remote printed");

@@ -295,7 +295,7 @@ void proxy_bounce_stop(ProxyBounce *bounce);
 /* Machine lock: bus mastering, or the connection in use, may have changed.  No copy that is not allowed goes on. */
 void proxy_bounce_update(PciProxyDev *proxy);
 
-/* Why the thread has ended the link (static text), or NULL: it has not.  Any thread.  Accepts NULL. */
+/* Why the link has ended (static text); NULL: for another reason than bounced DMA.  Any thread.  Accepts NULL. */
 const char *proxy_bounce_reason(ProxyBounce *bounce);
 
 /* ---- restore.c ------------------------------------------------------------------------------- */

@@ -22,6 +22,7 @@
 typedef struct Fixture {
     Rig rig;
     uint8_t *window; /* the remote's mapping */
+    uint8_t *ram;    /* guest RAM by a mapping of the test's: what it sees is ordered by messages, not by locks */
     int dma;         /* the remote's socket; the rig's */
     uint32_t serial;
     char *reason;    /* of the last DEAD */
@@ -42,6 +43,8 @@ static void start(Fixture *f)
     rig_init(&f->rig);
     f->rig.dma = "bounce";
     fake_bar(&f->rig.remote, 0, 4096, 0);
+    f->ram = mmap(NULL, RIG_RAM, PROT_READ | PROT_WRITE, MAP_SHARED, f->rig.block->fd, 0);
+    g_assert_true(f->ram != MAP_FAILED);
 }
 
 /* What SET_BOUNCE has brought. */
@@ -65,11 +68,20 @@ static void setup(Fixture *f, gconstpointer data)
     pci_proxy_set_notify(f->rig.proxy, on_change, f);
 }
 
-static void teardown(Fixture *f, gconstpointer data)
+static void finish(Fixture *f)
 {
-    munmap(f->window, DMA_LINK_WINDOW);
+    if (f->window) {
+        munmap(f->window, DMA_LINK_WINDOW);
+        f->window = NULL;
+    }
+    munmap(f->ram, RIG_RAM);
     rig_cleanup(&f->rig);
     g_free(f->reason);
+}
+
+static void teardown(Fixture *f, gconstpointer data)
+{
+    finish(f);
 }
 
 /* The test's thread holds the machine lock: nothing here waits for it. */
@@ -93,7 +105,7 @@ static int dma(Fixture *f, DmaLinkKind kind, uint64_t gpa, uint32_t len, uint32_
 
 static uint8_t *guest(Fixture *f, uint64_t gpa)
 {
-    return f->rig.block->host + gpa;
+    return f->ram + gpa;
 }
 
 static bool is_dead(Rig *rig)
@@ -150,7 +162,7 @@ static void fail_to_start(FakeManner manner, unsigned timeout_ms, const char *ex
     g_assert_false(rig_try_start(&f.rig, timeout_ms, &err));
     g_assert_nonnull(strstr(err->message, "dma=bounce"));
     g_assert_nonnull(strstr(err->message, expected));
-    rig_cleanup(&f.rig);
+    finish(&f);
 }
 
 static void test_remote_that_cannot(void)
@@ -177,9 +189,7 @@ static void test_hotplug(void)
     rig_map_bar(&f.rig);
     take_window(&f);
     g_assert_cmpint(dma(&f, DMA_LINK_READ, 0, PAGE, 0), ==, DMA_LINK_OK);
-    munmap(f.window, DMA_LINK_WINDOW);
-    rig_cleanup(&f.rig);
-    f.window = NULL;
+    finish(&f);
 }
 
 /* RAM that no other process could map, and which therefore dma=map refuses. */
@@ -203,7 +213,8 @@ static void test_private_guest_ram(void)
     g_assert_cmpuint(f.rig.remote.bounce_table.count, ==, 2);
     memset(f.window, 0x5a, PAGE);
     g_assert_cmpint(dma(&f, DMA_LINK_WRITE, 0x80000000, PAGE, 0), ==, DMA_LINK_OK);
-    g_assert_cmphex(block->host[PAGE - 1], ==, 0x5a);
+    g_assert_cmpint(dma(&f, DMA_LINK_READ, 0x80000000, PAGE, PAGE), ==, DMA_LINK_OK);
+    g_assert_cmphex(f.window[2 * PAGE - 1], ==, 0x5a);
     /* It goes: a remote that has not heard of it reaches nothing. */
     memory_region_destroy(&private_ram);
     g_assert_cmpint(dma(&f, DMA_LINK_WRITE, 0x80000000, PAGE, 0), ==, DMA_LINK_NO_RAM);
@@ -211,9 +222,7 @@ static void test_private_guest_ram(void)
     g_assert_cmpuint(f.rig.remote.bounce_table.count, ==, 1);
     ram_block_unref(block);
     g_object_unref(backend);
-    munmap(f.window, DMA_LINK_WINDOW);
-    rig_cleanup(&f.rig);
-    f.window = NULL;
+    finish(&f);
 }
 
 /* ---- honest requests ------------------------------------------------------------------------- */
@@ -452,6 +461,7 @@ typedef struct Hammer {
     GThread *thread;
     bool stop; /* atomic */
     unsigned done;
+    uint64_t at; /* a vCPU's own memory */
 } Hammer;
 
 /* Writes the window, which changes all the time, to the first MiB of guest RAM, until that fails. */
@@ -611,7 +621,7 @@ static gpointer vcpu_thread(gpointer opaque)
         address_space_read(system_memory(), RIG_BAR_ADDR, &value, 4);
         pci_config_write(PCI_DEVICE(h->f->rig.proxy), PCI_COMMAND,
                          PCI_COMMAND_MEMORY | (h->done++ % 8 ? PCI_COMMAND_MASTER : 0), 2);
-        address_space_write(system_memory(), 0x800000 + 8 * (h->done % 512), h->done, 8);
+        address_space_write(system_memory(), h->at + 8 * (h->done % 512), h->done, 8);
     }
     return NULL;
 }
@@ -622,7 +632,7 @@ static void test_vcpus_and_dma(Fixture *f, gconstpointer data)
 
     hammer_start(&h, f);
     for (unsigned i = 0; i < 2; i++) {
-        vcpus[i] = (Hammer) { .f = f };
+        vcpus[i] = (Hammer) { .f = f, .at = 0x800000 + PAGE * i };
         vcpus[i].thread = g_thread_new("vcpu", vcpu_thread, &vcpus[i]);
     }
     for (unsigned i = 0; i < 20; i++) {

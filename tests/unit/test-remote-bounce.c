@@ -34,8 +34,9 @@ typedef enum Lie {
 
 typedef struct Fixture {
     ServerFixture s;
-    uint8_t *guest, *window;
-    int window_fd;
+    uint8_t *guest;   /* the test's mapping; what it sees is ordered by messages */
+    uint8_t *copied, *window; /* the copier's mappings: guest RAM, window */
+    int guest_fd, window_fd;
     int dma;          /* the main emulator's end */
     GThread *copier;
     Lie lie;          /* constant while the copier runs */
@@ -81,8 +82,8 @@ static gpointer copier_thread(gpointer opaque)
 
             g_assert_cmpuint(gpa + piece[2], <=, RAM);
             g_assert_cmpuint((uint64_t)piece[3] + piece[2], <=, WINDOW);
-            memcpy(head[1] == 1 ? f->window + piece[3] : f->guest + gpa,
-                   head[1] == 1 ? f->guest + gpa : f->window + piece[3], piece[2]);
+            memcpy(head[1] == 1 ? f->window + piece[3] : f->copied + gpa,
+                   head[1] == 1 ? f->copied + gpa : f->window + piece[3], piece[2]);
         }
         if (f->lie != SILENT) {
             answer(f, head[0]);
@@ -95,7 +96,9 @@ static void setup(Fixture *f, gconstpointer data)
 {
     server_setup(&f->s, NULL);
     f->lie = GPOINTER_TO_INT(data);
-    f->guest = g_malloc0(RAM);
+    f->guest_fd = make_memfd(RAM);
+    f->guest = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_SHARED, f->guest_fd, 0);
+    f->copied = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_SHARED, f->guest_fd, 0);
     f->window_fd = make_memfd(WINDOW);
     f->window = mmap(NULL, WINDOW, PROT_READ | PROT_WRITE, MAP_SHARED, f->window_fd, 0);
     f->dma = -1;
@@ -111,7 +114,9 @@ static void teardown(Fixture *f, gconstpointer data)
     }
     munmap(f->window, WINDOW);
     close(f->window_fd);
-    g_free(f->guest);
+    munmap(f->guest, RAM);
+    munmap(f->copied, RAM);
+    close(f->guest_fd);
 }
 
 /* SET_BOUNCE with FDS; returns false when the link has ended instead of an answer. */
@@ -159,6 +164,11 @@ static DmaContext *dma_of(Fixture *f)
     return &f->s.dev->pci.dma;
 }
 
+static unsigned copies(Fixture *f)
+{
+    return __atomic_load_n(&f->copies, __ATOMIC_RELAXED);
+}
+
 static void assert_ended(Fixture *f, LinkServerEnd how)
 {
     turn();
@@ -180,13 +190,13 @@ static void test_reads_and_writes(Fixture *f, gconstpointer data)
     g_assert_cmphex(value, ==, 0x64636261);
     g_assert_cmpint(dma_write_le32(dma_of(f), RAM - 4, 0x01020304), ==, MEM_OK);
     g_assert_cmphex(f->guest[RAM - 4], ==, 4);
-    g_assert_cmpuint(f->copies, ==, 2);
+    g_assert_cmpuint(copies(f), ==, 2);
     g_assert_cmpint(dma_read_le32(dma_of(f), RAM - 3, &value), ==, MEM_DECODE_ERROR);
     /* The empty table. */
     sync_bounce(f, 0, NULL, NULL);
     assert_alive(&f->s);
     g_assert_cmpint(dma_read_le32(dma_of(f), 0x100, &value), ==, MEM_DECODE_ERROR);
-    g_assert_cmpuint(f->copies, ==, 3); /* the 3 bytes before the end of RAM */
+    g_assert_cmpuint(copies(f), ==, 3); /* the 3 bytes before the end of RAM */
 }
 
 static void test_transfer_outlives_the_link(Fixture *f, gconstpointer data)
@@ -205,7 +215,7 @@ static void test_transfer_outlives_the_link(Fixture *f, gconstpointer data)
     memset(map->iov[0].iov_base, 0x5a, PAGE);
     dma_unmap(map, PAGE);
     g_assert_cmphex(f->guest[0], ==, 0);
-    g_assert_cmpuint(f->copies, ==, 0);
+    g_assert_cmpuint(copies(f), ==, 0);
     g_assert_cmpuint(count_fds(), ==, fds - 4); /* both ends of the link, DMA socket, window */
 }
 
@@ -376,7 +386,7 @@ static void test_answer(Fixture *f, gconstpointer data)
     g_assert_cmpint(dma_write_le32(dma_of(f), 0, value), ==, MEM_ERROR);
     g_assert_false(dma_map_add(map, PAGE, PAGE));
     dma_unmap(map, PAGE);
-    g_assert_cmpuint(__atomic_load_n(&f->copies, __ATOMIC_RELAXED), ==, 1);
+    g_assert_cmpuint(copies(f), ==, 1);
     assert_ended(f, how);
     g_assert_cmpint(event_clock_ns(EVENT_CLOCK_REAL) - begin, <, 5 * INT64_C(1000000000));
 }
@@ -391,7 +401,7 @@ static void test_refusal_is_an_answer(Fixture *f, gconstpointer data)
         g_assert_cmpint(dma_read_le32(dma_of(f), 0, &value), ==, MEM_DECODE_ERROR);
         g_assert_cmphex(value, ==, 0xffffffff);
     }
-    g_assert_cmpuint(f->copies, ==, 3);
+    g_assert_cmpuint(copies(f), ==, 3);
     assert_alive(&f->s);
 }
 
