@@ -167,7 +167,7 @@ static uint32_t offset_of(const DmaBounce *bounce, const uint8_t *host)
     return (uint32_t)(host - bounce->window->host);
 }
 
-bool dma_bounce_lend(DmaBounce *bounce, hwaddr addr, uint64_t len, bool fill, uint8_t **ret_host, RamBlock **ret_block)
+bool dma_bounce_lend(DmaBounce *bounce, hwaddr addr, uint64_t len, uint8_t **ret_host, RamBlock **ret_block)
 {
     size_t count;
     ssize_t first;
@@ -183,13 +183,6 @@ bool dma_bounce_lend(DmaBounce *bounce, hwaddr addr, uint64_t len, bool fill, ui
     if (first < 0) {
         return false;
     }
-    if (fill) {
-        DmaBouncePiece piece = { .addr = addr, .len = (uint32_t)len, .offset = (uint32_t)first * UNIT };
-
-        if (copy(bounce, false, &piece, 1) != MEM_OK) {
-            return false;
-        }
-    }
     memset(bounce->used + first, 1, count);
     bounce->next = (size_t)first + count;
     *ret_host = bounce->window->host + (size_t)first * UNIT;
@@ -202,7 +195,7 @@ void dma_bounce_give_back(DmaBounce *bounce, const uint8_t *host, uint64_t len)
     memset(bounce->used + offset_of(bounce, host) / UNIT, 0, (len + UNIT - 1) / UNIT);
 }
 
-MemResult dma_bounce_copy_out(DmaBounce *bounce, const hwaddr *addrs, const struct iovec *iov, uint64_t len)
+MemResult dma_bounce_copy_lent(DmaBounce *bounce, bool write, const hwaddr *addrs, const struct iovec *iov, uint64_t len)
 {
     DmaBouncePiece pieces[DMA_BOUNCE_PIECES_MAX];
     MemResult result = MEM_OK;
@@ -221,7 +214,7 @@ MemResult dma_bounce_copy_out(DmaBounce *bounce, const hwaddr *addrs, const stru
             len -= n;
             i++;
         }
-        result = copy(bounce, true, pieces, count);
+        result = copy(bounce, write, pieces, count);
     }
     return result;
 }

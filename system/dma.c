@@ -97,7 +97,7 @@ static bool add_bounced(DmaMap *map, hwaddr addr, uint64_t len)
     }
     /* What was begun on another link, or none, cannot go on here. */
     if (map->count == DMA_MAP_MAX || (map->count && map->bounce != bounce) ||
-        !dma_bounce_lend(bounce, addr, len, map->direction == DMA_TO_DEVICE, &host, &map->blocks[map->count])) {
+        !dma_bounce_lend(bounce, addr, len, &host, &map->blocks[map->count])) {
         return false;
     }
     if (map->count == 0) {
@@ -114,7 +114,7 @@ static void end_bounced(DmaMap *map, uint64_t transferred)
     DmaBounce *bounce = g_steal_pointer(&map->bounce);
 
     if (map->direction == DMA_FROM_DEVICE && !map->abandoned &&
-        dma_bounce_copy_out(bounce, map->addrs, map->iov, MIN(transferred, map->size)) != MEM_OK) {
+        dma_bounce_copy_lent(bounce, true, map->addrs, map->iov, MIN(transferred, map->size)) != MEM_OK) {
         failed(map->dma, map->addrs[0], transferred, true, MEM_ERROR);
     }
     for (unsigned i = 0; i < map->count; i++) {
@@ -174,6 +174,18 @@ bool dma_map_add(DmaMap *map, hwaddr addr, uint64_t len)
     }
     map->size += len;
     return true;
+}
+
+bool dma_map_fill(DmaMap *map)
+{
+    if (!map->bounce || map->direction == DMA_FROM_DEVICE) {
+        return true;
+    }
+    if (dma_bounce_copy_lent(map->bounce, false, map->addrs, map->iov, map->size) == MEM_OK) {
+        return true;
+    }
+    failed(map->dma, map->addrs[0], map->size, false, MEM_ERROR);
+    return false;
 }
 
 void dma_map_abandon(DmaMap *map)

@@ -8,7 +8,7 @@
  * guest RAM and the window when asked (the `copy` function, which waits for the end of it).  system/dma.c is the only user:
  * a DmaContext with a `bounce` reads and writes through it, and its maps are room in the window:
  *
- *   DMA_TO_DEVICE    the guest's bytes are copied in when the range is added to the map;
+ *   DMA_TO_DEVICE    the guest's bytes are copied in by dma_map_fill();
  *   DMA_FROM_DEVICE  what was transferred is copied out by dma_unmap(), unless the map was abandoned.
  *
  * So guest memory is touched inside a call of the device only, never behind its back: memory that is taken away, and
@@ -59,13 +59,13 @@ MemResult dma_bounce_read(DmaBounce *bounce, hwaddr addr, void *buf, uint64_t le
 MemResult dma_bounce_write(DmaBounce *bounce, hwaddr addr, const void *buf, uint64_t len);
 
 /*
- * Room in the window for guest range [addr, addr + len), with the guest's bytes in it when FILL.  False: it is not all
- * RAM, there is no room, or the copy failed.  *ret_block has a reference for the caller.
+ * Room in the window for guest range [addr, addr + len).  False: it is not all RAM, or there is no room.  *ret_block has
+ * a reference for the caller.
  */
-bool dma_bounce_lend(DmaBounce *bounce, hwaddr addr, uint64_t len, bool fill, uint8_t **ret_host, RamBlock **ret_block);
+bool dma_bounce_lend(DmaBounce *bounce, hwaddr addr, uint64_t len, uint8_t **ret_host, RamBlock **ret_block);
 void dma_bounce_give_back(DmaBounce *bounce, const uint8_t *host, uint64_t len);
 
-/* Copies the first LEN bytes of the lent list IOV out, to the guest ranges that begin at ADDRS. */
-MemResult dma_bounce_copy_out(DmaBounce *bounce, const hwaddr *addrs, const struct iovec *iov, uint64_t len);
+/* Copies the first LEN bytes of the lent list IOV to (WRITE) or from the guest ranges that begin at ADDRS. */
+MemResult dma_bounce_copy_lent(DmaBounce *bounce, bool write, const hwaddr *addrs, const struct iovec *iov, uint64_t len);
 
 #endif

@@ -81,6 +81,12 @@ void dma_map_init(DmaMap *map, DmaContext *dma, DmaDirection direction);
 bool dma_map_add(DmaMap *map, hwaddr addr, uint64_t len);
 
 /*
+ * MAP is complete, and the device is going to read (TO_DEVICE) or write it.  False: it is bounced, and the guest's bytes
+ * could not be copied in.
+ */
+bool dma_map_fill(DmaMap *map);
+
+/*
  * The guest has been or will be told that MAP's transfer is over (an abort, a reset), but the host
  * still works on it: until dma_unmap() the memory may yet be read and written.  A link server lets
  * no answer to the guest overtake that.  (A bounced MAP does not reach the guest any more, and

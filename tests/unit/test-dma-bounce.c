@@ -131,6 +131,9 @@ static void test_map_to_device(Fixture *f, gconstpointer data)
     g_assert_false(dma_map_add(f->map, RAM_END - 1, 2));
     g_assert_cmpuint(f->map->count, ==, 2);
     g_assert_cmpuint(f->map->size, ==, 5096);
+    g_assert_cmpuint(f->copies, ==, 0);
+    g_assert_true(dma_map_fill(f->map));
+    g_assert_cmpuint(f->copies, ==, 1); /* all of it at once */
     g_assert_cmpmem(f->map->iov[0].iov_base, f->map->iov[0].iov_len, f->guest + 0x1001, 1000);
     g_assert_cmpmem(f->map->iov[1].iov_base, f->map->iov[1].iov_len, f->guest + 0x8000, 4096);
     g_assert_cmpuint(f->dma.mapped, ==, 1);
@@ -257,9 +260,12 @@ static void test_failing_copies(Fixture *f, gconstpointer data)
     g_assert_cmphex(buf[0], ==, 0xff);
     g_assert_cmpint(dma_write(&f->dma, 0, buf, 4), ==, MEM_DECODE_ERROR);
     dma_map_init(f->map, &f->dma, DMA_TO_DEVICE);
-    g_assert_false(dma_map_add(f->map, 0, 4));
+    g_assert_true(dma_map_add(f->map, 0, 4));
+    g_assert_false(dma_map_fill(f->map));
+    dma_unmap(f->map, 0);
     dma_map_init(f->map, &f->dma, DMA_FROM_DEVICE);
     g_assert_true(dma_map_add(f->map, 0, 4));
+    g_assert_true(dma_map_fill(f->map));
     f->dma.errors = 0;
     dma_unmap(f->map, 4);
     g_assert_cmpuint(f->dma.errors, ==, 1);
