@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Devices whose process maps no guest RAM, as a user has them.
 # Runs in: neither program; drives mpqemu and its remotes from outside.
-"""dma=bounce: on the command line and at run time, restarted, beside others; what the process holds, seen from outside."""
+"""dma=bounce: on the command line and at run time, restarted, beside others; what the process holds."""
 
 import hashlib
 import os
 import signal
 import socket
+import struct
 import subprocess
 
 import pytest
 
-from lsi_driver import BUFFER, PCI_COMMAND
+from lsi_driver import BUFFER, DONE, DSP, DSPS, MMIO_BASE, PCI_COMMAND
+from mpqemu_link import DMA_READ, DMA_WRITE, BounceHost, FakeDevice, LinkServer
 from managed import Managed, QmpError, image, wait_until
 from qtest import Qtest, QtestError
+from remote_process import Link, Remote, serve
 
 RAM = 64 << 20      # of Managed's machine
 WINDOW = 1 << 20
@@ -171,6 +174,45 @@ def test_wrong_values(main_program, tmp_path):
         m.qmp.command("rdrive_add", rid="r", id="d0", file=image(tmp_path / "d"), format="raw")
         with pytest.raises(QmpError, match="dma"):      # a disk reaches memory by its controller alone
             m.qmp.command("rdevice_add", rid="r", id="hd0", driver="scsi-hd", drive="d0", dma="bounce")
+
+
+def test_second_implementation_copies_for_our_remote():
+    """The LSI fetches a program from the guest RAM of a Python client: write of a word, interrupt."""
+    link = Link()
+    with Remote("-device", "lsi53c895a,id=lsi0", *serve(link)), BounceHost(RAM) as host:
+        assert link.set_bounce(host.remote_end, host.window) == 0
+        link.sync_bounce([(0, RAM)])
+        link.config_write(0x14, MMIO_BASE, 4)
+        link.config_write(0x04, 6, 2)
+        # LOAD SCRATCHA from memory, STORE it elsewhere, INTERRUPT.
+        host.guest[0x1000:0x1018] = struct.pack("<6I", 0xe1340004, 0x2000, 0xe0340004, 0x3000, 0x98080000, DONE)
+        host.guest[0x2000:0x2004] = b"word"
+        link.bar_write(MMIO_BASE + DSP, 0x1000, 4)
+        assert link.bar_read(MMIO_BASE + DSPS, 4) == DONE
+        assert host.guest[0x3000:0x3004] == b"word"
+        assert [(kind, pieces[0][:2]) for kind, pieces in host.requests] == [
+            (DMA_READ, (0x1000, 8)), (DMA_READ, (0x2000, 4)), (DMA_READ, (0x1008, 8)), (DMA_WRITE, (0x3000, 4)),
+            (DMA_READ, (0x1010, 8))]
+        link.bar_read(MMIO_BASE + 0x0c, 1)      # DSTAT: takes the interrupt
+        host.master = False                     # the client's own no: a bus fault
+        link.bar_write(MMIO_BASE + DSP, 0x1000, 4)
+        assert link.bar_read(MMIO_BASE + 0x0c, 1) & 0x20
+
+
+def test_our_proxy_copies_for_a_second_implementation(main_program):
+    ours, theirs = socket.socketpair()
+    with ours, LinkServer(theirs, FakeDevice()) as server:
+        q = Qtest(main_program, ["-m", "64", "-device", f"pci-proxy-dev,addr=1,fd={ours.fileno()},dma=bounce"],
+                  pass_fds=[ours.fileno()])
+        ours.close()
+        q.write(0x10000, b"from the guest")
+        assert server.dma_read(0x10000, 14) is None     # no bus master yet
+        q.pci_write(1, PCI_COMMAND, 2, 4)
+        assert server.dma_read(0x10000, 14) == b"from the guest"
+        assert server.dma_write(RAM - 4, b"tail") and q.read(RAM - 4, 4) == b"tail"
+        assert server.dma_read(RAM - 3, 4) is None
+        assert sum(size for _, size in server.bounced) <= RAM and server.ranges == []
+        assert q.close() == 0
 
 
 def test_stock_remote_says_what_to_do(main_program, stock_program, tmp_path):
