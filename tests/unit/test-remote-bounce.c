@@ -266,6 +266,31 @@ static void test_sync_without_set_bounce(Fixture *f, gconstpointer data)
     assert_ended(f, LINK_SERVER_END_PROTOCOL);
 }
 
+/* What is next to the messages: sizes, and the numbers between stock's commands and ours and behind them. */
+static void test_neighbouring_messages(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        uint32_t cmd;
+        uint64_t size;
+    } bad[] = {
+        { MPQEMU_CMD_SET_BOUNCE, 1 }, { MPQEMU_CMD_SET_BOUNCE, 8 }, { MPQEMU_CMD_SYNC_BOUNCE, 0 },
+        { MPQEMU_CMD_SYNC_BOUNCE, 135 }, { MPQEMU_CMD_SYNC_BOUNCE, 137 }, { MPQEMU_CMD_SYNC_BOUNCE, 192 },
+        { 8, 0 }, { 31, 0 }, { 34, 0 }, { 33 + (1u << 31), 136 },
+    };
+    const uint8_t payload[192] = { 0 };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        ServerFixture s = { 0 };
+
+        server_setup(&s, NULL);
+        send_msg(&s, bad[i].cmd, payload, bad[i].size);
+        turn();
+        g_assert_cmpuint(s.ends, ==, 1);
+        g_assert_cmpint(s.how, ==, LINK_SERVER_END_PROTOCOL);
+        server_teardown(&s, NULL);
+    }
+}
+
 static void test_descriptors_of_set_bounce(Fixture *f, gconstpointer data)
 {
     unsigned which = 0;
@@ -428,6 +453,7 @@ int main(int argc, char **argv)
     ADD("set-bounce-after-guest-ram", test_set_bounce_after_guest_ram, NULL);
     ADD("sync-bounce-without-set-bounce", test_sync_without_set_bounce, NULL);
     ADD("descriptors-of-set-bounce", test_descriptors_of_set_bounce, NULL);
+    ADD("neighbouring-messages", test_neighbouring_messages, NULL);
     ADD("small-window-is-refused-by-an-answer", test_small_window, NULL);
     ADD("shrunk-window", test_shrunk_window, NULL);
     for (unsigned i = 0; i < G_N_ELEMENTS(table_cases); i++) {
