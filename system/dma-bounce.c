@@ -146,6 +146,25 @@ MemResult dma_bounce_write(DmaBounce *bounce, hwaddr addr, const void *buf, uint
     return MEM_OK;
 }
 
+MemResult dma_bounce_read_bytes(DmaBounce *bounce, const hwaddr *addrs, uint8_t *bytes, unsigned count)
+{
+    MemResult result = MEM_OK;
+
+    for (unsigned i = 0; i < count && result == MEM_OK;) {
+        DmaBouncePiece pieces[DMA_BOUNCE_PIECES_MAX];
+        unsigned n = 0;
+
+        while (n < MIN(count - i, DMA_BOUNCE_PIECES_MAX) && ram_length(bounce, addrs[i + n], 1)) {
+            pieces[n] = (DmaBouncePiece) { .addr = addrs[i + n], .len = 1, .offset = n };
+            n++;
+        }
+        result = n == 0 ? MEM_DECODE_ERROR : copy(bounce, false, pieces, n);
+        memcpy(bytes + i, bounce->window->host, n);
+        i += n;
+    }
+    return result;
+}
+
 /* ---- lending ------------------------------------------------------------------------------------- */
 
 /* COUNT free units in a row within [FROM, TO), or -1. */

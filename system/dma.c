@@ -52,6 +52,25 @@ MemResult dma_write(DmaContext *dma, hwaddr addr, const void *buf, uint64_t len)
     return MEM_OK;
 }
 
+MemResult dma_read_bytes(DmaContext *dma, const hwaddr *addrs, uint8_t *bytes, unsigned count)
+{
+    MemResult result = MEM_OK;
+
+    if (!dma->enabled) {
+        result = MEM_DECODE_ERROR;
+    } else if (dma->bounce) {
+        result = dma_bounce_read_bytes(dma->bounce, addrs, bytes, count);
+    }
+    for (unsigned i = 0; i < count && result == MEM_OK && !dma->bounce; i++) {
+        result = address_space_copy_from(dma->as, addrs[i], bytes + i, 1, true);
+    }
+    if (result != MEM_OK) {
+        return failed(dma, addrs[0], count, false, result);
+    }
+    dma->read_bytes += count;
+    return MEM_OK;
+}
+
 MemResult dma_read_le32(DmaContext *dma, hwaddr addr, uint32_t *ret_value)
 {
     uint32_t raw;

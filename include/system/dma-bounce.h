@@ -58,6 +58,9 @@ void dma_bounce_set_ram(DmaBounce *bounce, const uint64_t *addrs, const uint64_t
 MemResult dma_bounce_read(DmaBounce *bounce, hwaddr addr, void *buf, uint64_t len);
 MemResult dma_bounce_write(DmaBounce *bounce, hwaddr addr, const void *buf, uint64_t len);
 
+/* As dma_read_bytes(). */
+MemResult dma_bounce_read_bytes(DmaBounce *bounce, const hwaddr *addrs, uint8_t *bytes, unsigned count);
+
 /*
  * Room in the window for guest range [addr, addr + len).  False: it is not all RAM, or there is no room.  *ret_block has
  * a reference for the caller.

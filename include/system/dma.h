@@ -43,6 +43,12 @@ void dma_context_init(DmaContext *dma, AddressSpace *as);
 MemResult dma_read(DmaContext *dma, hwaddr addr, void *buf, uint64_t len);
 MemResult dma_write(DmaContext *dma, hwaddr addr, const void *buf, uint64_t len);
 
+/*
+ * One byte at each of COUNT addresses.  With a bounce in a few copies, not in COUNT.  When not MEM_OK, all of BYTES is
+ * undefined.
+ */
+MemResult dma_read_bytes(DmaContext *dma, const hwaddr *addrs, uint8_t *bytes, unsigned count);
+
 /* Little-endian 32-bit read and write, the unit of most descriptors. */
 MemResult dma_read_le32(DmaContext *dma, hwaddr addr, uint32_t *ret_value);
 MemResult dma_write_le32(DmaContext *dma, hwaddr addr, uint32_t value);

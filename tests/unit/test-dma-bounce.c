@@ -94,6 +94,26 @@ static void test_read_and_write(Fixture *f, gconstpointer data)
     g_assert_cmpuint(f->dma.errors, ==, 0);
 }
 
+static void test_single_bytes(Fixture *f, gconstpointer data)
+{
+    hwaddr addrs[40];
+    uint8_t bytes[40];
+
+    for (unsigned i = 0; i < 40; i++) {
+        addrs[i] = 0x1001 * (40 - i);
+    }
+    g_assert_cmpint(dma_read_bytes(&f->dma, addrs, bytes, 40), ==, MEM_OK);
+    g_assert_cmpuint(f->copies, ==, 3);
+    for (unsigned i = 0; i < 40; i++) {
+        g_assert_cmphex(bytes[i], ==, f->guest[addrs[i]]);
+    }
+    addrs[20] = RAM_END;
+    g_assert_cmpint(dma_read_bytes(&f->dma, addrs, bytes, 40), ==, MEM_DECODE_ERROR);
+    g_assert_cmpint(dma_read_bytes(&f->dma, addrs, bytes, 20), ==, MEM_OK);
+    f->dma.enabled = false;
+    g_assert_cmpint(dma_read_bytes(&f->dma, addrs, bytes, 1), ==, MEM_DECODE_ERROR);
+}
+
 /* What lies before the end of RAM is done, as with mapped RAM; nobody is asked for the rest. */
 static void test_no_ram(Fixture *f, gconstpointer data)
 {
@@ -320,6 +340,7 @@ int main(int argc, char **argv)
     machine_lock();
 #define ADD(name, fn) g_test_add("/dma-bounce/" name, Fixture, NULL, setup, fn, teardown)
     ADD("read-and-write", test_read_and_write);
+    ADD("single-bytes", test_single_bytes);
     ADD("no-ram-is-a-decode-error", test_no_ram);
     ADD("map/to-device", test_map_to_device);
     ADD("map/from-device", test_map_from_device);
