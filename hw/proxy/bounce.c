@@ -106,6 +106,14 @@ void proxy_bounce_update(PciProxyDev *proxy)
     }
 }
 
+void proxy_bounce_fence(ProxyBounce *bounce)
+{
+    if (bounce) {
+        pthread_mutex_lock(&bounce->lock);
+        pthread_mutex_unlock(&bounce->lock);
+    }
+}
+
 const char *proxy_bounce_reason(ProxyBounce *bounce)
 {
     const char *reason = NULL;

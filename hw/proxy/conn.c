@@ -336,7 +336,12 @@ static bool conn_exchange(ProxyConn *conn, const MpqemuMsg *msg, uint64_t *ret_v
 
 bool proxy_conn_call(ProxyConn *conn, const MpqemuMsg *msg, uint64_t *ret_value)
 {
-    return conn_exchange(conn, msg, ret_value);
+    bool ok;
+
+    proxy_bounce_fence(conn->bounce);
+    ok = conn_exchange(conn, msg, ret_value);
+    proxy_bounce_fence(conn->bounce);
+    return ok;
 }
 
 bool proxy_conn_send(ProxyConn *conn, const MpqemuMsg *msg)

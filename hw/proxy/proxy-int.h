@@ -295,6 +295,12 @@ void proxy_bounce_stop(ProxyBounce *bounce);
 /* Machine lock: bus mastering, or the connection in use, may have changed.  No copy that is not allowed goes on. */
 void proxy_bounce_update(PciProxyDev *proxy);
 
+/*
+ * Orders guest memory between a vCPU that makes an access and the copies made for it.  The way between the two threads leads
+ * through another process, where no memory model follows.  Accepts NULL.
+ */
+void proxy_bounce_fence(ProxyBounce *bounce);
+
 /* Why the link has ended (static text); NULL: for another reason than bounced DMA.  Any thread.  Accepts NULL. */
 const char *proxy_bounce_reason(ProxyBounce *bounce);
 
