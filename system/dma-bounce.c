@@ -214,7 +214,8 @@ void dma_bounce_give_back(DmaBounce *bounce, const uint8_t *host, uint64_t len)
     memset(bounce->used + offset_of(bounce, host) / UNIT, 0, (len + UNIT - 1) / UNIT);
 }
 
-MemResult dma_bounce_copy_lent(DmaBounce *bounce, bool write, const hwaddr *addrs, const struct iovec *iov, uint64_t len)
+MemResult dma_bounce_copy_lent(DmaBounce *bounce, bool write, const hwaddr *addrs, const struct iovec *iov,
+                               uint64_t len)
 {
     DmaBouncePiece pieces[DMA_BOUNCE_PIECES_MAX];
     MemResult result = MEM_OK;

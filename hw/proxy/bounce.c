@@ -4,19 +4,20 @@
  *
  * Runs in: mpqemu.
  *
- * Theory of operation.  The remote maps no guest RAM.  It asks for copies on a socket of its own, also while a vCPU waits
- * for its answer to a register access; so neither that vCPU's thread nor a holder of the machine lock can serve it, and each
- * connection has a thread for it.  The thread takes no lock but the bounce lock, waits for nothing but the next request,
- * and sends without waiting; so it can be joined by whoever frees the connection.
+ * Theory of operation.  The remote maps no guest RAM.  It asks for copies on a socket of its own, also while a vCPU
+ * waits for its answer to a register access; so neither that vCPU's thread nor a holder of the machine lock can serve
+ * it, and each connection has a thread for it.  The thread takes no lock but the bounce lock, waits for nothing but
+ * the next request, and sends without waiting; so it can be joined by whoever frees the connection.
  *
- * What a copy needs.  Each piece is copied with the bounce lock held, and only when the connection is the one in use and
- * the local copy of the command register lets the function master the bus.  Both are changed with the lock held, so after
- * a disabled bus mastering, a reset, a death or an unplug no copy is under way and none follows.  (A remote that answers
- * an access has had the answers to its own requests before, so what it tells the guest never overtakes its DMA.)
+ * What a copy needs.  Each piece is copied with the bounce lock held, and only when the connection is the one in use
+ * and the local copy of the command register lets the function master the bus.  Both are changed with the lock held,
+ * so after a disabled bus mastering, a reset, a death or an unplug no copy is under way and none follows.  (A remote
+ * that answers an access has had the answers to its own requests before, so what it tells the guest never overtakes
+ * its DMA.)
  *
- * The remote is hostile.  Window and socket are all that it can write to: the window's bytes are copied and never looked
- * at; addresses are looked up in the memory map at each copy and reach RAM only.  What breaks the protocol ends the
- * link.
+ * The remote is hostile.  Window and socket are all that it can write to: the window's bytes are copied and never
+ * looked at; addresses are looked up in the memory map at each copy and reach RAM only.  What breaks the protocol
+ * ends the link.
  */
 #include <errno.h>
 #include <string.h>
@@ -219,7 +220,8 @@ bool proxy_bounce_offer(ProxyConn *conn, GError **errp)
     }
     bounce->thread = g_thread_try_new(thread_name, bounce_thread, bounce, &err);
     if (!bounce->thread) {
-        error_setg(errp, "cannot start the proxy's DMA thread: %s; raise the limit of threads (ulimit -u)", err->message);
+        error_setg(errp, "cannot start the proxy's DMA thread: %s; raise the limit of threads (ulimit -u)",
+                   err->message);
         return false;
     }
     return true;

@@ -296,8 +296,8 @@ void proxy_bounce_stop(ProxyBounce *bounce);
 void proxy_bounce_update(PciProxyDev *proxy);
 
 /*
- * Orders guest memory between a vCPU that makes an access and the copies made for it.  The way between the two threads leads
- * through another process, where no memory model follows.  Accepts NULL.
+ * Orders guest memory between a vCPU that makes an access and the copies made for it.  The way between the two
+ * threads leads through another process, where no memory model follows.  Accepts NULL.
  */
 void proxy_bounce_fence(ProxyBounce *bounce);
 

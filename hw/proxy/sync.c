@@ -13,9 +13,9 @@
  * message after the other, so the reply to a config read behind a table that took something away
  * tells that the old one is no longer in use.
  *
- * With dma=bounce the table is told without descriptors, and each copy is checked against the memory map of its moment
- * (bounce.c).  So the table is a hint, RAM that no other process could map is in it, too, and there is nothing to wait for
- * when a range leaves it.
+ * With dma=bounce the table is told without descriptors, and each copy is checked against the memory map of its
+ * moment (bounce.c).  So the table is a hint, RAM that no other process could map is in it, too, and there is nothing
+ * to wait for when a range leaves it.
  *
  * Too many ranges.  A message carries 8.  With more the remote gets an empty table: the device can
  * do no DMA, which its driver sees as failing requests.  Sending a part would hand the driver a

@@ -5,8 +5,8 @@
  *
  * Thread: any; one thread at a time for a socket.  Runs in: both programs (qemu-remote asks, mpqemu copies).
  *
- * The socket is SOCK_SEQPACKET: a message is one packet, whole or not at all.  Requests and answers are of a few hundred
- * bytes at most; no byte of guest memory goes through the socket.  One request is under way at a time.
+ * The socket is SOCK_SEQPACKET: a message is one packet, whole or not at all.  Requests and answers are of a few
+ * hundred bytes at most; no byte of guest memory goes through the socket.  One request is under way at a time.
  *
  * Both sides distrust each other.  What breaks the form below is -EPROTO, and the owner ends the link.
  */

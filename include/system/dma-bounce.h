@@ -5,8 +5,8 @@
  * Thread: with the machine lock held.  Runs in: qemu-remote.
  *
  * What it is.  A window of memory is shared with the process that has guest RAM.  That process copies pieces between
- * guest RAM and the window when asked (the `copy` function, which waits for the end of it).  system/dma.c is the only user:
- * a DmaContext with a `bounce` reads and writes through it, and its maps are room in the window:
+ * guest RAM and the window when asked (the `copy` function, which waits for the end of it).  system/dma.c is the only
+ * user: a DmaContext with a `bounce` reads and writes through it, and its maps are room in the window:
  *
  *   DMA_TO_DEVICE    the guest's bytes are copied in by dma_map_fill();
  *   DMA_FROM_DEVICE  what was transferred is copied out by dma_unmap(), unless the map was abandoned.
@@ -14,8 +14,8 @@
  * So guest memory is touched inside a call of the device only, never behind its back: memory that is taken away, and
  * transfers that were given up, need not be waited for.
  *
- * Bounds.  A part of the window is kept for dma_read() and dma_write(), so that these work whatever is mapped.  A map that
- * finds no room is refused, and the device copies piecewise.
+ * Bounds.  A part of the window is kept for dma_read() and dma_write(), so that these work whatever is mapped.  A map
+ * that finds no room is refused, and the device copies piecewise.
  *
  * The other process is not trusted: it can put any bytes into the window at any time.  They are data to the device, as
  * guest RAM's are, and copied once before they are looked at (dma_read()).
@@ -62,13 +62,14 @@ MemResult dma_bounce_write(DmaBounce *bounce, hwaddr addr, const void *buf, uint
 MemResult dma_bounce_read_bytes(DmaBounce *bounce, const hwaddr *addrs, uint8_t *bytes, unsigned count);
 
 /*
- * Room in the window for guest range [addr, addr + len).  False: it is not all RAM, or there is no room.  *ret_block has
- * a reference for the caller.
+ * Room in the window for guest range [addr, addr + len).  False: it is not all RAM, or there is no room.  *ret_block
+ * has a reference for the caller.
  */
 bool dma_bounce_lend(DmaBounce *bounce, hwaddr addr, uint64_t len, uint8_t **ret_host, RamBlock **ret_block);
 void dma_bounce_give_back(DmaBounce *bounce, const uint8_t *host, uint64_t len);
 
 /* Copies the first LEN bytes of the lent list IOV to (WRITE) or from the guest ranges that begin at ADDRS. */
-MemResult dma_bounce_copy_lent(DmaBounce *bounce, bool write, const hwaddr *addrs, const struct iovec *iov, uint64_t len);
+MemResult dma_bounce_copy_lent(DmaBounce *bounce, bool write, const hwaddr *addrs, const struct iovec *iov,
+                               uint64_t len);
 
 #endif

@@ -87,8 +87,8 @@ void dma_map_init(DmaMap *map, DmaContext *dma, DmaDirection direction);
 bool dma_map_add(DmaMap *map, hwaddr addr, uint64_t len);
 
 /*
- * MAP is complete, and the device is going to read (TO_DEVICE) or write it.  False: it is bounced, and the guest's bytes
- * could not be copied in.
+ * MAP is complete, and the device is going to read (TO_DEVICE) or write it.  False: it is bounced, and the guest's
+ * bytes could not be copied in.
  */
 bool dma_map_fill(DmaMap *map);
 

@@ -606,7 +606,8 @@ static void test_death_frees_all(Fixture *f, gconstpointer data)
         while (event_loop_turn(event_loop_main(), false)) {
         }
     }
-    g_assert_cmpuint(rig_count_threads(), <=, threads - 2); /* the worker and the DMA thread; the remote's may be gone, too */
+    /* The worker and the DMA thread; the remote's may be gone, too. */
+    g_assert_cmpuint(rig_count_threads(), <=, threads - 2);
 }
 
 /* ---- many threads ---------------------------------------------------------------------------- */
