@@ -55,19 +55,29 @@ enum {
 };
 
 enum {
+    BOUNCE_COUNT = 0, /* 4 bytes, then 4 of padding */
+    BOUNCE_GPAS = 8,
+    BOUNCE_SIZES = BOUNCE_GPAS + 8 * MPQEMU_BOUNCE_RANGES_MAX,
+    BOUNCE_SIZE = BOUNCE_SIZES + 8 * MPQEMU_BOUNCE_RANGES_MAX,
+};
+
+enum {
     RET_SIZE = 8,
 };
 
 /* What mmap() can share with another process; a file covers memory-backend-file on an ordinary file system. */
 #define KINDS_OF_RAM (1u << FD_KIND_SHMEM | 1u << FD_KIND_FILE)
 #define KINDS_OF_IRQ (1u << FD_KIND_EVENTFD)
+#define KINDS_OF_SOCKET (1u << FD_KIND_SOCKET)
+#define KINDS_OF_WINDOW (1u << FD_KIND_SHMEM)
 
 typedef struct MsgSpec {
     const char *name;
     MpqemuRole receiver;
     uint8_t size_min, size_max;   /* payload: one of the two, nothing between */
     uint8_t fds_min, fds_max;
-    uint32_t fd_kinds;            /* bit (1 << FdKind): what each descriptor may be */
+    uint32_t fd_kinds;            /* bit (1 << FdKind): what each descriptor may be, */
+    uint32_t fd1_kinds;           /* but for descriptor 1 when this is not 0 */
     bool has_reply;
     uint8_t reply_min, reply_max; /* payload of the RET, as size_min and size_max; reply_min is what we send */
     void (*encode)(const MpqemuMsg *msg, uint8_t *payload);
@@ -131,20 +141,34 @@ static void encode_sync(const MpqemuMsg *msg, uint8_t *payload)
     }
 }
 
+/* Range I of a list, the ranges before it being good. */
+static bool check_range(const uint64_t *gpas, const uint64_t *sizes, unsigned i, MpqemuWhy *why)
+{
+    uint64_t last;
+
+    if (sizes[i] == 0) {
+        mpqemu_why(why, "range %u is empty", i);
+        return false;
+    }
+    if (__builtin_add_overflow(gpas[i], sizes[i] - 1, &last)) {
+        mpqemu_why(why, "range %u wraps: address 0x%" PRIx64 ", size 0x%" PRIx64, i, gpas[i], sizes[i]);
+        return false;
+    }
+    for (unsigned j = 0; j < i; j++) {
+        if (gpas[j] <= last && gpas[i] <= gpas[j] + (sizes[j] - 1)) {
+            mpqemu_why(why, "ranges %u and %u overlap at 0x%" PRIx64, j, i, MAX(gpas[i], gpas[j]));
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool check_sync(const MpqemuMsg *msg, MpqemuWhy *why)
 {
     const MpqemuSyncSysmem *s = &msg->sync;
 
     for (unsigned i = 0; i < msg->num_fds; i++) {
-        uint64_t last;
-
-        if (s->sizes[i] == 0) {
-            mpqemu_why(why, "range %u is empty", i);
-            return false;
-        }
-        if (__builtin_add_overflow(s->gpas[i], s->sizes[i] - 1, &last)) {
-            mpqemu_why(why, "range %u wraps: address 0x%" PRIx64 ", size 0x%" PRIx64, i, s->gpas[i],
-                       s->sizes[i]);
+        if (!check_range(s->gpas, s->sizes, i, why)) {
             return false;
         }
         /* off_t: signed on the wire, and the end of the mapping must be one, too. */
@@ -152,13 +176,6 @@ static bool check_sync(const MpqemuMsg *msg, MpqemuWhy *why)
             mpqemu_why(why, "range %u: offset 0x%" PRIx64 ", size 0x%" PRIx64 " is no part of a file", i,
                        s->offsets[i], s->sizes[i]);
             return false;
-        }
-        for (unsigned j = 0; j < i; j++) {
-            if (s->gpas[j] <= last && s->gpas[i] <= s->gpas[j] + (s->sizes[j] - 1)) {
-                mpqemu_why(why, "ranges %u and %u overlap at 0x%" PRIx64, j, i,
-                           MAX(s->gpas[i], s->gpas[j]));
-                return false;
-            }
         }
     }
     return true;
@@ -180,6 +197,52 @@ static MpqemuSummary summary_sync(const MpqemuMsg *msg)
         .addr = msg->num_fds ? msg->sync.gpas[0] : 0,
         .val = msg->num_fds ? msg->sync.sizes[0] : 0,
         .len = msg->num_fds,
+    };
+}
+
+/* What is RAM, without descriptors */
+
+static void encode_bounce(const MpqemuMsg *msg, uint8_t *payload)
+{
+    put_le32(payload + BOUNCE_COUNT, msg->bounce.count);
+    for (unsigned i = 0; i < msg->bounce.count; i++) {
+        put_le64(payload + BOUNCE_GPAS + 8 * i, msg->bounce.gpas[i]);
+        put_le64(payload + BOUNCE_SIZES + 8 * i, msg->bounce.sizes[i]);
+    }
+}
+
+static bool check_bounce(const MpqemuMsg *msg, MpqemuWhy *why)
+{
+    const MpqemuSyncBounce *b = &msg->bounce;
+
+    if (b->count > MPQEMU_BOUNCE_RANGES_MAX) {
+        mpqemu_why(why, "%" PRIu32 " ranges, at most %d", b->count, MPQEMU_BOUNCE_RANGES_MAX);
+        return false;
+    }
+    for (unsigned i = 0; i < b->count; i++) {
+        if (!check_range(b->gpas, b->sizes, i, why)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool decode_bounce(const uint8_t *payload, size_t size, MpqemuMsg *msg, MpqemuWhy *why)
+{
+    msg->bounce.count = get_le32(payload + BOUNCE_COUNT);
+    for (unsigned i = 0; i < MPQEMU_BOUNCE_RANGES_MAX; i++) {
+        msg->bounce.gpas[i] = get_le64(payload + BOUNCE_GPAS + 8 * i);
+        msg->bounce.sizes[i] = get_le64(payload + BOUNCE_SIZES + 8 * i);
+    }
+    return check_bounce(msg, why);
+}
+
+static MpqemuSummary summary_bounce(const MpqemuMsg *msg)
+{
+    return (MpqemuSummary) {
+        .addr = msg->bounce.count ? msg->bounce.gpas[0] : 0,
+        .val = msg->bounce.count ? msg->bounce.sizes[0] : 0,
+        .len = msg->bounce.count,
     };
 }
 
@@ -295,7 +358,7 @@ static MpqemuSummary summary_ret(const MpqemuMsg *msg)
     return (MpqemuSummary) { .val = msg->ret };
 }
 
-/* SET_IRQFD and DEVICE_RESET have no payload. */
+/* SET_IRQFD, DEVICE_RESET and SET_BOUNCE have no payload. */
 
 static void encode_none(const MpqemuMsg *msg, uint8_t *payload)
 {
@@ -363,16 +426,33 @@ static const MsgSpec specs[MPQEMU_CMD_MAX] = {
         .has_reply = true, .reply_min = 0, .reply_max = RET_SIZE,
         .encode = encode_none, .decode = decode_none, .check = check_none, .summary = summary_none,
     },
+    [MPQEMU_CMD_SET_BOUNCE] = {
+        .name = "SET_BOUNCE", .receiver = MPQEMU_ROLE_SERVER,
+        .fds_min = 2, .fds_max = 2, .fd_kinds = KINDS_OF_SOCKET, .fd1_kinds = KINDS_OF_WINDOW,
+        .has_reply = true, .reply_min = RET_SIZE, .reply_max = RET_SIZE,
+        .encode = encode_none, .decode = decode_none, .check = check_none, .summary = summary_none,
+    },
+    [MPQEMU_CMD_SYNC_BOUNCE] = {
+        .name = "SYNC_BOUNCE", .receiver = MPQEMU_ROLE_SERVER,
+        .size_min = BOUNCE_SIZE, .size_max = BOUNCE_SIZE,
+        .encode = encode_bounce, .decode = decode_bounce, .check = check_bounce, .summary = summary_bounce,
+    },
 };
+
+/* The numbers between stock's commands and ours are nobody's. */
+static bool is_command(uint32_t cmd)
+{
+    return cmd < MPQEMU_CMD_MAX && specs[cmd].name;
+}
 
 const char *mpqemu_cmd_name(unsigned cmd)
 {
-    return cmd < MPQEMU_CMD_MAX ? specs[cmd].name : "?";
+    return is_command(cmd) ? specs[cmd].name : "?";
 }
 
 bool mpqemu_cmd_has_reply(MpqemuCmd cmd)
 {
-    return (unsigned)cmd < MPQEMU_CMD_MAX && specs[cmd].has_reply;
+    return is_command(cmd) && specs[cmd].has_reply;
 }
 
 bool mpqemu_reply_size_ok(MpqemuCmd request, size_t size)
@@ -398,7 +478,7 @@ bool mpqemu_header_check(MpqemuRole role, const uint8_t *header, size_t *ret_siz
     uint64_t size = get_le64(header + HEADER_LEN);
     const MsgSpec *spec;
 
-    if (cmd >= MPQEMU_CMD_MAX) {
+    if (!is_command(cmd)) {
         mpqemu_why(why, "command %" PRIu32 " is unknown", cmd);
         return false;
     }
@@ -443,9 +523,10 @@ MpqemuVerdict mpqemu_msg_decode(const uint8_t *wire, const int *fds, unsigned nu
         return MPQEMU_MSG_REFUSED;
     }
     for (unsigned i = 0; i < num_fds; i++) {
+        uint32_t kinds = i == 1 && spec->fd1_kinds ? spec->fd1_kinds : spec->fd_kinds;
         FdKind kind = fd_kind(fds[i]);
 
-        if (!(spec->fd_kinds & 1u << kind)) {
+        if (!(kinds & 1u << kind)) {
             mpqemu_why(why, "%s: descriptor %u is %s", spec->name, i, fd_kind_name(kind));
             return MPQEMU_MSG_REFUSED;
         }
@@ -468,7 +549,7 @@ bool mpqemu_msg_check(const MpqemuMsg *msg, MpqemuWhy *why)
 {
     const MsgSpec *spec;
 
-    if ((unsigned)msg->cmd >= MPQEMU_CMD_MAX || specs[msg->cmd].receiver != MPQEMU_ROLE_SERVER) {
+    if (!is_command(msg->cmd) || specs[msg->cmd].receiver != MPQEMU_ROLE_SERVER) {
         mpqemu_why(why, "command %d is no request", (int)msg->cmd);
         return false;
     }

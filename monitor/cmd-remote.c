@@ -143,6 +143,8 @@ static JsonObject *link_info(PciProxyDev *proxy)
     json_object_set_int_member(link, "dropped-writes", (int64_t)stats.dropped_writes);
     json_object_set_int_member(link, "interrupts", (int64_t)stats.irqs);
     json_object_set_int_member(link, "reattached", (int64_t)stats.reattached);
+    json_object_set_string_member(link, "dma", pci_proxy_dma_name(proxy));
+    json_object_set_int_member(link, "bounced-bytes", (int64_t)stats.bounced_bytes);
     return link;
 }
 

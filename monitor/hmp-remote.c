@@ -164,6 +164,9 @@ static void print_link(HmpSession *hmp, JsonObject *link)
                " times\n",
                hmp_json_int(link, "dropped-reads"), hmp_json_int(link, "dropped-writes"),
                hmp_json_int(link, "interrupts"), hmp_json_int(link, "reattached"));
+    if (g_str_equal(hmp_json_str(link, "dma"), "bounce")) {
+        hmp_printf(hmp, "    dma bounced: %" PRId64 " bytes\n", hmp_json_int(link, "bounced-bytes"));
+    }
 }
 
 static void print_remote_device(HmpSession *hmp, JsonObject *dev)

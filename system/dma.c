@@ -27,7 +27,8 @@ MemResult dma_read(DmaContext *dma, hwaddr addr, void *buf, uint64_t len)
         memset(buf, 0xff, len);
         return failed(dma, addr, len, false, MEM_DECODE_ERROR);
     }
-    result = address_space_copy_from(dma->as, addr, buf, len, true);
+    result = dma->bounce ? dma_bounce_read(dma->bounce, addr, buf, len)
+                         : address_space_copy_from(dma->as, addr, buf, len, true);
     if (result != MEM_OK) {
         return failed(dma, addr, len, false, result);
     }
@@ -42,11 +43,31 @@ MemResult dma_write(DmaContext *dma, hwaddr addr, const void *buf, uint64_t len)
     if (!dma->enabled) {
         return failed(dma, addr, len, true, MEM_DECODE_ERROR);
     }
-    result = address_space_copy_to(dma->as, addr, buf, len, true);
+    result = dma->bounce ? dma_bounce_write(dma->bounce, addr, buf, len)
+                         : address_space_copy_to(dma->as, addr, buf, len, true);
     if (result != MEM_OK) {
         return failed(dma, addr, len, true, result);
     }
     dma->write_bytes += len;
+    return MEM_OK;
+}
+
+MemResult dma_read_bytes(DmaContext *dma, const hwaddr *addrs, uint8_t *bytes, unsigned count)
+{
+    MemResult result = MEM_OK;
+
+    if (!dma->enabled) {
+        result = MEM_DECODE_ERROR;
+    } else if (dma->bounce) {
+        result = dma_bounce_read_bytes(dma->bounce, addrs, bytes, count);
+    }
+    for (unsigned i = 0; i < count && result == MEM_OK && !dma->bounce; i++) {
+        result = address_space_copy_from(dma->as, addrs[i], bytes + i, 1, true);
+    }
+    if (result != MEM_OK) {
+        return failed(dma, addrs[0], count, false, result);
+    }
+    dma->read_bytes += count;
     return MEM_OK;
 }
 
@@ -72,6 +93,7 @@ void dma_map_init(DmaMap *map, DmaContext *dma, DmaDirection direction)
     map->direction = direction;
     map->count = 0;
     map->size = 0;
+    map->bounce = NULL;
     map->abandoned = false;
 }
 
@@ -83,14 +105,52 @@ static void drop_entries(DmaMap *map, unsigned first)
     }
 }
 
-bool dma_map_add(DmaMap *map, hwaddr addr, uint64_t len)
+/* Appends an entry of the window: never merged, as each stands for a guest range of its own. */
+static bool add_bounced(DmaMap *map, hwaddr addr, uint64_t len)
+{
+    DmaBounce *bounce = map->dma->bounce;
+    uint8_t *host;
+
+    if (len == 0) {
+        return true;
+    }
+    /* What was begun on another link, or none, cannot go on here. */
+    if (map->count == DMA_MAP_MAX || (map->count && map->bounce != bounce) ||
+        !dma_bounce_lend(bounce, addr, len, &host, &map->blocks[map->count])) {
+        return false;
+    }
+    if (map->count == 0) {
+        map->bounce = dma_bounce_ref(bounce);
+    }
+    map->addrs[map->count] = addr;
+    map->iov[map->count++] = (struct iovec) { host, len };
+    return true;
+}
+
+/* The end of a bounced MAP but for its entries' references: what was TRANSFERRED reaches the guest. */
+static void end_bounced(DmaMap *map, uint64_t transferred)
+{
+    DmaBounce *bounce = g_steal_pointer(&map->bounce);
+
+    if (map->direction == DMA_FROM_DEVICE && !map->abandoned &&
+        dma_bounce_copy_lent(bounce, true, map->addrs, map->iov, MIN(transferred, map->size)) != MEM_OK) {
+        failed(map->dma, map->addrs[0], transferred, true, MEM_ERROR);
+    }
+    for (unsigned i = 0; i < map->count; i++) {
+        dma_bounce_give_back(bounce, map->iov[i].iov_base, map->iov[i].iov_len);
+    }
+    map->abandoned = false;
+    dma_bounce_unref(bounce);
+}
+
+/* Appends entries for [addr, addr + len) that point to guest RAM, or leaves MAP as it was. */
+static bool add_mapped(DmaMap *map, hwaddr addr, uint64_t len)
 {
     const unsigned old_count = map->count;
     const size_t old_tail = old_count ? map->iov[old_count - 1].iov_len : 0;
-    const uint64_t total = len;
 
-    if (!map->dma->enabled) {
-        return false;
+    if (map->bounce) {
+        return false; /* begun on a link that has ended */
     }
     while (len) {
         struct iovec *tail = map->count ? &map->iov[map->count - 1] : NULL;
@@ -119,16 +179,39 @@ bool dma_map_add(DmaMap *map, hwaddr addr, uint64_t len)
         addr += piece;
         len -= piece;
     }
+    return true;
+}
+
+bool dma_map_add(DmaMap *map, hwaddr addr, uint64_t len)
+{
+    if (!map->dma->enabled ||
+        !(map->dma->bounce ? add_bounced(map, addr, len) : add_mapped(map, addr, len))) {
+        return false;
+    }
     if (!map->size && map->count) {
         map->dma->mapped++;
     }
-    map->size += total;
+    map->size += len;
     return true;
+}
+
+bool dma_map_fill(DmaMap *map)
+{
+    if (!map->bounce || map->direction == DMA_FROM_DEVICE) {
+        return true;
+    }
+    if (dma_bounce_copy_lent(map->bounce, false, map->addrs, map->iov, map->size) == MEM_OK) {
+        return true;
+    }
+    failed(map->dma, map->addrs[0], map->size, false, MEM_ERROR);
+    return false;
 }
 
 void dma_map_abandon(DmaMap *map)
 {
-    if (map->size && !map->abandoned) {
+    if (map->bounce) {
+        map->abandoned = true;
+    } else if (map->size && !map->abandoned) {
         map->abandoned = true;
         map->dma->abandoned++;
         map->dma->abandons++;
@@ -140,6 +223,9 @@ void dma_unmap(DmaMap *map, uint64_t transferred)
     DmaContext *dma = map->dma;
     bool was_mapped = map->size != 0;
 
+    if (map->bounce) {
+        end_bounced(map, transferred);
+    }
     drop_entries(map, 0);
     map->size = 0;
     dma->abandoned -= map->abandoned;

@@ -177,7 +177,7 @@ void proxy_config_write(PciDevice *dev, unsigned addr, uint32_t value, unsigned 
             proxy_drop_write(proxy, addr, size);
         } else if (proxy_ticket_valid(proxy, ticket)) {
             pci_default_config_write(dev, addr, value, size);
-            proxy_bars_update(proxy);
+            proxy_decoding_update(proxy);
         }
         machine_unlock();
     }
@@ -283,9 +283,10 @@ void proxy_bars_destroy(PciProxyDev *proxy)
     }
 }
 
-void proxy_bars_update(PciProxyDev *proxy)
+void proxy_decoding_update(PciProxyDev *proxy)
 {
     for (unsigned i = 0; i < PCI_NUM_REGIONS; i++) {
         __atomic_store_n(&proxy->bars[i].addr, proxy->pci.bars[i].addr, __ATOMIC_RELEASE);
     }
+    proxy_bounce_update(proxy);
 }

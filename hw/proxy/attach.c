@@ -35,6 +35,9 @@ bool proxy_greet(ProxyConn *conn, ProxyShape *ret_shape, GError **errp)
 {
     g_autoptr(GError) err = NULL;
 
+    if (conn->bounce && !proxy_bounce_offer(conn, errp)) {
+        return false;
+    }
     if (greet(conn, ret_shape, &err)) {
         return true;
     }
@@ -59,6 +62,7 @@ void proxy_attached(ProxyConn *conn)
     conn->attached = true;
     proxy->conn = conn;
     proxy->next = NULL;
+    proxy_bounce_update(proxy);
     proxy_change_state(proxy, PROXY_IN_STARTING | PROXY_IN_REATTACHING, PCI_PROXY_READY, NULL);
 }
 

@@ -35,6 +35,7 @@ static void conn_free(ProxyConn *conn)
         g_thread_join(conn->worker);
     }
     mpqemu_link_free(conn->link);
+    proxy_bounce_free(conn->bounce);
     proxy_table_clear(&conn->sent);
     fd_close(&conn->shutdown_fd);
     fd_close(&conn->irq_fd);
@@ -58,7 +59,11 @@ static bool conn_open(ProxyConn *conn, int fd, GError **errp)
         }
     }
     conn->link = mpqemu_link_new_take_fd(fd_steal(&owned), MPQEMU_ROLE_CLIENT, conn->proxy->name, errp);
-    return conn->link != NULL;
+    if (conn->link == NULL || conn->proxy->dma == PROXY_DMA_MAP) {
+        return conn->link != NULL;
+    }
+    conn->bounce = proxy_bounce_new(conn->proxy, conn->shutdown_fd, errp);
+    return conn->bounce != NULL;
 }
 
 ProxyConn *proxy_conn_new_take_fd(PciProxyDev *proxy, int fd, GError **errp)
@@ -90,6 +95,7 @@ void proxy_conn_post(ProxyConn *conn, unsigned work)
 
 void proxy_conn_end(ProxyConn *conn)
 {
+    proxy_bounce_stop(conn->bounce);
     proxy_conn_post(conn, PROXY_CONN_END);
     /* The duplicate would keep the connection open after the link's end: the peer must see it now. */
     shutdown(conn->shutdown_fd, SHUT_RDWR);
@@ -330,7 +336,12 @@ static bool conn_exchange(ProxyConn *conn, const MpqemuMsg *msg, uint64_t *ret_v
 
 bool proxy_conn_call(ProxyConn *conn, const MpqemuMsg *msg, uint64_t *ret_value)
 {
-    return conn_exchange(conn, msg, ret_value);
+    bool ok;
+
+    proxy_bounce_fence(conn->bounce);
+    ok = conn_exchange(conn, msg, ret_value);
+    proxy_bounce_fence(conn->bounce);
+    return ok;
 }
 
 bool proxy_conn_send(ProxyConn *conn, const MpqemuMsg *msg)

@@ -110,7 +110,7 @@ static void proxy_reset(PciDevice *dev)
 {
     PciProxyDev *proxy = PCI_PROXY_DEV(dev);
 
-    proxy_bars_update(proxy);
+    proxy_decoding_update(proxy);
     proxy_post(proxy, PROXY_WORK_RESET);
 }
 
@@ -132,12 +132,21 @@ static void proxy_finalize(GObject *gobject)
     G_OBJECT_CLASS(pci_proxy_dev_parent_class)->finalize(gobject);
 }
 
+static const char *const dma_names[] = { [PROXY_DMA_MAP] = "map", [PROXY_DMA_BOUNCE] = "bounce", NULL };
+
+const char *pci_proxy_dma_name(PciProxyDev *proxy)
+{
+    return dma_names[proxy->dma];
+}
+
 static const QomProperty proxy_properties[] = {
     { "fd", QOM_PROP_KIND_STRING, offsetof(PciProxyDev, fd_text), .flags = QOM_PROP_REQUIRED,
       .description = "socket of the remote device: a descriptor's number, or its name" },
     { "timeout", QOM_PROP_KIND_UINT32, offsetof(PciProxyDev, timeout_ms), .min = 1,
       .max = 3600000, .default_value = 5000,
       .description = "milliseconds to wait for each answer before the device is given up" },
+    { "dma", QOM_PROP_KIND_ENUM, offsetof(PciProxyDev, dma), .names = dma_names, .default_value = PROXY_DMA_MAP,
+      .description = "the remote maps guest RAM (map), or asks for copies of what it needs (bounce)" },
     { 0 },
 };
 

@@ -38,7 +38,15 @@ enum {
     PROXY_IN_LIVE = PROXY_IN_READY | PROXY_IN_SUSPECT, /* accesses are forwarded */
 };
 
-/* A piece of guest RAM that a remote can map; holds a reference on `block`. */
+/* PciProxyDev.dma */
+enum {
+    PROXY_DMA_MAP,    /* the remote maps guest RAM */
+    PROXY_DMA_BOUNCE, /* it asks for copies */
+};
+
+typedef struct ProxyBounce ProxyBounce;
+
+/* A piece of guest RAM that a remote can reach; holds a reference on `block`. */
 typedef struct ProxyMemRange {
     uint64_t gpa;
     uint64_t size;
@@ -99,6 +107,7 @@ typedef struct ProxyConn {
     int shutdown_fd;        /* a duplicate of the link's socket: any thread may shut it down */
     int irq_fd;
     int resample_fd;
+    ProxyBounce *bounce;    /* NULL: dma=map */
     bool (*attach)(struct ProxyConn *conn); /* the worker's first work; false: it failed, and told; NULL: none */
 
     /* Machine lock. */
@@ -122,6 +131,7 @@ struct PciProxyDev {
     /* Properties: constant once realized. */
     char *fd_text;
     uint32_t timeout_ms;
+    int dma;                /* PROXY_DMA_* */
 
     /* Constant. */
     const char *name;       /* for messages: the id, or the type's name */
@@ -268,6 +278,32 @@ bool proxy_attach_again(ProxyConn *conn);
 /* Machine lock: CONN is the one in use from now on; the device becomes READY. */
 void proxy_attached(ProxyConn *conn);
 
+/* ---- bounce.c -------------------------------------------------------------------------------- */
+
+/* What a connection with dma=bounce needs, without a thread.  SHUTDOWN_FD: the connection's, for its life. */
+ProxyBounce *proxy_bounce_new(PciProxyDev *proxy, int shutdown_fd, GError **errp);
+
+/* Ends and joins its thread, which needs no lock that the caller may hold.  Accepts NULL. */
+void proxy_bounce_free(ProxyBounce *bounce);
+
+/* Offers it to the remote, and starts to copy for it.  Before the memory table; who uses the link. */
+bool proxy_bounce_offer(ProxyConn *conn, GError **errp);
+
+/* From its return on, no copy touches guest RAM.  Any thread; waits for no peer.  Accepts NULL. */
+void proxy_bounce_stop(ProxyBounce *bounce);
+
+/* Machine lock: bus mastering, or the connection in use, may have changed.  No copy that is not allowed goes on. */
+void proxy_bounce_update(PciProxyDev *proxy);
+
+/*
+ * Orders guest memory between a vCPU that makes an access and the copies made for it.  The way between the two
+ * threads leads through another process, where no memory model follows.  Accepts NULL.
+ */
+void proxy_bounce_fence(ProxyBounce *bounce);
+
+/* Why the link has ended (static text); NULL: for another reason than bounced DMA.  Any thread.  Accepts NULL. */
+const char *proxy_bounce_reason(ProxyBounce *bounce);
+
 /* ---- restore.c ------------------------------------------------------------------------------- */
 
 /* Resets the remote and gives it the header registers of the local copy.  By a worker, without locks. */
@@ -327,7 +363,7 @@ void proxy_config_write(PciDevice *dev, unsigned addr, uint32_t value, unsigned 
 void proxy_bars_create(PciProxyDev *proxy, const ProxyShape *shape);
 void proxy_bars_destroy(PciProxyDev *proxy);
 
-/* Publishes where the BARs are mapped to the access path.  Machine lock. */
-void proxy_bars_update(PciProxyDev *proxy);
+/* Publishes what the command register and the BARs decode to: to the access path and to DMA.  Machine lock. */
+void proxy_decoding_update(PciProxyDev *proxy);
 
 #endif

@@ -5,8 +5,8 @@
  * Runs in: mpqemu.
  *
  * The main emulator does not know what a remote device is.  The remote says which of its drivers are PCI functions; a
- * device of such a driver is a controller.  Its bus=, addr= and multifunction= mean this machine's PCI bus and go to the
- * proxy; all else goes to the remote.
+ * device of such a driver is a controller.  Its bus=, addr= and multifunction= mean this machine's PCI bus, its dma=
+ * what of this machine it can reach: these go to the proxy, all else goes to the remote.
  *
  * Text and types.  The user writes text; a QMP command has typed values, and QEMU insists.  So the remote is asked for
  * the types of the driver's properties first; what does not read as its type is sent as text, for the remote to refuse.
@@ -21,7 +21,7 @@
 #include "util/fd-name.h"
 #include "util/fd.h"
 
-static const char *const proxy_keys[] = { "bus", "addr", "multifunction", NULL };
+static const char *const proxy_keys[] = { "bus", "addr", "multifunction", "dma", NULL };
 
 static char *link_name(const RemoteDevice *device)
 {

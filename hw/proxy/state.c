@@ -56,6 +56,7 @@ void pci_proxy_stats(PciProxyDev *proxy, PciProxyStats *ret_stats)
         .syncs = __atomic_load_n(&s->syncs, __ATOMIC_RELAXED),
         .resets = __atomic_load_n(&s->resets, __ATOMIC_RELAXED),
         .reattached = __atomic_load_n(&s->reattached, __ATOMIC_RELAXED),
+        .bounced_bytes = __atomic_load_n(&s->bounced_bytes, __ATOMIC_RELAXED),
     };
 }
 
@@ -93,6 +94,10 @@ static void log_death(PciProxyDev *proxy, const char *reason)
 
 void proxy_fail(ProxyConn *conn, const char *reason)
 {
+    const char *told = proxy_bounce_reason(conn->bounce);
+
+    reason = told ? told : reason;
+    proxy_bounce_stop(conn->bounce); /* before anybody can find the device dead */
     if (proxy_change_state(conn->proxy, PROXY_IN_LIVE, PCI_PROXY_DEAD, reason)) {
         log_death(conn->proxy, reason);
     }
@@ -110,14 +115,19 @@ void pci_proxy_set_suspect(PciProxyDev *proxy, bool suspect)
 /* Not the link lock, whose holder may be waiting for the peer; what it finds then is a socket that is shut down. */
 static bool give_up(PciProxyDev *proxy, const char *reason)
 {
+    ProxyConn *conn = proxy->next ? proxy->next : proxy->conn;
+
     if (proxy->prepare && !proxy->prepare_over) {
         proxy_conn_end(proxy->next); /* the preparation fails, as if the peer had ended the link */
         return false;
     }
+    if (conn && (PROXY_IN_LIVE | PROXY_IN_REATTACHING) >> pci_proxy_state(proxy) & 1) {
+        proxy_bounce_stop(conn->bounce); /* before anybody can find the device dead */
+    }
     if (!proxy_change_state(proxy, PROXY_IN_LIVE | PROXY_IN_REATTACHING, PCI_PROXY_DEAD, reason)) {
         return false;
     }
-    proxy_conn_end(proxy->next ? proxy->next : proxy->conn);
+    proxy_conn_end(conn);
     proxy->next = NULL;
     proxy_irq_update(proxy);
     return true;
@@ -130,8 +140,10 @@ void pci_proxy_kill(PciProxyDev *proxy, const char *reason)
 
 void proxy_hung_up(PciProxyDev *proxy)
 {
-    static const char reason[] = "the remote has closed the connection";
+    ProxyConn *conn = proxy->next ? proxy->next : proxy->conn;
+    const char *reason = proxy_bounce_reason(conn->bounce);
 
+    reason = reason ? reason : "the remote has closed the connection";
     if (give_up(proxy, reason)) {
         log_death(proxy, reason);
     }

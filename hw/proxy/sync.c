@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pci-proxy-dev: the table of guest RAM that the remote maps.
+ * pci-proxy-dev: the table of guest RAM that the remote maps, or with dma=bounce may ask for.
  *
  * Runs in: mpqemu.
  *
@@ -12,6 +12,10 @@
  * Taking memory away.  The protocol does not acknowledge a table.  But a remote works off one
  * message after the other, so the reply to a config read behind a table that took something away
  * tells that the old one is no longer in use.
+ *
+ * With dma=bounce the table is told without descriptors, and each copy is checked against the memory map of its
+ * moment (bounce.c).  So the table is a hint, RAM that no other process could map is in it, too, and there is nothing
+ * to wait for when a range leaves it.
  *
  * Too many ranges.  A message carries 8.  With more the remote gets an empty table: the device can
  * do no DMA, which its driver sees as failing requests.  Sending a part would hand the driver a
@@ -49,13 +53,13 @@ static bool range_follows(const ProxyMemRange *a, const ProxyMemRange *b)
            a->fd_offset + a->size == b->fd_offset;
 }
 
-/* What of RANGE a remote can map; false: nothing. */
-static bool range_of_view(const FlatRange *range, ProxyMemRange *ret)
+/* What of RANGE a remote can reach; false: nothing. */
+static bool range_of_view(const FlatRange *range, int dma, ProxyMemRange *ret)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t skip;
 
-    if (range->ram == NULL || range->readonly || range->ram->fd < 0) {
+    if (range->ram == NULL || range->readonly || (dma == PROXY_DMA_MAP && range->ram->fd < 0)) {
         return false;
     }
     *ret = (ProxyMemRange) {
@@ -64,6 +68,9 @@ static bool range_of_view(const FlatRange *range, ProxyMemRange *ret)
         .fd_offset = range->ram->fd_offset + range->ram_offset,
         .block = range->ram,
     };
+    if (dma == PROXY_DMA_BOUNCE) {
+        return true;
+    }
     /* Whole pages of the file, inward: mmap() takes nothing else. */
     skip = -ret->fd_offset & (page - 1);
     if (skip >= ret->size) {
@@ -76,7 +83,7 @@ static bool range_of_view(const FlatRange *range, ProxyMemRange *ret)
 }
 
 /* Collects VIEW's ranges with references. */
-static void table_of_view(const FlatView *view, ProxyMemTable *ret)
+static void table_of_view(const FlatView *view, int dma, ProxyMemTable *ret)
 {
     unsigned total = 0;
 
@@ -85,7 +92,7 @@ static void table_of_view(const FlatView *view, ProxyMemTable *ret)
         ProxyMemRange *last = ret->count ? &ret->ranges[ret->count - 1] : NULL;
         ProxyMemRange range;
 
-        if (!range_of_view(&view->ranges[i], &range)) {
+        if (!range_of_view(&view->ranges[i], dma, &range)) {
             continue;
         }
         if (last && total == ret->count && range_follows(last, &range)) {
@@ -118,7 +125,7 @@ static void proxy_memory_changed(MemoryListener *listener, const FlatView *old,
     ProxyMemTable table;
     bool changed;
 
-    table_of_view(new_view, &table);
+    table_of_view(new_view, proxy->dma, &table);
     pthread_mutex_lock(&proxy->pending_lock);
     changed = !table_equal(&table, &proxy->table);
     if (changed) {
@@ -150,10 +157,34 @@ static bool range_kept(const ProxyMemRange *a, const ProxyMemTable *table)
     return false;
 }
 
+static MpqemuMsg map_message(const ProxyMemTable *table)
+{
+    MpqemuMsg msg = { .cmd = MPQEMU_CMD_SYNC_SYSMEM, .num_fds = table->count };
+
+    for (unsigned i = 0; i < table->count; i++) {
+        msg.sync.gpas[i] = table->ranges[i].gpa;
+        msg.sync.sizes[i] = table->ranges[i].size;
+        msg.sync.offsets[i] = table->ranges[i].fd_offset;
+        msg.fds[i] = table->ranges[i].block->fd;
+    }
+    return msg;
+}
+
+static MpqemuMsg bounce_message(const ProxyMemTable *table)
+{
+    MpqemuMsg msg = { .cmd = MPQEMU_CMD_SYNC_BOUNCE, .bounce.count = table->count };
+
+    for (unsigned i = 0; i < table->count; i++) {
+        msg.bounce.gpas[i] = table->ranges[i].gpa;
+        msg.bounce.sizes[i] = table->ranges[i].size;
+    }
+    return msg;
+}
+
 void proxy_sync_send(ProxyConn *conn, ProxyMemTable *table)
 {
     PciProxyDev *proxy = conn->proxy;
-    MpqemuMsg msg = { .cmd = MPQEMU_CMD_SYNC_SYSMEM, .num_fds = table->count };
+    MpqemuMsg msg = conn->bounce ? bounce_message(table) : map_message(table);
     MpqemuMsg barrier = { .cmd = MPQEMU_CMD_PCI_CFGREAD, .conf = { .addr = PCI_VENDOR_ID, .len = 2 } };
     uint64_t unused;
     bool removed = false;
@@ -168,13 +199,7 @@ void proxy_sync_send(ProxyConn *conn, ProxyMemTable *table)
         proxy_table_clear(table);
         return;
     }
-    for (unsigned i = 0; i < table->count; i++) {
-        msg.sync.gpas[i] = table->ranges[i].gpa;
-        msg.sync.sizes[i] = table->ranges[i].size;
-        msg.sync.offsets[i] = table->ranges[i].fd_offset;
-        msg.fds[i] = table->ranges[i].block->fd;
-    }
-    for (unsigned i = 0; i < conn->sent.count; i++) {
+    for (unsigned i = 0; i < conn->sent.count && !conn->bounce; i++) {
         removed = removed || !range_kept(&conn->sent.ranges[i], table);
     }
     trace_proxy_sync_send(proxy->name, table->count, removed);
@@ -206,7 +231,7 @@ static bool check_shareable(PciProxyDev *proxy, GError **errp)
     if (hidden) {
         error_setg(errp, "guest memory '%s' is private to this process (share=off), a remote "
                    "device could not reach it; use memory-backend-memfd, or memory-backend-file "
-                   "with share=on", hidden);
+                   "with share=on, or give the device dma=bounce", hidden);
     }
     flat_view_unref(view);
     return hidden == NULL;
@@ -214,7 +239,7 @@ static bool check_shareable(PciProxyDev *proxy, GError **errp)
 
 bool proxy_sync_start(PciProxyDev *proxy, GError **errp)
 {
-    if (!check_shareable(proxy, errp)) {
+    if (proxy->dma == PROXY_DMA_MAP && !check_shareable(proxy, errp)) {
         return false;
     }
     proxy->listener.changed = proxy_memory_changed;

@@ -19,6 +19,10 @@
  * the host still works on them: every reply waits for them, that to DEVICE_RESET included, but at
  * most DRAIN_LIMIT_NS once.  So the guest cannot find a device done with its memory before it is.
  *
+ * Bounced DMA.  After SET_BOUNCE the device maps no guest RAM: its accesses are copies that the other side makes
+ * (bounce-client.h), each of them over before the device goes on.  So nothing is left to be waited for.  A copy that
+ * fails closes the link, wherever the device was; what follows is done by the next turn.
+ *
  * Nested turns.  A handler of a device might turn the event loop.  This link is not served
  * meanwhile (`busy`), and not watched once it has become ready; other links are served as ever.
  */
@@ -27,6 +31,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "hw/remote/bounce-client.h"
 #include "hw/remote/iohub.h"
 #include "hw/remote/memory-table.h"
 #include "hw/remote/pci-host.h"
@@ -51,6 +56,7 @@ struct LinkServer {
     PciDevice *dev;       /* a reference */
     MpqemuLink *link;
     MemoryTable *memory;
+    BounceClient *bounce; /* not NULL: `memory` stays empty */
     IoHub hub;
     LinkServerState state;
     EventSource *source;  /* NULL while nothing is received */
@@ -62,6 +68,7 @@ struct LinkServer {
     uint64_t held_value;
     uint64_t given_up;    /* dma.abandons when a wait ran out of time: no more waits for these */
     bool busy;            /* a request is being performed */
+    int dma_failure;      /* the negative errno with which bounced DMA has ended the link, or 0 */
     LinkServerEnded *ended;
     void *opaque;
 };
@@ -127,7 +134,12 @@ static void link_server_release(LinkServer *server)
     link_server_set_state(server, LINK_SERVER_ENDED);
     event_timer_disarm(server->drain);
     mpqemu_link_close(server->link, "closed by this side");
+    if (server->bounce) {
+        dma_bounce_end(bounce_client_bounce(server->bounce));
+    }
     device_reset(DEVICE(server->dev));
+    server->dev->dma.bounce = NULL;
+    g_clear_pointer(&server->bounce, bounce_client_free);
     memory_table_clear(server->memory);
     iohub_reset(&server->hub);
 }
@@ -135,9 +147,11 @@ static void link_server_release(LinkServer *server)
 /* The link is closed with RC by io/, or by us for a reason of our own: cleans up, and tells the owner. */
 static void link_server_end(LinkServer *server, int rc)
 {
-    LinkServerEnd how = rc == -ECONNRESET ? LINK_SERVER_END_EOF :
-                        rc == -EPROTO     ? LINK_SERVER_END_PROTOCOL :
-                                            LINK_SERVER_END_LOST;
+    LinkServerEnd how = server->dma_failure == -EPROTO ? LINK_SERVER_END_PROTOCOL :
+                        server->dma_failure            ? LINK_SERVER_END_LOST :
+                        rc == -ECONNRESET              ? LINK_SERVER_END_EOF :
+                        rc == -EPROTO                  ? LINK_SERVER_END_PROTOCOL :
+                                                         LINK_SERVER_END_LOST;
     const char *reason = mpqemu_link_reason(server->link);
 
     trace_link_server_end(server->name, rc, reason);
@@ -240,6 +254,10 @@ static int link_server_sync(LinkServer *server, MpqemuMsg *msg, uint64_t *ret_va
 {
     g_autoptr(GError) err = NULL;
 
+    if (server->bounce) {
+        mpqemu_link_close(server->link, "SYNC_SYSMEM: DMA on this link is bounced, it maps no guest RAM");
+        return -EPROTO;
+    }
     if (!memory_table_apply(server->memory, msg, &err)) {
         g_prefix_error(&err, "SYNC_SYSMEM: ");
         mpqemu_link_close(server->link, err->message);
@@ -265,6 +283,45 @@ static int link_server_set_irqfd(LinkServer *server, MpqemuMsg *msg, uint64_t *r
     return 0;
 }
 
+/* From inside an access of the device: the link ends when that is over. */
+static void link_server_dma_failed(void *opaque, int rc, const char *reason)
+{
+    LinkServer *server = opaque;
+
+    server->dma_failure = rc;
+    mpqemu_link_close(server->link, reason);
+    event_bh_schedule(server->more);
+}
+
+static int link_server_set_bounce(LinkServer *server, MpqemuMsg *msg, uint64_t *ret_value)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (server->bounce || memory_table_count(server->memory) > 0) {
+        mpqemu_link_close(server->link, "SET_BOUNCE: it must come once, before guest RAM");
+        return -EPROTO;
+    }
+    server->bounce = bounce_client_new(msg, server->name, link_server_dma_failed, server, &err);
+    trace_link_server_bounce(server->name, err ? err->message : "");
+    if (server->bounce) {
+        server->dev->dma.bounce = bounce_client_bounce(server->bounce);
+        *ret_value = 0;
+    }
+    return 0;
+}
+
+static int link_server_sync_bounce(LinkServer *server, MpqemuMsg *msg, uint64_t *ret_value)
+{
+    if (!server->bounce) {
+        mpqemu_link_close(server->link, "SYNC_BOUNCE: there was no SET_BOUNCE");
+        return -EPROTO;
+    }
+    dma_bounce_set_ram(bounce_client_bounce(server->bounce), msg->bounce.gpas, msg->bounce.sizes, msg->bounce.count);
+    return 0;
+}
+
+G_STATIC_ASSERT(DMA_BOUNCE_RANGES_MAX == MPQEMU_BOUNCE_RANGES_MAX);
+
 static const struct {
     LinkServerHandler *handle;
     bool replies;
@@ -276,6 +333,8 @@ static const struct {
     [MPQEMU_CMD_BAR_READ] = { link_server_bar_read, true },
     [MPQEMU_CMD_SET_IRQFD] = { link_server_set_irqfd, false },
     [MPQEMU_CMD_DEVICE_RESET] = { link_server_device_reset, true },
+    [MPQEMU_CMD_SET_BOUNCE] = { link_server_set_bounce, true },
+    [MPQEMU_CMD_SYNC_BOUNCE] = { link_server_sync_bounce, false },
 };
 
 /* Returns 0 or a negative errno: the link is closed. */

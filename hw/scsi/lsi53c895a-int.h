@@ -129,6 +129,7 @@ typedef struct LsiTask LsiTask;
 typedef struct LsiSegment {
     hwaddr addr;
     uint32_t len;
+    uint8_t first;  /* the first byte that came there, when LsiTask.firsts_read */
 } LsiSegment;
 
 /* A nexus with a command: from the last CDB byte to the acknowledged COMMAND COMPLETE. */
@@ -152,6 +153,7 @@ struct LsiTask {
     unsigned segment_pos; /* DATA IN: the next to be retired by a move */
     uint32_t segment_off; /* bytes of it retired already */
     uint64_t lent_left;   /* DATA IN: bytes lent and not retired yet */
+    bool firsts_read;     /* DATA IN: LsiSegment.first is good from segment_pos on */
     DmaMap *collected;    /* DATA OUT: memory of the moves so far, not lent yet */
 };
 

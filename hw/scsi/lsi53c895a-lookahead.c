@@ -34,6 +34,7 @@ void lsi_lookahead_drop(LsiTask *task)
     g_clear_pointer(&task->segments, g_free);
     task->segment_count = task->segment_pos = task->segment_off = 0;
     task->lent_left = 0;
+    task->firsts_read = false;
 }
 
 /* Adds a piece to MAP and to the list of TASK; false: it cannot be lent. */
@@ -207,6 +208,38 @@ static bool relocate(LsiState *s, hwaddr from, hwaddr to, uint32_t len)
     return true;
 }
 
+/* Reads the first bytes of all segments that are left: where memory is not mapped, one look is as dear as many. */
+static bool read_firsts(LsiState *s, LsiTask *task)
+{
+    unsigned count = task->segment_count - task->segment_pos;
+    LsiSegment *left = task->segments + task->segment_pos;
+    hwaddr addrs[SEGMENTS_MAX] = { 0 };
+    uint8_t bytes[SEGMENTS_MAX];
+
+    for (unsigned i = 0; i < count; i++) {
+        addrs[i] = left[i].addr;
+    }
+    if (dma_read_bytes(&s->pci.dma, addrs, bytes, count) != MEM_OK) {
+        return false;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        left[i].first = bytes[i];
+    }
+    task->firsts_read = true;
+    return true;
+}
+
+/* The byte at ADDR, which a move of the next segment has begun with. */
+static bool first_byte(LsiState *s, LsiTask *task, hwaddr addr, uint8_t *ret)
+{
+    if (task->segment_off == 0 && task->segments[task->segment_pos].addr == addr &&
+        (task->firsts_read || read_firsts(s, task))) {
+        *ret = task->segments[task->segment_pos].first;
+        return true;
+    }
+    return lsi_mem_read(s, addr, ret, 1);
+}
+
 uint32_t lsi_retire_in(LsiState *s, LsiTask *task, hwaddr addr, uint32_t len)
 {
     const LsiSegment *seg = &task->segments[task->segment_pos];
@@ -217,7 +250,7 @@ uint32_t lsi_retire_in(LsiState *s, LsiTask *task, hwaddr addr, uint32_t len)
     if (from != addr && !relocate(s, from, addr, n)) {
         return 0;
     }
-    if (s->move_first && lsi_mem_read(s, addr, &byte, 1)) {
+    if (s->move_first && first_byte(s, task, addr, &byte)) {
         s->reg[LSI_SFBR] = byte;
         s->move_first = false;
     }

@@ -410,8 +410,8 @@ ScsiReqState scsi_req_direct(ScsiRequest *req, DmaMap *map)
     ScsiDeviceClass *klass = SCSI_DEVICE_GET_CLASS(req->device);
 
     enter_call(req);
-    if (granule == 0 || map->size == 0 || map->size % granule || map->size > req->data_len) {
-        /* An HBA's mistake; the transfer cannot go on, and the memory is ours to give back. */
+    if (granule == 0 || map->size == 0 || map->size % granule || map->size > req->data_len || !dma_map_fill(map)) {
+        /* An HBA's mistake, or memory that is none; the transfer cannot go on, and the map is ours to give back. */
         dma_unmap(map, 0);
         g_free(map);
         scsi_req_check(req, scsi_sense(SENSE_ABORTED_COMMAND, 0x4b, 0x00));

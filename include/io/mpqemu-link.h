@@ -28,12 +28,17 @@ typedef enum MpqemuCmd {
     MPQEMU_CMD_BAR_READ = 5,
     MPQEMU_CMD_SET_IRQFD = 6,
     MPQEMU_CMD_DEVICE_RESET = 7,
-    MPQEMU_CMD_MAX = 8,
+    /* This project's own, far enough above stock's for what stock may still add. */
+    MPQEMU_CMD_SET_BOUNCE = 32,
+    MPQEMU_CMD_SYNC_BOUNCE = 33,
+    MPQEMU_CMD_MAX = 34,
 } MpqemuCmd;
 
 #define MPQEMU_HEADER_SIZE 16
 #define MPQEMU_PAYLOAD_MAX 192
 #define MPQEMU_FDS_MAX 8 /* also the most RAM ranges of one SYNC_SYSMEM */
+
+#define MPQEMU_BOUNCE_RANGES_MAX 8 /* of one SYNC_BOUNCE: as many as a table that is mapped has */
 
 /* The reply value that means "failed" (and is a legal 8-byte read result, alas). */
 #define MPQEMU_RET_ERROR UINT64_MAX
@@ -43,6 +48,13 @@ typedef struct MpqemuSyncSysmem {
     uint64_t sizes[MPQEMU_FDS_MAX];
     uint64_t offsets[MPQEMU_FDS_MAX]; /* validated: not negative, no wrap */
 } MpqemuSyncSysmem;
+
+/* SYNC_BOUNCE: what is RAM, for a device that does not map it. */
+typedef struct MpqemuSyncBounce {
+    uint32_t count; /* validated: at most MPQEMU_BOUNCE_RANGES_MAX */
+    uint64_t gpas[MPQEMU_BOUNCE_RANGES_MAX];
+    uint64_t sizes[MPQEMU_BOUNCE_RANGES_MAX]; /* validated: not 0, no wrap, no overlap */
+} MpqemuSyncBounce;
 
 typedef struct MpqemuPciConf {
     uint32_t addr;
@@ -62,6 +74,7 @@ typedef struct MpqemuMsg {
     MpqemuCmd cmd;
     union {
         MpqemuSyncSysmem sync;
+        MpqemuSyncBounce bounce;
         MpqemuPciConf conf;
         MpqemuBarAccess bar;
         uint64_t ret;
@@ -151,7 +164,7 @@ int mpqemu_link_flush(MpqemuLink *link);
 
 /*
  * Client.  Sends MSG (one sendmsg; descriptors stay the caller's) within TIMEOUT_NS (0: for ever is not offered; the
- * value must be > 0).  For SYNC_SYSMEM and SET_IRQFD, which have no reply.
+ * value must be > 0).  For SYNC_SYSMEM, SET_IRQFD and SYNC_BOUNCE, which have no reply.
  * Returns 0 or -errno; -ETIMEDOUT and all others but -EINVAL (MSG itself is bad) close the link, since the
  * stream's position is unknown.
  */

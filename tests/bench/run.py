@@ -24,6 +24,7 @@ for _directory in ("tests/guest", "tests/peers", "tests/functional"):
     sys.path.insert(0, os.path.join(TOP, _directory))
 
 import disks        # noqa: E402  (needs the paths above)
+import dma          # noqa: E402
 import guest_image  # noqa: E402
 import manage       # noqa: E402
 import witness      # noqa: E402
@@ -165,12 +166,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each comparison (default 3)")
     parser.add_argument("--count", type=int, default=20000, help="accesses a figure (default 20000)")
     parser.add_argument("--seconds", type=int, default=5, help="duration of a fio job (default 5)")
-    parser.add_argument("--only", choices=("access", "manage", "guest"), help="one part only")
+    parser.add_argument("--only", choices=("access", "dma", "manage", "guest"), help="one part only")
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory(prefix="mpqemu-bench-") as directory:
         if options.only in (None, "access"):
             bench_access(build_client(directory), options, directory)
+        if options.only in (None, "dma"):
+            rounds = [dma.figures(options.main, options.remote, pathlib.Path(directory)) for _ in range(options.rounds)]
+            table("disk commands and register accesses with dma=map and dma=bounce (us)", list(rounds[0]), rounds, "lower")
         if options.only in (None, "manage"):
             manage.report(options.main, options.remote, STOCK, pathlib.Path(directory), options.rounds)
         if options.only in (None, "guest"):

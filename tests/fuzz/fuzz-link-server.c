@@ -19,7 +19,12 @@ static void check_message(const MpqemuMsg *msg)
 {
     check((unsigned)msg->cmd < MPQEMU_CMD_MAX && msg->cmd != MPQEMU_CMD_RET);
     check(msg->num_fds <= (msg->cmd == MPQEMU_CMD_SYNC_SYSMEM ? MPQEMU_FDS_MAX : 0) ||
-          (msg->cmd == MPQEMU_CMD_SET_IRQFD && msg->num_fds == 2));
+          ((msg->cmd == MPQEMU_CMD_SET_IRQFD || msg->cmd == MPQEMU_CMD_SET_BOUNCE) && msg->num_fds == 2));
+    check(msg->cmd != MPQEMU_CMD_SYNC_BOUNCE || msg->bounce.count <= MPQEMU_BOUNCE_RANGES_MAX);
+    for (unsigned i = 0; msg->cmd == MPQEMU_CMD_SYNC_BOUNCE && i < msg->bounce.count; i++) {
+        check(msg->bounce.sizes[i] > 0);
+        check(msg->bounce.gpas[i] + (msg->bounce.sizes[i] - 1) >= msg->bounce.gpas[i]);
+    }
     if (msg->cmd == MPQEMU_CMD_PCI_CFGREAD || msg->cmd == MPQEMU_CMD_PCI_CFGWRITE) {
         check(msg->conf.len == 1 || msg->conf.len == 2 || msg->conf.len == 4);
         check(msg->conf.addr <= 4096 - msg->conf.len);
@@ -50,7 +55,7 @@ static bool receive_all(MpqemuLink *link)
             check_message(&msg);
         }
         mpqemu_msg_clear(&msg);
-        if (msg.cmd != MPQEMU_CMD_SYNC_SYSMEM && msg.cmd != MPQEMU_CMD_SET_IRQFD) {
+        if (msg.cmd != MPQEMU_CMD_SYNC_SYSMEM && msg.cmd != MPQEMU_CMD_SET_IRQFD && msg.cmd != MPQEMU_CMD_SYNC_BOUNCE) {
             mpqemu_link_reply(link, msg.cmd, error ? MPQEMU_RET_ERROR : 0);
         }
     }

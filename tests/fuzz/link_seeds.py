@@ -11,9 +11,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "peers"))
 
 from mpqemu_link import (BAR_READ, BAR_WRITE, DEVICE_RESET, PCI_CFGREAD, PCI_CFGWRITE, RET,  # noqa: E402
-                         SET_IRQFD, Range, pack, pack_bar, pack_conf, pack_ret, pack_table)
+                         SET_BOUNCE, SET_IRQFD, Range, pack, pack_bar, pack_bounce_table, pack_conf, pack_ret,
+                         pack_table)
 
-MEMFD, EVENTFD, MIXED = 0, 1, 4
+MEMFD, EVENTFD, SOCKET, MIXED = 0, 1, 2, 4
 
 
 def part(data, fds=0, kind=MEMFD):
@@ -38,6 +39,7 @@ SERVER = {
     "kinds": part(pack_table([Range(-1, 0, 1, 0)]), 1, EVENTFD) + part(pack(SET_IRQFD), 2, MIXED),
     "fields": part(pack_conf(PCI_CFGREAD, 4096, 0, 1)) + part(pack_bar(BAR_READ, (1 << 64) - 1, 0, 2, True)),
     "ret": part(pack_ret(0)),
+    "bounce": part(pack_bounce_table([(i << 20, 1 << 20) for i in range(8)])) + part(pack(SET_BOUNCE), 2, SOCKET),
 }
 CLIENT = {
     "values": b"\0" + b"".join(part(reply) for reply in (pack_ret(1), pack(RET), pack_ret(2), pack_ret(3))),

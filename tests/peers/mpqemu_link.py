@@ -26,7 +26,9 @@ import time
 
 # Commands
 SYNC_SYSMEM, RET, PCI_CFGWRITE, PCI_CFGREAD, BAR_WRITE, BAR_READ, SET_IRQFD, DEVICE_RESET = range(8)
-NAMES = ("SYNC_SYSMEM", "RET", "PCI_CFGWRITE", "PCI_CFGREAD", "BAR_WRITE", "BAR_READ", "SET_IRQFD", "DEVICE_RESET")
+SET_BOUNCE, SYNC_BOUNCE = 32, 33
+NAMES = dict(enumerate(("SYNC_SYSMEM", "RET", "PCI_CFGWRITE", "PCI_CFGREAD", "BAR_WRITE", "BAR_READ", "SET_IRQFD",
+                        "DEVICE_RESET"))) | {SET_BOUNCE: "SET_BOUNCE", SYNC_BOUNCE: "SYNC_BOUNCE"}
 
 FAILED = 0xffffffffffffffff             # the value of a RET that means "failed"
 MAX_FDS = 8
@@ -37,6 +39,15 @@ CONF = struct.Struct("<III")            # addr, val, len
 BAR = struct.Struct("<QQIB3x")          # addr, val, size, memory
 VALUE = struct.Struct("<Q")
 TABLE = struct.Struct("<8Q8Q8q")        # gpas, sizes, offsets
+BOUNCE_TABLE = struct.Struct("<I4x8Q8Q")    # count, gpas, sizes
+
+# Bounced DMA
+DMA_REQUEST = struct.Struct("<III4x")   # serial, kind, count; then the pieces
+DMA_PIECE = struct.Struct("<QII")       # gpa, len, offset
+DMA_ANSWER = struct.Struct("<II")       # serial, result
+DMA_READ, DMA_WRITE = 1, 2              # guest RAM to window, window to guest RAM
+DMA_DONE, DMA_NO_RAM, DMA_READ_ONLY = range(3)
+WINDOW = 1 << 20
 
 # command: (payload bytes, fewest fds, most fds, has a reply) of the requests
 REQUESTS = {
@@ -47,6 +58,8 @@ REQUESTS = {
     BAR_READ: (BAR.size, 0, 0, True),
     SET_IRQFD: (0, 2, 2, False),
     DEVICE_RESET: (0, 0, 0, True),
+    SET_BOUNCE: (0, 2, 2, True),
+    SYNC_BOUNCE: (BOUNCE_TABLE.size, 0, 0, False),
 }
 
 Range = collections.namedtuple("Range", "fd gpa size offset", defaults=(0,))
@@ -121,6 +134,18 @@ def pack_table(ranges):
                                         *[r.offset for r in ranges], *spare))
 
 
+def pack_bounce_table(ranges):
+    """SYNC_BOUNCE as bytes, for a list of at most 8 (gpa, size)."""
+    spare = [0] * (8 - len(ranges))
+    return pack(SYNC_BOUNCE, BOUNCE_TABLE.pack(len(ranges), *[r[0] for r in ranges], *spare,
+                                               *[r[1] for r in ranges], *spare))
+
+
+def pack_dma(serial, kind, pieces):
+    """A DMA request as bytes, for a list of (gpa, len, offset)."""
+    return DMA_REQUEST.pack(serial, kind, len(pieces)) + b"".join(DMA_PIECE.pack(*piece) for piece in pieces)
+
+
 def pack_ret(value):
     """RET with a value as bytes."""
     return pack(RET, VALUE.pack(value))
@@ -133,7 +158,7 @@ class Message:
         self.cmd, self.payload, self.fds = cmd, payload, list(fds)
 
     def __repr__(self):
-        name = NAMES[self.cmd] if self.cmd < len(NAMES) else str(self.cmd)
+        name = NAMES.get(self.cmd, str(self.cmd))
         return f"<{name} {self.payload.hex()} {len(self.fds)} fds>"
 
     def take_fds(self):
@@ -300,6 +325,15 @@ class LinkClient:
         """Give the server the guest's RAM: a list of Range(fd, gpa, size, offset)."""
         self.raw(pack_table(ranges), [r.fd for r in ranges])
 
+    def set_bounce(self, dma_socket, window):
+        """Give the server a DMA socket and a window; 0, or FAILED."""
+        self.raw(pack(SET_BOUNCE), [dma_socket.fileno(), window])
+        return self.call(b"")
+
+    def sync_bounce(self, ranges):
+        """Tell the server what is RAM: a list of (gpa, size)."""
+        self.raw(pack_bounce_table(ranges))
+
     def set_irqfd(self, interrupt, resample):
         """Give the server its eventfds."""
         self.raw(pack(SET_IRQFD), [interrupt, resample])
@@ -320,6 +354,58 @@ class LinkClient:
         mask = self.config_read(addr, 4)
         self.config_write(addr, first, 4)
         return first, mask
+
+
+class BounceHost:
+    """The client's half of bounced DMA, in a thread: copies between a bytearray, guest RAM, and a window.
+
+    remote_end, window  what set_bounce() passes; guest: the RAM, at address 0
+    requests            those that came, as (kind, [(gpa, len, offset), ...])
+    master              whether the device may master the bus
+    """
+
+    def __init__(self, size, timeout=10):
+        self.guest, self.master, self.requests = bytearray(size), True, []
+        self.window = memfd(WINDOW, "window")
+        self._view = mmap.mmap(self.window, WINDOW)
+        self._sock, self.remote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        limit = struct.pack("ll", timeout, 0)
+        self.remote_end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self.remote_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._sock.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10)
+        self._sock.close()
+        self.remote_end.close()
+        self._view.close()
+        os.close(self.window)
+
+    def _run(self):
+        while True:
+            packet = self._sock.recv(4096)
+            if not packet:
+                return
+            serial, kind, count = DMA_REQUEST.unpack_from(packet)
+            pieces = [DMA_PIECE.unpack_from(packet, DMA_REQUEST.size + i * DMA_PIECE.size) for i in range(count)]
+            assert len(packet) == DMA_REQUEST.size + count * DMA_PIECE.size and 1 <= count <= 16
+            self.requests.append((kind, pieces))
+            self._sock.send(DMA_ANSWER.pack(serial, max(self._copy(kind, *piece) for piece in pieces)))
+
+    def _copy(self, kind, gpa, length, offset):
+        assert kind in (DMA_READ, DMA_WRITE) and 1 <= length and offset + length <= WINDOW
+        if not self.master or gpa + length > len(self.guest):
+            return DMA_NO_RAM
+        if kind == DMA_READ:
+            self._view[offset:offset + length] = self.guest[gpa:gpa + length]
+        else:
+            self.guest[gpa:gpa + length] = self._view[offset:offset + length]
+        return DMA_DONE
 
 
 # ------------------------------------------------------------------- server
@@ -409,6 +495,7 @@ class LinkServer:
         self.device = device or FakeDevice()
         self.stream = Stream(sock)
         self.log, self.ranges, self.irq_fds = [], [], []
+        self.bounced, self.bounce_fds = None, []    # the list of SYNC_BOUNCE; DMA socket and window
         self.error = None
         self._behaviours = {}
         self._level = False
@@ -469,7 +556,20 @@ class LinkServer:
         """Write to guest RAM; False outside the table."""
         return self._dma(gpa, len(data), data) is not None
 
+    def _dma_bounced(self, gpa, length, data):
+        """LENGTH is at most the window."""
+        with self._lock, mmap.mmap(self.bounce_fds[1], WINDOW) as window, \
+                socket.socket(fileno=os.dup(self.bounce_fds[0])) as sock:
+            if data is not None:
+                window[:length] = data
+            sock.send(pack_dma(7, DMA_READ if data is None else DMA_WRITE, [(gpa, length, 0)]))
+            serial, result = DMA_ANSWER.unpack(sock.recv(100))
+            assert serial == 7
+            return window[:length] if result == DMA_DONE else None
+
     def _dma(self, gpa, length, data):
+        if self.bounce_fds:
+            return self._dma_bounced(gpa, length, data)
         with self._lock:
             for r in self.ranges:
                 if r.gpa <= gpa and gpa + length <= r.gpa + r.size:
@@ -571,6 +671,22 @@ class LinkServer:
             for r in old:
                 os.close(r.fd)
 
+    def _do_set_bounce(self, message):
+        self.log.append((SET_BOUNCE, ()))
+        if not stat.S_ISSOCK(os.fstat(message.fds[0]).st_mode) or os.fstat(message.fds[1]).st_size != WINDOW:
+            raise LinkError("SET_BOUNCE without a socket and a window")
+        if self.bounce_fds or self.ranges:
+            raise LinkError("SET_BOUNCE out of place")
+        self.bounce_fds = message.take_fds()
+        return 0
+
+    def _do_sync_bounce(self, message):
+        count, *numbers = BOUNCE_TABLE.unpack(message.payload)
+        if count > 8 or not self.bounce_fds:
+            raise LinkError("SYNC_BOUNCE out of place, or too long")
+        self.bounced = [(numbers[i], numbers[8 + i]) for i in range(count)]
+        self.log.append((SYNC_BOUNCE, tuple(self.bounced)))
+
     def _do_set_irqfd(self, message):
         self.log.append((SET_IRQFD, ()))
         if not all(is_eventfd(fd) for fd in message.fds):
@@ -590,6 +706,6 @@ class LinkServer:
 
     def _drop(self):
         with self._lock:
-            for fd in [r.fd for r in self.ranges] + self.irq_fds:
+            for fd in [r.fd for r in self.ranges] + self.irq_fds + self.bounce_fds:
                 os.close(fd)
-            self.ranges, self.irq_fds = [], []
+            self.ranges, self.irq_fds, self.bounce_fds = [], [], []

@@ -13,9 +13,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
 # pylint: disable=wrong-import-position
-from mpqemu_link import (BAR_READ, BAR_WRITE, DEVICE_RESET, FAILED, PCI_CFGREAD, PCI_CFGWRITE, RET,  # noqa: E402
-                         SET_IRQFD, FakeDevice, LinkClient, LinkServer, Range, eventfd, memfd, open_fds, pack,
-                         pack_bar, pack_conf, pack_ret, pack_table, signalled, socket_pair)
+from mpqemu_link import (BAR_READ, BAR_WRITE, DEVICE_RESET, DMA_ANSWER, DMA_READ, FAILED, PCI_CFGREAD,  # noqa: E402
+                         PCI_CFGWRITE, RET, SET_BOUNCE, SET_IRQFD, BounceHost, FakeDevice, LinkClient, LinkServer,
+                         Range, eventfd, memfd, open_fds, pack,
+                         pack_bar, pack_bounce_table, pack_conf, pack_dma, pack_ret, pack_table, signalled,
+                         socket_pair)
 
 PAGE = os.path.join(HERE, "..", "..", "docs", "interop", "mpqemu-link.rst")
 HEX_LINE = re.compile(r"    [0-9a-f]{2}( {1,2}[0-9a-f]{2})*$")
@@ -46,6 +48,10 @@ def test_page_examples_are_the_bytes_we_make():
         pack(SET_IRQFD),
         pack(DEVICE_RESET),
         pack(RET),
+        pack(SET_BOUNCE),
+        pack_bounce_table([(0, 16 << 20), (4 << 30, 1 << 20)]),
+        pack_dma(5, DMA_READ, [(0x10000, 8, 0)]),
+        DMA_ANSWER.pack(5, 0),
     ]
 
 
@@ -123,3 +129,18 @@ def test_server_refuses(pair, data, fds):
         assert server.error
     finally:
         os.close(ram)
+
+
+def test_bounced_dma(pair):
+    client, server = pair
+    with BounceHost(1 << 16) as host:
+        assert client.set_bounce(host.remote_end, host.window) == 0
+        client.sync_bounce([(0, 1 << 16)])
+        client.barrier()
+        assert server.bounced == [(0, 1 << 16)]
+        assert server.dma_write(0x1000, b"hello") and host.guest[0x1000:0x1005] == b"hello"
+        assert server.dma_read(0x0fff, 4) == b"\0hel"
+        assert server.dma_read((1 << 16) - 1, 2) is None
+        host.master = False
+        assert not server.dma_write(0, b"x")
+        assert [kind for kind, _ in host.requests] == [2, 1, 1, 2]

@@ -31,8 +31,11 @@ SCRIPT, MESSAGE, CDB, STATUS_BYTE, MESSAGE_IN, BUFFER = (
     0x10000, 0x20000, 0x20010, 0x20020, 0x20030, 0x30000)
 
 
-def script(target, cdb_len, data_len):
-    """The SCRIPTS program for one command to a target, as bytes for address SCRIPT."""
+def script(target, cdb_len, data_len, base=SCRIPT, piece=1 << 23, then=None):
+    """The SCRIPTS program for one command to a target, as bytes for address BASE.
+
+    The data are moved in pieces of PIECE bytes.  At its end is an interrupt, or a jump to THEN.
+    """
     code, labels, fixups = [], {}, []
 
     def emit(first, second=0):
@@ -42,10 +45,14 @@ def script(target, cdb_len, data_len):
         code.extend((first, second))
 
     def label(name):
-        labels[name] = SCRIPT + 4 * len(code)
+        labels[name] = base + 4 * len(code)
 
     def move(phase, count, address):
         emit(0x08000000 | phase << 24 | count, address)
+
+    def move_data(phase):
+        for at in range(0, max(data_len, 1), piece):
+            move(phase, min(piece, data_len - at), BUFFER + at)
 
     def jump_when(phase, target_label):
         emit(0x800b0000 | phase << 24, target_label)
@@ -67,10 +74,10 @@ def script(target, cdb_len, data_len):
     label("lost")
     emit(0x98080000, LOST)
     label("data in")
-    move(DATA_IN, data_len, BUFFER)
+    move_data(DATA_IN)
     jump("follow")
     label("data out")
-    move(DATA_OUT, data_len, BUFFER)
+    move_data(DATA_OUT)
     jump("follow")
     label("message")
     move(MSG_IN, 1, MESSAGE_IN)
@@ -91,7 +98,10 @@ def script(target, cdb_len, data_len):
     emit(expect_disconnect)
     emit(clear_ack)
     emit(wait_disconnect)
-    emit(0x98080000, DONE)
+    if then is None:
+        emit(0x98080000, DONE)
+    else:
+        jump(then)
     for at, name in fixups:
         code[at] = labels[name]
     return b"".join(word.to_bytes(4, "little") for word in code)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The same LSI driver on a stock remote, on our remote, and on the device in mpqemu itself.
+# The same LSI driver on a stock remote, on our remote with and without guest RAM, and on the device in mpqemu itself.
 # Runs in: neither program; drives mpqemu, qemu-remote and stock QEMU from outside.
-"""One test body, three places of the device.
+"""One test body, four set-ups of the device.
 
 remote-stock: mpqemu's proxy drives stock QEMU's -machine x-remote. remote-ours: it drives our
-qemu-remote. in-process: the device sits in mpqemu. What the driver sees is the same, but for one
+qemu-remote; remote-bounce: that maps no guest RAM (dma=bounce). in-process: the device sits in mpqemu. What the driver sees is the same, but for one
 thing: a remote's interrupt line is seen by events, so it falls at the guest's end of interrupt and
 not already when the driver has read the cause.
 """
@@ -70,7 +70,8 @@ class Setup:
                  "-object", f"x-remote-object,id=r0,devid=lsi0,fd={theirs.fileno()}"],
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
             pass_fds = [ours.fileno()]
-            args += ["-device", f"pci-proxy-dev,id=lsi0,fd={ours.fileno()}"]
+            dma = "bounce" if name == "remote-bounce" else "map"
+            args += ["-device", f"pci-proxy-dev,id=lsi0,fd={ours.fileno()},dma={dma}"]
             theirs.close()
             self.qtest = Qtest(main_program, args, pass_fds=pass_fds)
             if name == "remote-stock":
@@ -83,14 +84,15 @@ class Setup:
             assert self.remote.wait(20) == 0
 
 
-@pytest.fixture(params=["remote-stock", "remote-ours", "in-process"])
+@pytest.fixture(params=["remote-stock", "remote-ours", "remote-bounce", "in-process"])
 def setup(request, main_program, tmp_path):
     image = tmp_path / "disk.img"
     with open(image, "wb") as stream:
         for lba in range(64):
             stream.write(pattern(lba))
         stream.truncate(SECTOR * SECTORS)
-    remote = {"remote-stock": "stock_program", "remote-ours": "remote_program"}.get(request.param)
+    remote = {"remote-stock": "stock_program", "remote-ours": "remote_program",
+              "remote-bounce": "remote_program"}.get(request.param)
     remote = remote and request.getfixturevalue(remote)
     machine = Setup(request.param, main_program, remote, image)
     yield machine

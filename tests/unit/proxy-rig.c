@@ -97,6 +97,15 @@ static uint64_t fake_serve(FakeRemote *r, MpqemuMsg *msg)
         r->irq_fd = mpqemu_msg_take_fd(msg, 0);
         r->resample_fd = mpqemu_msg_take_fd(msg, 1);
         return 0;
+    case MPQEMU_CMD_SET_BOUNCE:
+        fd_close(&r->dma_fd);
+        fd_close(&r->window_fd);
+        r->dma_fd = mpqemu_msg_take_fd(msg, 0);
+        r->window_fd = mpqemu_msg_take_fd(msg, 1);
+        return 0;
+    case MPQEMU_CMD_SYNC_BOUNCE:
+        r->bounce_table = msg->bounce;
+        return 0;
     case MPQEMU_CMD_PCI_CFGREAD:
         return fake_config_read(r, &msg->conf);
     case MPQEMU_CMD_PCI_CFGWRITE:
@@ -148,7 +157,7 @@ static bool fake_dies_of(const FakeRemote *r, const MpqemuMsg *msg)
 
 static bool fake_has_reply(MpqemuCmd cmd)
 {
-    return cmd != MPQEMU_CMD_SYNC_SYSMEM && cmd != MPQEMU_CMD_SET_IRQFD;
+    return cmd != MPQEMU_CMD_SYNC_SYSMEM && cmd != MPQEMU_CMD_SET_IRQFD && cmd != MPQEMU_CMD_SYNC_BOUNCE;
 }
 
 static void fake_handle(FakeRemote *r, MpqemuMsg *msg)
@@ -158,7 +167,7 @@ static void fake_handle(FakeRemote *r, MpqemuMsg *msg)
     useconds_t delay;
 
     pthread_mutex_lock(&r->lock);
-    manner = r->messages >= r->manner_from && (r->manner_commands & 1u << msg->cmd) ? r->manner
+    manner = r->messages >= r->manner_from && (r->manner_commands & UINT64_C(1) << msg->cmd) ? r->manner
                                                                                    : FAKE_HONEST;
     if (fake_dies_of(r, msg)) {
         manner = FAKE_HANG_UP;
@@ -232,7 +241,7 @@ static gpointer fake_thread(gpointer opaque)
 
 static void fake_init(FakeRemote *r, int fd)
 {
-    *r = (FakeRemote) { .config_size = 256, .irq_fd = -1, .resample_fd = -1 };
+    *r = (FakeRemote) { .config_size = 256, .irq_fd = -1, .resample_fd = -1, .dma_fd = -1, .window_fd = -1 };
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
     pci_set_word(r->config + PCI_VENDOR_ID, 0x1234);
@@ -261,6 +270,8 @@ static void fake_cleanup(FakeRemote *r)
     fd_close(&r->stop_fd);
     fd_close(&r->irq_fd);
     fd_close(&r->resample_fd);
+    fd_close(&r->dma_fd);
+    fd_close(&r->window_fd);
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->changed);
 }
@@ -360,6 +371,9 @@ static Options *rig_options(Rig *rig, unsigned timeout_ms)
     options_set(opts, "id", "p0");
     options_set(opts, "fd", fd_text);
     options_set(opts, "timeout", timeout_text);
+    if (rig->dma) {
+        options_set(opts, "dma", rig->dma);
+    }
     return opts;
 }
 
@@ -425,7 +439,7 @@ void rig_unplug(Rig *rig)
     rig->proxy = NULL;
 }
 
-void rig_set_manner(Rig *rig, FakeManner manner, unsigned commands)
+void rig_set_manner(Rig *rig, FakeManner manner, uint64_t commands)
 {
     pthread_mutex_lock(&rig->remote.lock);
     rig->remote.manner = manner;

@@ -50,13 +50,15 @@ struct FakeRemote {
     MpqemuBarAccess last_bar;
     MpqemuSyncSysmem table;
     unsigned table_count;
+    MpqemuSyncBounce bounce_table;
+    int dma_fd, window_fd;           /* dma=bounce; -1: not given yet */
     int irq_fd, resample_fd;         /* -1: not given yet */
     bool ended;                      /* the link is closed */
 
     /* From message number `manner_from` on, for messages of the commands in the bit set. */
     FakeManner manner;
     unsigned manner_from;
-    unsigned manner_commands;
+    uint64_t manner_commands;
     /* Changes a config read's answer; NULL: none. */
     void (*tamper)(FakeRemote *remote, const MpqemuPciConf *conf, uint64_t *value);
     unsigned tamper_count;           /* for its own use */
@@ -78,6 +80,7 @@ typedef struct Rig {
     unsigned line_changes;
     FakeRemote remote;
     int proxy_fd;         /* our end until a proxy takes it */
+    const char *dma;      /* the proxy's property, set before it is started; NULL: the default */
     PciProxyDev *proxy;
     bool added;
     GError *add_error;
@@ -115,7 +118,7 @@ void rig_stop_remote(Rig *rig);
 void rig_unplug(Rig *rig);
 
 /* The remote behaves by MANNER for COMMANDS (bits) from now on. */
-void rig_set_manner(Rig *rig, FakeManner manner, unsigned commands);
+void rig_set_manner(Rig *rig, FakeManner manner, uint64_t commands);
 
 /* Turns the main loop until CONDITION(rig) holds; fails the test after 10 s. */
 void rig_wait(Rig *rig, bool (*condition)(Rig *rig));

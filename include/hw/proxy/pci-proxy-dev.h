@@ -13,7 +13,8 @@
  *     answered before the access ends; config writes are also applied to the local copy, so that
  *     the BARs are mapped here where the guest put them;
  *   - guest RAM is shared: the remote maps the files behind it and does DMA by itself.  A table of
- *     at most 8 ranges is sent when it changed;
+ *     at most 8 ranges is sent when it changed.  With dma=bounce the remote gets no guest RAM: it asks
+ *     for copies between that and a window of 1 MiB, which a thread of the connection makes;
  *   - interrupts come by eventfd, and the guest's end of interrupt goes back by another.
  *
  * Trust.  The other side may lie, be silent, or be gone.  Every exchange has a time limit
@@ -39,6 +40,7 @@
  *      another connection in use or take it away.
  *   3. the pending lock (PciProxyDev.pending_lock): state and posted work; held for a few assignments,
  *      nothing that takes a lock is called under it.
+ *   4. the bounce lock (ProxyBounce.lock): as the innermost, held for the copy of one piece.
  * An access by a thread that holds the machine lock is therefore refused like one to a dead
  * device, except config reads, which are answered from the local copy.
  *
@@ -100,6 +102,7 @@ typedef struct PciProxyStats {
     uint64_t syncs;          /* memory tables sent */
     uint64_t resets;         /* resets sent */
     uint64_t reattached;     /* times that REATTACHING ended in READY */
+    uint64_t bounced_bytes;  /* dma=bounce: bytes copied between guest RAM and window */
 } PciProxyStats;
 
 typedef struct PciProxyDev PciProxyDev;
@@ -114,6 +117,7 @@ QOM_DECLARE_TYPE(PciProxyDev, pci_proxy_dev, PCI_PROXY_DEV)
 PciProxyState pci_proxy_state(PciProxyDev *proxy);
 const char *pci_proxy_state_name(PciProxyState state);
 void pci_proxy_stats(PciProxyDev *proxy, PciProxyStats *ret_stats);
+const char *pci_proxy_dma_name(PciProxyDev *proxy); /* property dma: "map" or "bounce" */
 
 /*
  * Sets who is told of each change of state from then on, by a call from the event loop (so a little later,
