@@ -55,6 +55,7 @@ static struct {
     BlockBackend *drives[DISKS];
     uint8_t fresh_config[PCIE_CONFIG_SIZE]; /* of the function after a reset */
     uint8_t fresh_ram[RAM_SIZE];
+    uint8_t fresh_rom[ROM_SIZE];
     /* Of this input. */
     uint64_t program;      /* where the next word of a program goes */
     unsigned turns, plugs; /* so far */
@@ -137,7 +138,8 @@ static void make_memory(void)
     }
     fuzz.rom = ram_block_new_memfd("rom", ROM_SIZE, true, &error);
     g_assert_no_error(error);
-    memset(fuzz.rom->host, ROM_BYTE, ROM_SIZE);
+    memset(fuzz.fresh_rom, ROM_BYTE, ROM_SIZE);
+    memcpy(fuzz.rom->host, fuzz.fresh_rom, ROM_SIZE);
     memory_region_init_rom(&fuzz.rom_region, NULL, "rom", fuzz.rom, 0, ROM_SIZE);
     memory_region_add(&fuzz.rig.root_mem, ROM_ADDR, &fuzz.rom_region, 0);
     memory_region_init_alias(&fuzz.high_region, NULL, "high", &fuzz.rig.ram_region, 0, RAM_SIZE);
@@ -474,11 +476,7 @@ static void finish(void)
     check(fuzz.rig.irq == 0, "interrupt asserted after a reset");
     check(memcmp(fuzz.fresh_config, dev->config, dev->config_size) == 0, "config space differs after a reset");
     bus_foreach(TYPE_SCSI_BUS, check_bus, NULL);
-    for (unsigned i = 0; i < ROM_SIZE; i++) {
-        if (fuzz.rom->host[i] != ROM_BYTE) {
-            check(false, "read-only memory was written");
-        }
-    }
+    check(memcmp(fuzz.fresh_rom, fuzz.rom->host, ROM_SIZE) == 0, "read-only memory was written");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -98,6 +98,7 @@ void blk_detach(BlockBackend *blk)
     g_assert_true(blk->attached);
     g_assert_cmpuint(blk->in_flight, ==, 0);
     g_assert_null(blk->changed);
+    blk->tray = NULL;
     blk->attached = false;
 }
 
