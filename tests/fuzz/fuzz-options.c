@@ -4,7 +4,7 @@
  * Runs in: fuzz target
  *
  * The first byte chooses what the rest, text up to a NUL, is read as (`readers`).  Checked, besides what the sanitizers
- * see: an error has a message of one line and nothing half-made, keys are well-formed, no descriptor is left open.
+ * see: a failure has a message, pairs are neither lost nor unread, no descriptor is left open.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -34,7 +34,7 @@ static void check(bool good, const char *what)
 static void check_result(bool ok, const GError *err)
 {
     check(ok == !err, "success and failure at once, or neither");
-    check(!err || (err->message[0] && !strchr(err->message, '\n')), "not a message of one line");
+    check(!err || err->message[0], "a failure without a message");
 }
 
 /* Numbers mean descriptors of ours, so that the fuzzer's own stay open. */
