@@ -28,6 +28,7 @@
 #define ROM_BYTE 0x5a
 #define NOWHERE 0x40000000u
 #define HIGH_ADDR (UINT64_C(1) << 32) /* RAM again, for 64-bit addresses */
+#define REGS_MAX 64u
 #define DISK_BYTES (128u * 512)
 #define CLOCK_MAX_US 10000000u
 /* A turn may last as long as the device lets a guest's endless program run; so the turns of an input are bounded. */
@@ -53,7 +54,8 @@ static struct {
     MemoryRegion rom_region, high_region;
     RamBlock *rom;
     BlockBackend *drives[DISKS];
-    uint8_t fresh_config[PCIE_CONFIG_SIZE]; /* of the function after a reset */
+    uint8_t fresh_config[PCIE_CONFIG_SIZE]; /* of the function after a reset ... */
+    uint64_t fresh_regs[REGS_MAX];          /* ... and the first registers of its first BAR */
     uint8_t fresh_ram[RAM_SIZE];
     uint8_t fresh_rom[ROM_SIZE];
     /* Of this input. */
@@ -144,36 +146,6 @@ static void make_memory(void)
     memory_region_add(&fuzz.rig.root_mem, ROM_ADDR, &fuzz.rom_region, 0);
     memory_region_init_alias(&fuzz.high_region, NULL, "high", &fuzz.rig.ram_region, 0, RAM_SIZE);
     memory_region_add(&fuzz.rig.root_mem, HIGH_ADDR, &fuzz.high_region, 0);
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    GType (*const types[])(void) = { lsi53c895a_get_type, scsi_hd_get_type, scsi_cd_get_type, NULL };
-    const char *name = g_getenv("MPQEMU_FUZZ_DEVICE");
-    bool any;
-
-    name = name ? name : TYPE_LSI53C895A_NAME;
-    qom_register_types(types);
-    fuzz.type = qom_type_by_name(name);
-    if (!fuzz.type || !g_type_is_a(fuzz.type, TYPE_PCI_DEVICE)) {
-        fprintf(stderr, "fuzz-device: MPQEMU_FUZZ_DEVICE=%s is no PCI device of this program\n", name);
-        exit(EXIT_FAILURE);
-    }
-    fuzz.hints = fuzz_hints(name);
-    event_clock_set_manual();
-    pci_rig_init(&fuzz.rig, RAM_SIZE);
-    make_memory();
-    for (unsigned i = 0; i < DISKS; i++) {
-        fuzz.drives[i] = fake_drive(disks[i].id, DISK_BYTES);
-    }
-    pci_rig_plug(&fuzz.rig, fuzz.type);
-    bus_find_by_type(TYPE_SCSI_BUS, &any);
-    fuzz.has_scsi = any;
-    plug_disks();
-    pci_rig_settle();
-    device_reset(&fuzz.rig.dev->dev);
-    memcpy(fuzz.fresh_config, fuzz.rig.dev->config, fuzz.rig.dev->config_size);
-    return 0;
 }
 
 /* ---- addresses --------------------------------------------------------------------------------------------------- */
@@ -450,6 +422,16 @@ static void (*const ops[FUZZ_OPS])(const Record *r) = {
 
 /* ---- one input --------------------------------------------------------------------------------------------------- */
 
+/* The first dwords of the first BAR, mapped or not. */
+static void read_registers(uint64_t *ret_values)
+{
+    const PciBar *bar = bar_of(0);
+
+    for (unsigned i = 0; bar && i < REGS_MAX && 4 * i < bar->size; i++) {
+        memory_region_read(bar->mr, 4 * i, &ret_values[i], 4);
+    }
+}
+
 static void check_bus(Bus *bus, void *opaque)
 {
     check(SCSI_BUS(bus)->live_requests == 0, "requests live after a reset");
@@ -459,6 +441,7 @@ static void check_bus(Bus *bus, void *opaque)
 static void finish(void)
 {
     PciDevice *dev = fuzz.rig.dev;
+    uint64_t regs[REGS_MAX] = { 0 };
 
     vm_start();
     for (unsigned i = 0; i < DISKS; i++) {
@@ -475,8 +458,41 @@ static void finish(void)
     check(dev->dma.mapped == 0, "guest memory still lent after a reset");
     check(fuzz.rig.irq == 0, "interrupt asserted after a reset");
     check(memcmp(fuzz.fresh_config, dev->config, dev->config_size) == 0, "config space differs after a reset");
+    read_registers(regs);
+    check(memcmp(fuzz.fresh_regs, regs, sizeof(regs)) == 0, "registers differ after a reset");
     bus_foreach(TYPE_SCSI_BUS, check_bus, NULL);
     check(memcmp(fuzz.fresh_rom, fuzz.rom->host, ROM_SIZE) == 0, "read-only memory was written");
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    GType (*const types[])(void) = { lsi53c895a_get_type, scsi_hd_get_type, scsi_cd_get_type, NULL };
+    const char *name = g_getenv("MPQEMU_FUZZ_DEVICE");
+    bool any;
+
+    name = name ? name : TYPE_LSI53C895A_NAME;
+    qom_register_types(types);
+    fuzz.type = qom_type_by_name(name);
+    if (!fuzz.type || !g_type_is_a(fuzz.type, TYPE_PCI_DEVICE)) {
+        fprintf(stderr, "fuzz-device: MPQEMU_FUZZ_DEVICE=%s is no PCI device of this program\n", name);
+        exit(EXIT_FAILURE);
+    }
+    fuzz.hints = fuzz_hints(name);
+    event_clock_set_manual();
+    pci_rig_init(&fuzz.rig, RAM_SIZE);
+    make_memory();
+    for (unsigned i = 0; i < DISKS; i++) {
+        fuzz.drives[i] = fake_drive(disks[i].id, DISK_BYTES);
+    }
+    pci_rig_plug(&fuzz.rig, fuzz.type);
+    bus_find_by_type(TYPE_SCSI_BUS, &any);
+    fuzz.has_scsi = any;
+    plug_disks();
+    pci_rig_settle();
+    device_reset(&fuzz.rig.dev->dev);
+    memcpy(fuzz.fresh_config, fuzz.rig.dev->config, fuzz.rig.dev->config_size);
+    read_registers(fuzz.fresh_regs);
+    return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
