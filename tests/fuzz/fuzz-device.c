@@ -32,7 +32,7 @@
 #define DISK_BYTES (128u * 512)
 #define CLOCK_MAX_US 10000000u
 /* A turn may last as long as the device lets a guest's endless program run; so the turns of an input are bounded. */
-#define TURNS_MAX 48u
+#define TURNS_MAX 32u
 /* These take a hundred times as long as a register access. */
 #define PLUGS_MAX 2u
 

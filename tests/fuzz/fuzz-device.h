@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define FUZZ_RECORD 8u
-#define FUZZ_RECORDS_MAX 256u /* a driver's start and a few commands take less than a hundred */
+#define FUZZ_RECORDS_MAX 128u /* a driver's start and a few commands; more would cost speed */
 
 typedef enum FuzzOp {
     FUZZ_CONFIG_READ,   /* SEL: size; OFF: register */
