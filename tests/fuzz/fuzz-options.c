@@ -31,10 +31,11 @@ static void check(bool good, const char *what)
     }
 }
 
-static void check_result(bool ok, const GError *err)
+/* ERRP: by its address, since the call that sets it stands beside it. */
+static void check_result(bool ok, GError *const *errp)
 {
-    check(ok == !err, "success and failure at once, or neither");
-    check(!err || err->message[0], "a failure without a message");
+    check(ok == !*errp, "success and failure at once, or neither");
+    check(ok || (*errp)->message[0], "a failure without a message");
 }
 
 /* Numbers mean descriptors of ours, so that the fuzzer's own stay open. */
@@ -68,10 +69,10 @@ static void read_value(Options *opts, const char *key)
     bool flag;
     int index;
 
-    check_result(options_get_bool(opts, key, &flag, &bool_err), bool_err);
-    check_result(options_get_uint(opts, key, 1000, &number, &uint_err), uint_err);
-    check_result(options_get_size(opts, key, &number, &size_err), size_err);
-    check_result(options_get_enum(opts, key, names, &index, &enum_err), enum_err);
+    check_result(options_get_bool(opts, key, &flag, &bool_err), &bool_err);
+    check_result(options_get_uint(opts, key, 1000, &number, &uint_err), &uint_err);
+    check_result(options_get_size(opts, key, &number, &size_err), &size_err);
+    check_result(options_get_enum(opts, key, names, &index, &enum_err), &enum_err);
 }
 
 static void read_values(Options *opts)
@@ -92,10 +93,10 @@ static void read_options(const char *text)
     g_autoptr(Options) opts = options_parse("-device", text, "driver", &err);
     unsigned num = 0;
 
-    check_result(opts != NULL, err);
+    check_result(opts != NULL, &err);
     if (opts) {
         read_values(opts);
-        check_result(options_check_unused(opts, NULL, &unused), unused);
+        check_result(options_check_unused(opts, NULL, &unused), &unused);
         options_foreach(opts, check_pair, &num, NULL);
         check(num == options_count(opts), "pairs are lost");
         check(options_check_unused(opts, NULL, NULL), "a pair that was read is unused");
@@ -111,7 +112,7 @@ static void set_properties(const char *text, GType type)
 
     if (opts) {
         dev = device_new(type);
-        check_result(qom_set_options(dev, opts, NULL, &err), err);
+        check_result(qom_set_options(dev, opts, NULL, &err), &err);
         g_object_unref(dev);
     }
 }
@@ -142,7 +143,7 @@ static void read_add_fd(const char *text)
         return;
     }
     name = g_strdup(options_get(opts, "opaque"));
-    check_result(fd_add_option(opts, true, &err), err);
+    check_result(fd_add_option(opts, true, &err), &err);
     while (fdset_count() > 0) {
         int64_t set_id = -1;
         g_autofree char *path = NULL;
@@ -167,7 +168,7 @@ static void read_path(const char *text)
     g_autoptr(GError) err = NULL;
     auto_fd fd = fd_open_path(path, O_RDWR, &err);
 
-    check_result(fd >= 0, err);
+    check_result(fd >= 0, &err);
     check(fd < 0, "a set that nobody has made");
 }
 
@@ -194,7 +195,7 @@ static void read_launch(const char *text)
     g_autoptr(LaunchConfig) config = launch_config_parse((int)g_strv_length(words), words, &err);
     EmulatorArgs args;
 
-    check_result(config != NULL, err);
+    check_result(config != NULL, &err);
     emulator_args_read(words, &args);
     g_free(args.name);
 }
