@@ -70,8 +70,8 @@ END = ((M_STATUS, 0, STATUS), (M_MSGIN, 0, MSG_IN), (SDU_OFF, 0, 0), (CLEAR_ACK,
 
 def command(select, lun, index, lba, length, data=None, count=0, msg=None, cdb_len=10):
     """
-    Select, IDENTIFY, command, one data move, status; completes what the disk asks for.  A move that is too long ends in a
-    phase mismatch, which leaves the bus connected: a software reset makes it free for the next command.
+    Select, IDENTIFY, command, one data move, status; completes what the disk asks for.  A move that is too long ends in
+    a phase mismatch, which leaves the bus connected: a software reset makes it free for the next command.
     """
     moves = ((data, count, DATA),) if data is not None else ()
     drive = {SEL0: 0, SEL2: 1, SEL5: 2}[select]
@@ -156,8 +156,8 @@ SEEDS = {
     program((SEL2, 0, CODE + 0x100), (M_MSGOUT, 1, MSG), (M_CMD, 10, CDB_AT), (CH_DIN, 3, DATA), (CH_DIN, 5, DATA + 64),
             (M_DIN, 2040, DATA), *END) + run() + op(COMPLETE, 1) + op(TURN, 7) + ack(),
     "wide-odd-out": go_wide() + op(MEM_WRITE, 0, MSG, 0x83) + op(CDB, WRITE10, CDB_AT, 1 << 16) +
-    program((SEL2, 0, CODE + 0x100), (M_MSGOUT, 1, MSG), (M_CMD, 10, CDB_AT), (CH_DOUT, 3, DATA), (CH_DOUT, 5, DATA + 64),
-            (M_DOUT, 2040, DATA), *END) + run() + op(COMPLETE, 1) + op(TURN, 7) + ack(),
+    program((SEL2, 0, CODE + 0x100), (M_MSGOUT, 1, MSG), (M_CMD, 10, CDB_AT), (CH_DOUT, 3, DATA),
+            (CH_DOUT, 5, DATA + 64), (M_DOUT, 2040, DATA), *END) + run() + op(COMPLETE, 1) + op(TURN, 7) + ack(),
     "write-same-many": init() + command(SEL0, 0, WRITE_SAME, 0, 0, M_DOUT, 512) + op(COMPLETE) + op(TURN, 7),
     "read-16": init() + command(SEL0, 0, READ16, 3, 2, M_DIN, 1024, cdb_len=16),
     "own-registers": init() + program((MEMORY_MOVE, 0x40, BAR1 | 0), (INT, 0, DATA)) +

@@ -5,12 +5,12 @@
  *
  * One function of any PCI type (environment MPQEMU_FUZZ_DEVICE, default lsi53c895a) on a bus with guest RAM, read-only
  * memory, and, when it has a SCSI bus, two disks and a CD whose images are in memory and whose requests end when the
- * input says so.  The input is what guest, user and host do (fuzz-device.h).  The machine is made once; each input finds
- * the function reset and mapped, its disks plugged and empty.
+ * input says so.  The input is what guest, user and host do (fuzz-device.h).  The machine is made once; each input
+ * finds the function reset and mapped, its disks plugged and empty.
  *
- * Checked, besides what the sanitizers see, at the end of each input: once the host's requests have ended and the function
- * was reset, nothing is under way any more (DMA, requests, interrupt), it looks as it did after its first reset, and the
- * read-only memory is what it was.
+ * Checked, besides what the sanitizers see, at the end of each input: once the host's requests have ended and the
+ * function was reset, nothing is under way any more (DMA, requests, interrupt), it looks as it did after its first
+ * reset, and the read-only memory is what it was.
  */
 #include "fuzz-device.h"
 

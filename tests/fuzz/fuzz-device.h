@@ -10,9 +10,9 @@
  *     4 bytes   VALUE
  * tests/fuzz/device_seeds.py writes the seeds; libFuzzer's mutations work on whole records (fuzz-device-mutate.c).
  *
- * Where an operation needs a guest's address ("VALUE as an address"), bits 24 to 26 choose what is there and bits 0 to 23
- * where in it: 0 and 1 guest RAM, 2 the read-only memory, 3 nothing, 4 to 6 the first three of the function's BARs, 7 any
- * multiple of 256.
+ * Where an operation needs a guest's address ("VALUE as an address"), bits 24 to 26 choose what is there and bits 0 to
+ * 23 where in it: 0 and 1 guest RAM, 2 the read-only memory, 3 nothing, 4 to 6 the first three of the function's BARs,
+ * 7 any multiple of 256.
  */
 #ifndef TESTS_FUZZ_DEVICE_H
 #define TESTS_FUZZ_DEVICE_H

@@ -5,9 +5,9 @@
  *
  * Input: 1 byte, a -drive (even) or a -blockdev (odd); its text up to a NUL; the image.  Every path is the image, in
  * memory.  The only formats here are raw, which has no metadata, and what is probed to be none of ours; so what parses
- * the image's bytes is block/probe.c, and its size meets the windows (offset=, size=) and rules (blkdebug) of the options.
- * Then the whole device is read, and beyond.  Checked, besides what the sanitizers see: what is read is a part of the image
- * or zeroes, requests beyond the end fail, all that was made can be removed again.
+ * the image's bytes is block/probe.c, and its size meets the windows (offset=, size=) and rules (blkdebug) of the
+ * options. Then the whole device is read, and beyond.  Checked, besides what the sanitizers see: what is read is a part
+ * of the image or zeroes, requests beyond the end fail, all that was made can be removed again.
  */
 #include <fcntl.h>
 #include <stdint.h>

@@ -4,7 +4,8 @@
  * Runs in: fuzz target
  *
  * The first byte is the length of the pieces in which the rest arrives, 0: all at once.  Checked, besides what the
- * sanitizers see: how the bytes are cut makes no difference; what was read is the same when it is written and read again.
+ * sanitizers see: how the bytes are cut makes no difference; what was read is the same when it is written and read
+ * again.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -5,9 +5,9 @@
  *
  * The first byte chooses (CHOOSE_*); the rest is what the client says, in pieces that NUL bytes end.  After a piece the
  * event loop turns, commands that take time (rdevice_del, query-remote) end, and the client reads, if it does at all.
- * The commands are those of a device process; paths open /dev/null, and there is no controller.  Checked, besides what the
- * sanitizers see: QMP's output is JSON objects, one a line; a session reads again once its client has read, and is over
- * when its client has gone; output is bounded.
+ * The commands are those of a device process; paths open /dev/null, and there is no controller.  Checked, besides what
+ * the sanitizers see: QMP's output is JSON objects, one a line; a session reads again once its client has read, and is
+ * over when its client has gone; output is bounded.
  */
 #include <fcntl.h>
 #include <stdint.h>

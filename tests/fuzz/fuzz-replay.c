@@ -3,8 +3,8 @@
  * Runs a fuzz target on files, in place of libFuzzer: so every build replays the corpus, with any compiler.
  * Runs in: fuzz targets of builds without --enable-fuzzers
  *
- * Arguments are files, and directories whose files are meant.  Ends with status 0 when the target has returned from all;
- * a target that finds something ends the program itself.
+ * Arguments are files, and directories whose files are meant.  Ends with status 0 when the target has returned from
+ * all; a target that finds something ends the program itself.
  */
 #include <stdint.h>
 #include <stdio.h>

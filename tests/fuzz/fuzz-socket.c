@@ -23,7 +23,7 @@
 
 int __wrap_getsockopt(int sock, int level, int name, void *value, socklen_t *len);
 int __wrap_setsockopt(int sock, int level, int name, const void *value, socklen_t len);
-int __wrap_getpeername(int sock, struct sockaddr *addr, socklen_t *len);
+bool __wrap_fd_socket_is_connected(int sock);
 FdKind __wrap_fd_kind(int fd);
 void __wrap_fd_close(int *fd);
 int __wrap_fd_set_cloexec(int fd);
@@ -32,7 +32,7 @@ ssize_t __wrap_fd_socket_send(int sock, const void *buf, size_t len, const int *
 ssize_t __wrap_fd_socket_receive(int sock, void *buf, size_t len, FdSet *ret_set, int flags);
 int __real_getsockopt(int sock, int level, int name, void *value, socklen_t *len);
 int __real_setsockopt(int sock, int level, int name, const void *value, socklen_t len);
-int __real_getpeername(int sock, struct sockaddr *addr, socklen_t *len);
+bool __real_fd_socket_is_connected(int sock);
 FdKind __real_fd_kind(int fd);
 void __real_fd_close(int *fd);
 int __real_fd_set_cloexec(int fd);
@@ -137,9 +137,9 @@ int __wrap_setsockopt(int sock, int level, int name, const void *value, socklen_
     return mode == FUZZ_SOCKET_KERNEL ? __real_setsockopt(sock, level, name, value, len) : 0;
 }
 
-int __wrap_getpeername(int sock, struct sockaddr *addr, socklen_t *len)
+bool __wrap_fd_socket_is_connected(int sock)
 {
-    return mode == FUZZ_SOCKET_KERNEL ? __real_getpeername(sock, addr, len) : 0;
+    return mode == FUZZ_SOCKET_MODEL || __real_fd_socket_is_connected(sock);
 }
 
 ssize_t __wrap_fd_socket_send(int sock, const void *buf, size_t len, const int *fds, unsigned num_fds, int flags)

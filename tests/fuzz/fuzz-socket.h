@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A link's socket without the kernel: sends lie in a queue, descriptors are numbers in a table.  For speed: a system call
- * costs as much as the link's work on a message.
+ * A link's socket without the kernel: sends lie in a queue, descriptors are numbers in a table.  For speed: a system
+ * call costs as much as the link's work on a message.
  * Thread: any one.  Runs in: fuzz targets
  *
  * Takes the place of io/fd-socket.h's and util/fd.h's functions and of libc's about sockets (linked with --wrap).  How
  * bytes and descriptors of several sends come together is as in Linux: a receive goes on over the borders of sends, but
- * not beyond one that carried descriptors; these come with its first byte; what is more than there is room for is closed
- * and told as truncated.  With FUZZ_SOCKET_KERNEL everything is the kernel's own, so that both can be compared.
+ * not beyond one that carried descriptors; these come with its first byte; what is more than there is room for is
+ * closed and told as truncated.  With FUZZ_SOCKET_KERNEL everything is the kernel's own, so that both can be compared.
  *
  * Descriptors that are closed twice, or used when they are closed, end the program.
  */

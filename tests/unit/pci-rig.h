@@ -3,8 +3,9 @@
  * A PCI bus with guest RAM and one function, for unit tests and fuzz targets of devices.
  * Thread: the test's, with the machine lock held.  Runs in: tests
  *
- * The function gets its BARs mapped as firmware would, each at a multiple of PCI_RIG_BAR_STEP above PCI_RIG_MMIO (memory)
- * or PCI_RIG_IO, and may decode and master the bus.  Both spaces are the owner's: more may be added to `root_mem`.
+ * The function gets its BARs mapped as firmware would, each at a multiple of PCI_RIG_BAR_STEP above PCI_RIG_MMIO
+ * (memory) or PCI_RIG_IO, and may decode and master the bus.  Both spaces are the owner's: more may be added to
+ * `root_mem`.
  */
 #ifndef TESTS_UNIT_PCI_RIG_H
 #define TESTS_UNIT_PCI_RIG_H

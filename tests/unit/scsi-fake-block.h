@@ -46,8 +46,8 @@ BlockBackend *fake_drive(const char *name, uint64_t length);
 void fake_set_medium(BlockBackend *blk, uint64_t length);
 
 /*
- * Ends one of BLK's requests, counted from the oldest modulo their number, though they are held: with errno ERROR, or as
- * it comes when that is 0.  From outside of the event loop's handlers.  False: there is none.
+ * Ends one of BLK's requests, counted from the oldest modulo their number, though they are held: with errno ERROR, or
+ * as it comes when that is 0.  From outside of the event loop's handlers.  False: there is none.
  */
 bool fake_complete(BlockBackend *blk, unsigned index, int error);
 
