@@ -5,7 +5,6 @@
 #include "lsi-rig.h"
 
 #include "util/iov.h"
-#include "util/machine-lock.h"
 
 /* ---- the SCSI unit --------------------------------------------------------------------------- */
 
@@ -195,63 +194,13 @@ void fake_release(FakeDisk *unit)
 
 /* ---- the rig --------------------------------------------------------------------------------- */
 
-static MemoryRegion root_mem, root_io, ram_region;
-static AddressSpace *dma_as, *io_as;
-static unsigned buses;
-
-static unsigned rig_map_irq(PciDevice *dev, unsigned pin)
-{
-    return pin;
-}
-
-static void rig_set_irq(void *opaque, int line, int level)
-{
-    Rig *rig = opaque;
-
-    rig->irq_edges += level && !rig->irq;
-    rig->irq = level;
-}
-
-static void config_write(Rig *rig, unsigned offset, uint32_t value)
-{
-    g_assert_true(pci_config_write(&rig->lsi->pci, offset, value, 4));
-}
-
-static void locked_config_write(Rig *rig, unsigned offset, uint32_t value)
-{
-    machine_unlock();
-    config_write(rig, offset, value);
-    machine_lock();
-}
-
 Rig *rig_new(void)
 {
     Rig *rig = g_new0(Rig, 1);
-    GError *error = NULL;
-    g_autofree char *name = g_strdup_printf("pci.%u", buses++);
-    Device *dev;
 
-    machine_lock();
-    rig->block = ram_block_new_memfd("ram", RIG_RAM_SIZE, true, &error);
-    g_assert_no_error(error);
-    rig->ram = rig->block->host;
-    memory_region_init(&root_mem, NULL, "mem", MEMORY_SIZE_WHOLE);
-    memory_region_init(&root_io, NULL, "io", 65536);
-    memory_region_init_ram(&ram_region, NULL, "ram", rig->block, 0, RIG_RAM_SIZE);
-    memory_region_add(&root_mem, 0, &ram_region, 0);
-    dma_as = address_space_new(&root_mem, "mem");
-    io_as = address_space_new(&root_io, "io");
-    rig->bus = pci_root_bus_new(name, &root_mem, &root_io, dma_as, 0);
-    pci_bus_set_irqs(rig->bus, rig_map_irq, rig_set_irq, rig, 4);
-    dev = device_new(lsi53c895a_get_type());
-    rig->lsi = LSI53C895A(dev);
-    g_assert_true(device_realize(dev, &rig->bus->bus, &error));
-    g_assert_no_error(error);
-    g_object_unref(dev);
-    locked_config_write(rig, PCI_BASE_ADDRESS_0, RIG_IO);
-    locked_config_write(rig, PCI_BASE_ADDRESS_1, RIG_MMIO);
-    locked_config_write(rig, PCI_BASE_ADDRESS_2, RIG_SRAM);
-    locked_config_write(rig, PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    pci_rig_init(&rig->pci, RIG_RAM_SIZE);
+    rig->ram = rig->pci.ram;
+    rig->lsi = LSI53C895A(pci_rig_plug(&rig->pci, lsi53c895a_get_type()));
     rig_write(rig, LSI_DIEN, 0x7d, 1);
     rig_write(rig, LSI_SIEN0, 0x8f, 1);
     rig_write(rig, LSI_SIEN1, 0x04, 1);
@@ -261,17 +210,7 @@ Rig *rig_new(void)
 
 void rig_free(Rig *rig)
 {
-    rig_settle();
-    device_unrealize(&rig->lsi->pci.dev);
-    rig_settle();
-    bus_free(&rig->bus->bus);
-    address_space_free(dma_as);
-    address_space_free(io_as);
-    memory_region_destroy(&ram_region);
-    memory_region_destroy(&root_mem);
-    memory_region_destroy(&root_io);
-    ram_block_unref(rig->block);
-    machine_unlock();
+    pci_rig_cleanup(&rig->pci);
     g_free(rig);
 }
 
@@ -288,7 +227,7 @@ FakeDisk *rig_unit(Rig *rig, unsigned id, unsigned lun)
     g_object_unref(dev);
     unit->scsi.attention_count = 0;
     unit->resets = 0;
-    rig_settle();
+    pci_rig_settle();
     return unit;
 }
 
@@ -301,13 +240,13 @@ uint32_t rig_read(Rig *rig, unsigned reg, unsigned size)
 {
     uint64_t value = 0;
 
-    g_assert_cmpint(address_space_read(dma_as, RIG_MMIO + reg, &value, size), ==, MEM_OK);
+    g_assert_cmpint(address_space_read(rig->pci.mem, RIG_MMIO + reg, &value, size), ==, MEM_OK);
     return (uint32_t)value;
 }
 
 void rig_write(Rig *rig, unsigned reg, uint32_t value, unsigned size)
 {
-    g_assert_cmpint(address_space_write(dma_as, RIG_MMIO + reg, value, size), ==, MEM_OK);
+    g_assert_cmpint(address_space_write(rig->pci.mem, RIG_MMIO + reg, value, size), ==, MEM_OK);
 }
 
 uint32_t rig_get32(Rig *rig, uint32_t addr)
@@ -346,25 +285,16 @@ void rig_start(Rig *rig, uint32_t addr)
     rig_write(rig, LSI_DSP, addr, 4);
 }
 
-void rig_settle(void)
-{
-    for (int i = 0; i < 1000; i++) {
-        if (!event_loop_turn(event_loop_main(), false)) {
-            break;
-        }
-    }
-}
-
 void rig_expect_dma(Rig *rig, uint8_t dstat)
 {
-    rig_settle();
+    pci_rig_settle();
     g_assert_cmphex(rig_read(rig, LSI_ISTAT0, 1) & (ISTAT0_DIP | ISTAT0_SIP), ==, ISTAT0_DIP);
     g_assert_cmphex(rig_read(rig, LSI_DSTAT, 1), ==, dstat | DSTAT_DFE);
 }
 
 void rig_expect_scsi(Rig *rig, uint16_t sist)
 {
-    rig_settle();
+    pci_rig_settle();
     g_assert_cmphex(rig_read(rig, LSI_ISTAT0, 1) & (ISTAT0_DIP | ISTAT0_SIP), ==, ISTAT0_SIP);
     g_assert_cmphex(rig_read(rig, LSI_SIST0, 2), ==, sist);
 }

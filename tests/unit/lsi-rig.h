@@ -8,11 +8,13 @@
 
 #include <string.h>
 #include "hw/scsi/lsi53c895a-int.h"
+#include "pci-rig.h"
 
 #define RIG_RAM_SIZE (1024u * 1024)
-#define RIG_IO 0xc000u
-#define RIG_MMIO 0x10000000u
-#define RIG_SRAM 0x10002000u
+/* Where pci_rig_map() puts the BARs. */
+#define RIG_IO PCI_RIG_IO
+#define RIG_MMIO PCI_RIG_MMIO
+#define RIG_SRAM (PCI_RIG_MMIO + PCI_RIG_BAR_STEP)
 /* Where tests put things. */
 #define RIG_CODE 0x1000u
 #define RIG_DSA 0x4000u
@@ -40,12 +42,9 @@ typedef struct FakeDisk {
 } FakeDisk;
 
 typedef struct Rig {
-    RamBlock *block;
-    uint8_t *ram;
-    PciBus *bus;
+    PciRig pci;
+    uint8_t *ram;       /* the guest's */
     LsiState *lsi;
-    int irq;            /* level of INTA/ */
-    unsigned irq_edges; /* times it went up */
     uint32_t pc;        /* where rig_emit() goes on */
 } Rig;
 
@@ -69,8 +68,6 @@ void rig_put32(Rig *rig, uint32_t addr, uint32_t value);
 
 /* Starts SCRIPTS at ADDR by writing DSP. */
 void rig_start(Rig *rig, uint32_t addr);
-/* Turns the event loop until nothing is left to do (bounded). */
-void rig_settle(void);
 /* Starts at RIG_CODE, settles, expects the interrupt instruction's VECTOR. */
 void rig_expect_int(Rig *rig, uint32_t vector);
 /* Settles and expects this interrupt with these bits, then clears it. */

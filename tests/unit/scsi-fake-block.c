@@ -98,6 +98,7 @@ void blk_detach(BlockBackend *blk)
     g_assert_true(blk->attached);
     g_assert_cmpuint(blk->in_flight, ==, 0);
     g_assert_null(blk->changed);
+    blk->tray = NULL;
     blk->attached = false;
 }
 
@@ -242,20 +243,36 @@ static int perform(BlockRequest *req)
     return 0;
 }
 
+/* Ends REQ, out of the queue, with ERROR or, when that is 0, as it comes. */
+static void complete(BlockRequest *req, int error)
+{
+    int ret = error ? -error : perform(req);
+
+    req->blk->in_flight--;
+    req->cb(req->opaque, ret);
+    g_free(req->iov);
+    g_free(req);
+}
+
 static bool complete_one(BlockBackend *blk)
 {
     BlockRequest *req = g_queue_peek_head(&blk->queue);
-    int ret;
 
     if (!req || (blk->hold && !req->cancelled)) {
         return false;
     }
-    g_queue_pop_head(&blk->queue);
-    ret = perform(req);
-    blk->in_flight--;
-    req->cb(req->opaque, ret);
-    g_free(req->iov);
-    g_free(req);
+    complete(g_queue_pop_head(&blk->queue), 0);
+    return true;
+}
+
+bool fake_complete(BlockBackend *blk, unsigned index, int error)
+{
+    unsigned num = blk->queue.length;
+
+    if (num == 0) {
+        return false;
+    }
+    complete(g_queue_pop_nth(&blk->queue, index % num), error);
     return true;
 }
 

@@ -45,6 +45,12 @@ BlockBackend *fake_drive(const char *name, uint64_t length);
 /* The user changes the medium (0: takes it out). */
 void fake_set_medium(BlockBackend *blk, uint64_t length);
 
+/*
+ * Ends one of BLK's requests, counted from the oldest modulo their number, though they are held: with errno ERROR, or
+ * as it comes when that is 0.  From outside of the event loop's handlers.  False: there is none.
+ */
+bool fake_complete(BlockBackend *blk, unsigned index, int error);
+
 /* An adapter of 8 targets, 8 units, own id 7, with a scsi-hd of 1 MiB ("d0") at 0 and its attention cleared. */
 TestHba *test_hba_with_disk(const char *properties);
 BlockBackend *test_disk_backend(void);

@@ -121,7 +121,7 @@ static void test_seabios(void)
         set_cdb(rig, 0x28, 3, 2);
         seabios_program(rig, 1, 0x01000400);
         rig_start(rig, RIG_CODE);
-        rig_settle();
+        pci_rig_settle();
         g_assert_cmphex(rig_read(rig, LSI_ISTAT0, 1), ==, ISTAT0_CON);
         fake_release(unit);
         rig_expect_dma(rig, DSTAT_SIR);
@@ -334,7 +334,7 @@ static void test_tags(void)
     rig_read(rig, LSI_CTEST2, 1); /* takes SIGP */
     g_assert_cmpuint(rig->lsi->tasks.length, ==, 5);
     rig_start(rig, 0x3000);
-    rig_settle();
+    pci_rig_settle();
     g_assert_cmphex(rig_read(rig, LSI_ISTAT1, 1), ==, ISTAT1_SRUN);
     for (unsigned i = 0; i < G_N_ELEMENTS(order); i++) {
         fake_release(unit[order[i].unit]);
@@ -349,7 +349,7 @@ static void test_tags(void)
                         unit[order[i].unit]->store + order[i].lba * 512, 512);
         rig_start(rig, 0x3000);
     }
-    rig_settle();
+    pci_rig_settle();
     /* All ready at once: they come one after the other. */
     rig_write(rig, LSI_ISTAT0, ISTAT0_ABRT, 1);
     rig_write(rig, LSI_ISTAT0, 0, 1);
@@ -420,9 +420,9 @@ static void test_yield(void)
     emit_begin(rig, 2);
     rig_emit(rig, MOVE(LSI_DATA_IN, 1024), B_DATA + 0x1000);
     rig_start(rig, RIG_CODE);
-    rig_settle();
+    pci_rig_settle();
     fake_release(unit);
-    rig_settle();
+    pci_rig_settle();
     g_assert_cmphex(rig_read(rig, LSI_ISTAT0, 1), ==, ISTAT0_CON);
     g_assert_cmpuint(unit->held.length, ==, 1);
     /* Half is there; the target waits for its medium, lent memory in use. */
@@ -435,7 +435,7 @@ static void test_yield(void)
     g_assert_cmphex(rig_read(rig, LSI_UA, 4), ==, B_DATA + 0x1000 + 512);
     rig_read(rig, LSI_CTEST2, 1);
     rig_start(rig, 0x3000);
-    rig_settle();
+    pci_rig_settle();
     fake_release(unit);
     rig_expect_dma(rig, DSTAT_SIR);
     /*
@@ -566,11 +566,11 @@ static void test_unplug(void)
             rig_emit(rig, mode == 1 ? MOVE(LSI_DATA_IN, 512) : MOVE(LSI_DATA_OUT, 256), B_DATA);
             emit_end(rig);
             rig_start(rig, RIG_CODE);
-            rig_settle();
+            pci_rig_settle();
             g_assert_cmpuint(rig->lsi->pci.dma.mapped, ==, 1);
         }
         rig_unplug(unit);
-        rig_settle();
+        pci_rig_settle();
         g_assert_cmpuint(rig->lsi->tasks.length, ==, 0);
         g_assert_cmpint(rig->lsi->con.state, ==, LSI_BUS_FREE);
         g_assert_cmpuint(rig->lsi->pci.dma.mapped, ==, 0);
@@ -592,7 +592,7 @@ static void test_handshake_timer(void)
     rig_emit(rig, MOVE(LSI_DATA_IN, 512), B_DATA);
     emit_end(rig);
     rig_start(rig, RIG_CODE);
-    rig_settle();
+    pci_rig_settle();
     event_clock_step(event_loop_main(), 1000000000);
     rig_expect_scsi(rig, SIST1_HTH << 8);
     fake_release(unit);

@@ -165,7 +165,7 @@ static void test_lookahead_mismatch(void)
     emit_end(rig);
     unit->hold = true;
     rig_start(rig, RIG_CODE);
-    rig_settle();
+    pci_rig_settle();
     g_assert_cmpuint(rig->lsi->pci.dma.mapped, ==, 1);
     set_entry(rig, T_DATA + 8, 1024, B_DATA + 0x5000);
     fake_release(unit);

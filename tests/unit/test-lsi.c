@@ -98,16 +98,16 @@ static void test_gen_timer(void)
     rig_write(rig, LSI_STIME1, 1, 1);
     rig_write(rig, LSI_STIME1, 0, 1);
     event_clock_step(event_loop_main(), 1000000000);
-    g_assert_cmpint(rig->irq, ==, 0);
+    g_assert_cmpint(rig->pci.irq, ==, 0);
     rig_write(rig, LSI_STIME1, 1, 1);
     rig_emit(rig, WAIT_RESELECT, 0);
     rig_start(rig, RIG_CODE);
-    rig_settle();
+    pci_rig_settle();
     event_clock_step(event_loop_main(), 1000000000);
-    g_assert_cmpint(rig->irq, ==, 1);
+    g_assert_cmpint(rig->pci.irq, ==, 1);
     g_assert_cmphex(rig_read(rig, LSI_ISTAT1, 1), ==, ISTAT1_SRUN);
     rig_expect_scsi(rig, SIST1_GEN << 8);
-    g_assert_cmpint(rig->irq, ==, 0);
+    g_assert_cmpint(rig->pci.irq, ==, 0);
     rig_free(rig);
 }
 
@@ -121,19 +121,19 @@ static void test_stacking(void)
     lsi_raise_scsi(rig->lsi, SIST0_MA, 0);
     lsi_raise_dma(rig->lsi, DSTAT_ABRT);
     lsi_raise_scsi(rig->lsi, 0, SIST1_STO);
-    g_assert_cmpint(rig->irq, ==, 1);
+    g_assert_cmpint(rig->pci.irq, ==, 1);
     /* The first alone is visible; then, together, those behind it. */
     g_assert_cmphex(rig_read(rig, LSI_ISTAT0, 1), ==, ISTAT0_SIP);
     g_assert_cmphex(rig_read(rig, LSI_DSTAT, 1), ==, DSTAT_DFE);
     g_assert_cmphex(rig_read(rig, LSI_SIST0, 2), ==, SIST0_MA);
     g_assert_cmphex(rig_read(rig, LSI_ISTAT0, 1), ==, ISTAT0_SIP | ISTAT0_DIP);
-    g_assert_cmpint(rig->irq, ==, 1);
+    g_assert_cmpint(rig->pci.irq, ==, 1);
     g_assert_cmphex(rig_read(rig, LSI_SIST0, 1), ==, 0);
     g_assert_cmphex(rig_read(rig, LSI_SIST1, 1), ==, SIST1_STO);
     g_assert_cmphex(rig_read(rig, LSI_ISTAT0, 1), ==, ISTAT0_DIP);
     g_assert_cmphex(rig_read(rig, LSI_DSTAT, 1), ==, DSTAT_DFE | DSTAT_ABRT);
     g_assert_cmphex(rig_read(rig, LSI_ISTAT0, 1), ==, 0);
-    g_assert_cmpint(rig->irq, ==, 0);
+    g_assert_cmpint(rig->pci.irq, ==, 0);
     rig_free(rig);
 }
 
@@ -146,22 +146,22 @@ static void test_masking(void)
     /* A masked fatal condition shows in ISTAT without driving the pin, and stops SCRIPTS. */
     rig_emit(rig, INT, 0x55);
     rig_start(rig, RIG_CODE);
-    rig_settle();
+    pci_rig_settle();
     g_assert_cmphex(rig_read(rig, LSI_ISTAT0, 1), ==, ISTAT0_DIP);
     g_assert_cmphex(rig_read(rig, LSI_ISTAT1, 1), ==, 0);
-    g_assert_cmpint(rig->irq, ==, 0);
+    g_assert_cmpint(rig->pci.irq, ==, 0);
     /* Unmasking drives it; IRQD and ISTAT1.SI hold it back. */
     rig_write(rig, LSI_DIEN, DSTAT_SIR, 1);
-    g_assert_cmpint(rig->irq, ==, 1);
+    g_assert_cmpint(rig->pci.irq, ==, 1);
     rig_write(rig, LSI_DCNTL, DCNTL_IRQD, 1);
-    g_assert_cmpint(rig->irq, ==, 0);
+    g_assert_cmpint(rig->pci.irq, ==, 0);
     rig_write(rig, LSI_DCNTL, 0, 1);
     rig_write(rig, LSI_ISTAT1, ISTAT1_SI, 1);
-    g_assert_cmpint(rig->irq, ==, 0);
+    g_assert_cmpint(rig->pci.irq, ==, 0);
     rig_write(rig, LSI_ISTAT1, 0, 1);
-    g_assert_cmpint(rig->irq, ==, 1);
+    g_assert_cmpint(rig->pci.irq, ==, 1);
     rig_write(rig, LSI_ISTAT0, ISTAT0_SRST, 1);
-    g_assert_cmpint(rig->irq, ==, 0);
+    g_assert_cmpint(rig->pci.irq, ==, 0);
     rig_free(rig);
 }
 
@@ -172,12 +172,12 @@ static void test_intfly(void)
     rig_emit(rig, INTFLY, 0);
     rig_emit(rig, WAIT_RESELECT, 0);
     rig_start(rig, RIG_CODE);
-    rig_settle();
-    g_assert_cmpint(rig->irq, ==, 1);
+    pci_rig_settle();
+    g_assert_cmpint(rig->pci.irq, ==, 1);
     g_assert_cmphex(rig_read(rig, LSI_ISTAT0, 1), ==, ISTAT0_INTF);
     g_assert_cmphex(rig_read(rig, LSI_ISTAT1, 1), ==, ISTAT1_SRUN);
     rig_write(rig, LSI_ISTAT0, ISTAT0_INTF, 1);
-    g_assert_cmpint(rig->irq, ==, 0);
+    g_assert_cmpint(rig->pci.irq, ==, 0);
     rig_free(rig);
 }
 
@@ -190,7 +190,7 @@ static void test_sigp(void)
     rig_emit(rig, FROM_REG(2, LSI_CTEST2, 0), 0);
     rig_emit(rig, INT, 0x77);
     rig_start(rig, RIG_CODE);
-    rig_settle();
+    pci_rig_settle();
     g_assert_cmphex(rig_read(rig, LSI_ISTAT1, 1), ==, ISTAT1_SRUN);
     rig_write(rig, LSI_ISTAT0, ISTAT0_SIGP | ISTAT0_SEM, 1);
     rig_expect_dma(rig, DSTAT_SIR);
@@ -220,7 +220,7 @@ static void test_abort(void)
     rig_at(rig, RIG_CODE);
     rig_emit(rig, WHEN_PHASE(JUMP, LSI_MSG_IN), 0);
     rig_start(rig, RIG_CODE);
-    rig_settle();
+    pci_rig_settle();
     rig_write(rig, LSI_ISTAT0, ISTAT0_ABRT, 1);
     rig_expect_dma(rig, DSTAT_ABRT);
     rig_free(rig);
@@ -420,7 +420,7 @@ static void test_own_registers(void)
     rig_emit(rig, MEMORY_MOVE(1), 0x5000);
     rig_emit1(rig, RIG_MMIO + LSI_ISTAT0);
     rig_start(rig, RIG_CODE);
-    rig_settle();
+    pci_rig_settle();
     g_assert_cmphex(rig_read(rig, LSI_ISTAT1, 1), ==, 0);
     g_assert_cmphex(rig_read(rig, LSI_DSP, 4), ==, 0);
     /* Over the whole register file, and SCRIPTS fetched from it. */
@@ -428,11 +428,11 @@ static void test_own_registers(void)
     rig_emit(rig, MEMORY_MOVE(0x400), 0x20000);
     rig_emit1(rig, RIG_MMIO);
     rig_start(rig, RIG_CODE);
-    rig_settle();
+    pci_rig_settle();
     rig_write(rig, LSI_ISTAT0, ISTAT0_SRST, 1);
     rig_write(rig, LSI_SCRATCHA, INT, 4);
     rig_start(rig, RIG_MMIO + LSI_SCRATCHA);
-    rig_settle();
+    pci_rig_settle();
     g_assert_cmphex(rig_read(rig, LSI_DSTAT, 1), ==, DSTAT_DFE | DSTAT_SIR);
     rig_free(rig);
 }
@@ -513,14 +513,14 @@ static void test_manual_start(void)
     rig_emit(rig, INT, 4);
     rig_write(rig, LSI_DMODE, DMODE_MAN, 1);
     rig_start(rig, RIG_CODE);
-    rig_settle();
+    pci_rig_settle();
     g_assert_cmphex(rig_read(rig, LSI_ISTAT0, 1), ==, 0);
     rig_write(rig, LSI_DCNTL, DCNTL_STD, 1);
     rig_expect_dma(rig, DSTAT_SIR);
     /* Written byte by byte, the highest starts. */
     rig_write(rig, LSI_DMODE, 0, 1);
     for (unsigned i = 0; i < 4; i++) {
-        rig_settle();
+        pci_rig_settle();
         g_assert_cmphex(rig_read(rig, LSI_ISTAT0, 1), ==, 0);
         rig_write(rig, LSI_DSP + i, RIG_CODE >> 8 * i & 0xff, 1);
     }
