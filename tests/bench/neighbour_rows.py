@@ -4,8 +4,9 @@
 """Figures of a healthy neighbour: the rows of `scripts/bench --only neighbour`.
 
 Device B does 4 KiB reads and writes, one after the other, while something happens to device A; seen from B's guest, by
-a client in Python, so absolute times are the client's as much as ours.  In each round every disturbance is measured
-right behind an undisturbed run, and the ratio is that of the two; shown is the median of the rounds.
+a client in Python, so absolute times are the client's as much as ours.  B, its client and the programs share one CPU,
+what disturbs A from outside has another.  In each round every disturbance is measured right behind an undisturbed run,
+and the ratio is that of the two; shown is the median of the rounds.
 """
 
 import os
@@ -39,12 +40,17 @@ def one_figure(rig, name):
 def rounds_of(make_rig, names, rounds):
     """{name: [(alone, disturbed)]}; each pair by a rig of its own."""
     figures = {name: [] for name in names}
+    cpus = sorted(os.sched_getaffinity(0))
+    aside = set(cpus[1:]) or None
+    os.sched_setaffinity(0, cpus[:1])       # and so of all that is started from here on
     for _ in range(rounds):
         for name in names:
             with tempfile.TemporaryDirectory(prefix="mpqemu-bench-") as directory, \
                     make_rig(pathlib.Path(directory)) as rig:
+                rig.aside = aside
                 rig.some_io(0)
                 figures[name].append((one_figure(rig, "nothing"), one_figure(rig, name)))
+    os.sched_setaffinity(0, cpus)
     return figures
 
 

@@ -10,12 +10,12 @@ Both: with RIG(...) as rig: with rig.disturbed(NAME): rig.some_io(...); NAMES ar
 """
 
 import contextlib
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import mpqemu_link
@@ -25,17 +25,24 @@ from lsi_driver import BUFFER, DONE, ISTAT0, ISTAT_DIP, MMIO_BASE, Lsi
 from managed import WAIT, Managed, image, wait_until
 from qmp import Qmp
 
+FORK = multiprocessing.get_context("fork")
 SECTORS = 8                   # of one I/O: 4 KiB
 HERE = os.path.dirname(os.path.abspath(__file__))
+FLOOD_PIN = 16 + 3            # of the I/O APIC
 FLOOD = "import os\nwhile True: os.write({fd}, b'\\1' + bytes(7))"
 
 
 class Neighbour:
-    """What both rigs have: B's I/O."""
+    """What both rigs have: B's I/O.  aside: the CPUs for what disturbs A from outside; None: any."""
 
     def __init__(self):
+        self.aside = None
         self._rng = random.Random(2)
         self._model = {}                # LBA -> what was written
+
+    def _put_aside(self, pid):
+        if self.aside:
+            os.sched_setaffinity(pid, self.aside)
 
     def command(self, cdb, data=b"", data_len=0):
         """One SCSI command of B: seconds from its start to its end as the guest sees it."""
@@ -85,6 +92,7 @@ class TwoProcesses(Neighbour):
                              "-device", f"pci-proxy-dev,id=flood,addr=3,fd={main_end.fileno()}", pass_fds=[main_end.fileno()])
         self.monitor = self.m.path
         self._lsi = None
+        self._flood_irqs = 0
 
     def __enter__(self):
         self.m.q.pci_write(1, 0x14, 4, MMIO_BASE + 0x10000)
@@ -105,6 +113,7 @@ class TwoProcesses(Neighbour):
         seconds = time.monotonic() - begin
         assert self._lsi.acknowledge()[2] == DONE and self._lsi.status() == 0
         self._lsi.ioapic.end()
+        self._flood_irqs += self.m.q.irqs.count(("raise", FLOOD_PIN))
         self.m.q.irqs.clear()
         self._between()
         return seconds
@@ -134,25 +143,23 @@ class TwoProcesses(Neighbour):
 
     @contextlib.contextmanager
     def _looped(self, function):
-        """FUNCTION(a monitor's session) again and again beside what goes on."""
-        enough, failures = threading.Event(), []
+        """FUNCTION(a monitor's session) again and again, by a process of its own: B's client shall not wait for it."""
+        enough = FORK.Event()
 
         def loop():
-            try:
-                with self.m.connect() as qmp:
-                    while not enough.wait(0.05):
-                        function(qmp)
-            except Exception as error:  # pylint: disable=broad-exception-caught
-                failures.append(error)
+            with self.m.connect() as qmp:
+                while not enough.wait(0.05):
+                    function(qmp)
 
-        thread = threading.Thread(target=loop)
-        thread.start()
+        process = FORK.Process(target=loop)
+        process.start()
+        self._put_aside(process.pid)
         try:
             yield
         finally:
             enough.set()
-            thread.join()
-        assert not failures, failures
+            process.join()
+        assert process.exitcode == 0
 
     def _killed(self):
         def kill(qmp):
@@ -170,12 +177,14 @@ class TwoProcesses(Neighbour):
     @contextlib.contextmanager
     def _flooded(self):
         """Written as fast as the host can; and the guest ends each interrupt, so that the next one counts."""
-        self._lsi.ioapic.enable(16 + 3)
+        self._lsi.ioapic.enable(FLOOD_PIN)
+        before = self._flood_irqs
         flood = subprocess.Popen([sys.executable, "-c", FLOOD.format(fd=self._server.irq_fds[0])],
                                  pass_fds=[self._server.irq_fds[0]])
+        self._put_aside(flood.pid)
         try:
             yield
-            assert flood.poll() is None
+            assert flood.poll() is None and self._flood_irqs > before + 50
         finally:
             flood.kill()
             flood.wait()
@@ -258,6 +267,7 @@ class OneProcess(Neighbour):
             [sys.executable, os.path.join(HERE, "neighbour_peer.py"),
              "hung_disk" if name == "unplugged with a hung disk" else name, str(self._peer_end.fileno())],
             pass_fds=[self._peer_end.fileno()], stderr=subprocess.DEVNULL)
+        self._put_aside(peer.pid)
         self._peer_end.close()
         try:
             time.sleep(0.3)
