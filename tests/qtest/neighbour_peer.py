@@ -18,7 +18,7 @@ from hotplug_rig import RAM, Guest                       # noqa: E402
 from lsi_driver import DSP, DSTAT, ISTAT0, MMIO_BASE     # noqa: E402
 
 CODE = 0x100000               # in the guest's memory
-INT = bytes.fromhex("00000098") + bytes(4)              # SCRIPTS: interrupt
+INT = bytes.fromhex("00000898") + bytes(4)              # SCRIPTS: interrupt
 JUMP_TO_ITSELF = bytes.fromhex("00000880") + CODE.to_bytes(4, "little")
 
 
