@@ -394,20 +394,18 @@ void uring_process(void)
 
 void uring_wait(int64_t deadline_ns)
 {
-    int64_t left = CLAMP(deadline_ns - event_clock_ns(EVENT_CLOCK_REAL), 0, WAIT_MAX_NS);
-    struct __kernel_timespec timeout = { .tv_nsec = left };
+    /* When entries are prepared, but the kernel has no memory for them, nothing will wake us. */
+    int64_t most = uring.prepared_count ? RETRY_NS : WAIT_MAX_NS;
+    struct __kernel_timespec timeout = {
+        .tv_nsec = CLAMP(deadline_ns - event_clock_ns(EVENT_CLOCK_REAL), 0, most),
+    };
     struct io_uring_cqe *cqe;
 
     if ((uring.wait_head || uring.cancels) && has_room()) {
         return;
     }
-    if (uring.in_kernel > uring.prepared_count && (uring.ring.features & IORING_FEAT_EXT_ARG)) {
+    /* A kernel before 5.11 has no time limit for its wait, and a sleep of another kind would be one more system call. */
+    if (uring.ready && (uring.ring.features & IORING_FEAT_EXT_ARG)) {
         io_uring_wait_cqe_timeout(&uring.ring, &cqe, &timeout);
-    } else {
-        /*
-         * Nothing will wake us: entries are prepared, but the kernel has no memory for them, or it is not the ring that
-         * is waited for.  Or the kernel, before 5.11, has no time limit for its wait.
-         */
-        g_usleep(MIN(left, RETRY_NS) / 1000);
     }
 }

@@ -200,9 +200,11 @@ def test_drive_of_hung_disk_is_deleted_at_once(start, tmp_path):
     removed(place, 0)
     quick(LIMIT, place.qmp.command, "human-monitor-command", **{"command-line": "drive_del d0"})
     assert "d0" not in place.qmp.command("human-monitor-command", **{"command-line": "info block"}).replace("hd0", "")
+    with open(path, "r+b") as file:     # a confined process opens no paths
+        place.qmp.command("add-fd", _fds=[file.fileno()], **{"fdset-id": 7})
 
     def add():
-        place.qmp.command("blockdev-add", driver="file", **{"node-name": "again", "filename": str(path)})
+        place.qmp.command("blockdev-add", driver="file", **{"node-name": "again", "filename": "/dev/fdset/7"})
         try:
             place.qmp.command("device_add", driver="scsi-hd", id="hd0", drive="again", bus="lsi0.0", **{"scsi-id": 0})
         except QmpError:
