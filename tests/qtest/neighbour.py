@@ -183,8 +183,9 @@ class TwoProcesses(Neighbour):
                                  pass_fds=[self._server.irq_fds[0]])
         self._put_aside(flood.pid)
         try:
+            wait_until(lambda: self.one_io() and self._flood_irqs > before, "the flood begins")
             yield
-            assert flood.poll() is None and self._flood_irqs > before + 50
+            assert flood.poll() is None
         finally:
             flood.kill()
             flood.wait()
