@@ -24,7 +24,7 @@ from test_slow_io import disk, slow
 
 KIB = 1024
 GROWTH = 4096                 # KiB of anonymous memory that a flood may cost; the allocator keeps some
-SANITIZED = 16                # times that much, where the program keeps freed memory for a while (ASan's quarantine)
+SANITIZED = 64                # times that much, where the program keeps freed memory for a while (ASan, 256 MiB)
 WAIT = 60.0
 
 
