@@ -7,6 +7,10 @@
  * A drive's backend lives until drive_del(): devices may come and go.  One for a node-name lives as long as a device
  * has it; what is left of a device that took none (its start failed) is used for the next one or goes with the node.
  * Requests are in request.c.
+ *
+ * A device may leave its backend while requests of it are in the host's hands.  Such a backend is "leaving": nobody can
+ * have it, and the image stays open and locked, until the last of them has ended.  drive_del() of it takes the name at
+ * once; what is left is then as a backend for a node-name.
  */
 #include <string.h>
 #include "block/file-int.h"
@@ -152,7 +156,7 @@ void block_backends_forget(const BlockNode *node)
 {
     BlockBackend *blk = find_for_node(node);
 
-    if (blk && !blk->owner) {
+    if (blk && !blk->owner && !blk->leaving) {
         g_ptr_array_remove(backends, blk);
         backend_free(blk);
     }
@@ -170,20 +174,22 @@ bool drive_del(const char *name, GError **errp)
         error_setg(errp, "drive '%s' is in use by device '%s'; remove the device first", name, blk->owner);
         return false;
     }
-    if (blk->in_flight) {
+    if (blk->in_flight && !blk->leaving) {
         error_setg(errp, "drive '%s' has a request under way; try again", name);
         return false;
     }
     if (blk->root) {
         block_backends_forget(blk->root);
-        if (blk->root->refs > 1) {
+        if (blk->root->refs > 1 + blk->in_flight) {
             error_setg(errp, "drive '%s': its block node '%s' is in use by others; remove these first", name,
                        blk->root->name);
             return false;
         }
     }
-    g_ptr_array_remove(backends, blk);
-    backend_free(blk);
+    blk->is_drive = false;
+    if (!blk->leaving) {
+        block_backend_left(blk);
+    }
     return true;
 }
 
@@ -202,6 +208,11 @@ bool blk_attach(BlockBackend *blk, const char *dev_id, bool writable, GError **e
                    blk->owner);
         return false;
     }
+    if (blk->leaving) {
+        error_setg(errp, "drive '%s' still has requests of a removed device under way; try again when they have ended",
+                   blk->name);
+        return false;
+    }
     if (blk->root) {
         if (!block_node_change_access(blk->root, blk->access, access, errp)) {
             return false;
@@ -213,20 +224,23 @@ bool blk_attach(BlockBackend *blk, const char *dev_id, bool writable, GError **e
     return true;
 }
 
-/* Dropping access cannot fail, so neither can this; a drive's node stays open for the next device. */
-void blk_detach(BlockBackend *blk)
+/* Dropping access cannot fail; a drive's node stays open for the next device. */
+void block_backend_left(BlockBackend *blk)
 {
-    trace_block_detach(blk->name);
+    blk->leaving = false;
     if (!blk->is_drive) {
         g_ptr_array_remove(backends, blk);
         backend_free(blk);
-        return;
-    }
-    block_news_flush(blk);
-    if (blk->root) {
+    } else if (blk->root) {
         block_node_change_access(blk->root, blk->access, blk->idle, NULL);
         blk->access = blk->idle;
     }
+}
+
+void blk_detach(BlockBackend *blk)
+{
+    trace_block_detach(blk->name, blk->in_flight);
+    block_news_flush(blk);
     g_free(blk->owner);
     blk->owner = NULL;
     g_clear_pointer(&blk->device_path, g_free);
@@ -235,6 +249,11 @@ void blk_detach(BlockBackend *blk)
     blk->tray = NULL;
     blk->tray_open = false;
     blk->io_status = BLOCK_IO_OK;
+    if (blk->in_flight) {
+        blk->leaving = true;
+    } else {
+        block_backend_left(blk);
+    }
 }
 
 void blk_set_device_path(BlockBackend *blk, const char *path)
@@ -311,19 +330,28 @@ void blk_set_change_handler(BlockBackend *blk, void (*fn)(void *opaque), void *o
  * Backends before nodes, as references go; the ring last.  Devices need not be gone: what they have in flight is
  * delivered to them here, and nothing after that.
  */
-void block_cleanup(void)
+const char *block_cleanup(void)
 {
-    for (unsigned i = 0; backends && i < backends->len; i++) {
-        BlockBackend *blk = g_ptr_array_index(backends, i);
+    int64_t deadline = event_clock_ns(EVENT_CLOCK_REAL) + BLOCK_CLEANUP_LIMIT_NS;
 
-        blk_drain(blk);
+    while (backends && backends->len) {
+        BlockBackend *blk = g_ptr_array_index(backends, 0);
+
+        blk->leaving = false; /* freed here, not by its last request */
+        if (!blk_drain(blk, MAX(0, deadline - event_clock_ns(EVENT_CLOCK_REAL)))) {
+            return blk->name;
+        }
+        g_ptr_array_remove_index(backends, 0);
         backend_free(blk);
     }
     g_clear_pointer(&backends, g_ptr_array_unref);
     block_nodes_cleanup();
-    file_wait_closed();
+    if (!file_wait_closed(deadline)) {
+        return "an image that is being closed";
+    }
     block_requests_cleanup();
     uring_cleanup();
+    return NULL;
 }
 
 /* ---- what is told of a backend ---------------------------------------------------------------- */

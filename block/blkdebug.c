@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The driver "blkdebug": errors on demand, with QEMU's options.
+ * The driver "blkdebug": errors and slowness on demand, with QEMU's options and one of our own.
  *
  * Runs in: both.
  *
- * Rules: "inject-error.N.event=read_aio|..." with errno, sector, iotype, once, state, immediately; and
- * "set-state.N.event=..." with state, new_state.  A request has events by its kind; an error rule hits a request that
- * has the rule's event while the state fits, if iotype and sector fit too.  After that the state rules of its events
- * apply.  States are numbers, the first is 1; state=0 in a rule means any.
+ * Rules: "inject-error.N.event=read_aio|..." with errno, sector, iotype, once, state, immediately; "inject-delay.N.event="
+ * with ns and cancellable, and with sector, iotype, once, state; and "set-state.N.event=..." with state, new_state.  A
+ * request has events by its kind; an error or delay rule hits a request that has the rule's event while the state fits, if
+ * iotype and sector fit too.  After that the state rules of its events apply.  States are numbers, the first is 1;
+ * state=0 in a rule means any.
+ *
+ * "inject-delay" is ours: the request waits for ns nanoseconds here, and then goes on to the image, or to its error.  A
+ * cancel ends the wait at once with ECANCELED.  With cancellable=off it does not: that is a host whose storage hangs.
  *
  * In QEMU a rule that has seen its event strikes the next request of any kind; here it is the request that had the
  * event.  A write with FUA also has the events of a flush, as in QEMU, which writes and then flushes.
@@ -37,23 +41,29 @@ static const unsigned event_kinds[] = {
     IO_ALL, IO_READ, IO_WRITE, IO_WRITE, IO_WRITE_ZEROES, IO_FLUSH, IO_FLUSH,
 };
 
+/* Longer than all limits of ours, and than a test. */
+#define DELAY_MAX_NS (3600 * G_GUINT64_CONSTANT(1000000000))
+
 typedef struct Rule {
     unsigned kinds;     /* requests that have its event, less those that iotype leaves out */
     uint64_t state;     /* 0: any */
     bool has_sector;
     uint64_t sector;
-    bool once;
-    int error;          /* error rules: -errno; 0: used up */
+    bool once, used_up;
+    int error;          /* error rules: -errno */
+    uint64_t delay_ns;  /* delay rules */
+    bool cancellable;   /* delay rules */
     uint64_t new_state; /* state rules */
 } Rule;
 
 typedef struct BlkdebugState {
     uint64_t state;
-    GArray *errors; /* of Rule */
-    GArray *states; /* of Rule */
+    GArray *errors; /* of Rule, as are the others */
+    GArray *delays;
+    GArray *states;
 } BlkdebugState;
 
-/* What both kinds of rules have. */
+/* What all kinds of rules have. */
 static bool read_event(Rule *rule, Options *opts, GError **errp)
 {
     int event = 0;
@@ -66,21 +76,31 @@ static bool read_event(Rule *rule, Options *opts, GError **errp)
     return true;
 }
 
+/* What rules have that hit requests. */
+static bool read_hit(Rule *rule, Options *opts, GError **errp)
+{
+    int iotype = -1;
+
+    rule->has_sector = options_has(opts, "sector") && g_strcmp0(options_get(opts, "sector"), "-1");
+    if (!read_event(rule, opts, errp) ||
+        !options_get_enum(opts, "iotype", iotype_names, &iotype, errp) ||
+        (rule->has_sector && !options_get_uint(opts, "sector", INT64_MAX / BLOCK_SECTOR, &rule->sector, errp)) ||
+        !options_get_bool(opts, "once", &rule->once, errp)) {
+        return false;
+    }
+    rule->kinds &= iotype < 0 ? IO_ALL : 1u << iotype;
+    return true;
+}
+
 static bool read_error_rule(Rule *rule, Options *opts, GError **errp)
 {
     static const char *const keys[] = {
         "event", "state", "iotype", "errno", "sector", "once", "immediately", NULL,
     };
     uint64_t error = EIO;
-    int iotype = -1;
     bool immediately; /* QEMU: without a turn of the event loop in between; no completion of ours is like that */
 
-    rule->has_sector = options_has(opts, "sector") && g_strcmp0(options_get(opts, "sector"), "-1");
-    if (!read_event(rule, opts, errp) ||
-        !options_get_enum(opts, "iotype", iotype_names, &iotype, errp) ||
-        !options_get_uint(opts, "errno", 4095, &error, errp) ||
-        (rule->has_sector && !options_get_uint(opts, "sector", INT64_MAX / BLOCK_SECTOR, &rule->sector, errp)) ||
-        !options_get_bool(opts, "once", &rule->once, errp) ||
+    if (!read_hit(rule, opts, errp) || !options_get_uint(opts, "errno", 4095, &error, errp) ||
         !options_get_bool(opts, "immediately", &immediately, errp)) {
         return false;
     }
@@ -89,8 +109,24 @@ static bool read_error_rule(Rule *rule, Options *opts, GError **errp)
                    options_name(opts));
         return false;
     }
-    rule->kinds &= iotype < 0 ? IO_ALL : 1u << iotype;
     rule->error = -(int)error;
+    return options_check_unused(opts, keys, errp);
+}
+
+static bool read_delay_rule(Rule *rule, Options *opts, GError **errp)
+{
+    static const char *const keys[] = { "event", "state", "iotype", "sector", "once", "ns", "cancellable", NULL };
+
+    rule->cancellable = true;
+    if (!read_hit(rule, opts, errp) || !options_get_uint(opts, "ns", DELAY_MAX_NS, &rule->delay_ns, errp) ||
+        !options_get_bool(opts, "cancellable", &rule->cancellable, errp)) {
+        return false;
+    }
+    if (!rule->delay_ns) {
+        error_setg(errp, "%s: blkdebug: a delay without ns= is none; give the time in nanoseconds (1000000 is 1 ms)",
+                   options_name(opts));
+        return false;
+    }
     return options_check_unused(opts, keys, errp);
 }
 
@@ -127,29 +163,28 @@ static GArray *read_rules(const char *name, bool (*read_rule)(Rule *rule, Option
     }
 }
 
+static void blkdebug_close(BlockNode *node)
+{
+    BlkdebugState *s = node->state;
+
+    g_clear_pointer(&s->errors, g_array_unref);
+    g_clear_pointer(&s->delays, g_array_unref);
+    g_clear_pointer(&s->states, g_array_unref);
+}
+
 static bool blkdebug_open(BlockNode *node, Options *opts, GError **errp)
 {
     BlkdebugState *s = node->state;
 
     s->state = 1;
     s->errors = read_rules("inject-error", read_error_rule, opts, errp);
-    if (!s->errors) {
-        return false;
-    }
-    s->states = read_rules("set-state", read_state_rule, opts, errp);
+    s->delays = s->errors ? read_rules("inject-delay", read_delay_rule, opts, errp) : NULL;
+    s->states = s->delays ? read_rules("set-state", read_state_rule, opts, errp) : NULL;
     if (!s->states) {
-        g_array_unref(s->errors);
+        blkdebug_close(node);
         return false;
     }
     return true;
-}
-
-static void blkdebug_close(BlockNode *node)
-{
-    BlkdebugState *s = node->state;
-
-    g_array_unref(s->errors);
-    g_array_unref(s->states);
 }
 
 /* The kinds that OP counts as: FUA makes a write count as a flush too. */
@@ -171,32 +206,42 @@ static bool state_fits(const BlkdebugState *s, const Rule *rule)
     return !rule->state || rule->state == s->state;
 }
 
-/* The error for OP, or 0. */
-static int find_error(BlkdebugState *s, const BlockOp *op, unsigned kinds)
+/* The first of RULES that hits OP, or NULL. */
+static const Rule *find_hit(const BlkdebugState *s, GArray *rules, const BlockOp *op, unsigned kinds)
 {
-    for (unsigned i = 0; i < s->errors->len; i++) {
-        Rule *rule = &g_array_index(s->errors, Rule, i);
+    for (unsigned i = 0; i < rules->len; i++) {
+        Rule *rule = &g_array_index(rules, Rule, i);
         uint64_t byte = rule->sector * BLOCK_SECTOR;
-        int error = rule->error;
 
-        if (!error || !(rule->kinds & kinds) || !state_fits(s, rule) ||
+        if (rule->used_up || !(rule->kinds & kinds) || !state_fits(s, rule) ||
             (rule->has_sector && (byte < op->offset || byte - op->offset >= op->len))) {
             continue;
         }
-        if (rule->once) {
-            rule->error = 0;
-        }
-        return error;
+        rule->used_up = rule->once;
+        return rule;
     }
-    return 0;
+    return NULL;
 }
 
-/* Errors are decided in the state before the request, as in QEMU; then the request's events change it. */
+/* BlockDelayDone: ends OP with ERROR, or passes it on. */
+static void blkdebug_go(BlockOp *op, int error)
+{
+    if (error) {
+        trace_block_blkdebug_inject(op->node->name, op->type, op->offset, error);
+        block_op_complete(op, error);
+    } else {
+        block_node_submit(op->node->child, op);
+    }
+}
+
+/* Errors and delays are decided in the state before the request, as in QEMU; then the request's events change it. */
 static void blkdebug_submit(BlockNode *node, BlockOp *op)
 {
     BlkdebugState *s = node->state;
     unsigned kinds = op_kinds(op);
-    int error = find_error(s, op, kinds);
+    const Rule *failure = find_hit(s, s->errors, op, kinds);
+    const Rule *delay = find_hit(s, s->delays, op, kinds);
+    int error = failure ? failure->error : 0;
     uint64_t new_state = s->state;
 
     for (unsigned i = 0; i < s->states->len; i++) {
@@ -207,20 +252,28 @@ static void blkdebug_submit(BlockNode *node, BlockOp *op)
         }
     }
     s->state = new_state;
-    if (error) {
-        trace_block_blkdebug_inject(node->name, op->type, op->offset, error);
-        block_op_complete(op, error);
+    if (delay) {
+        trace_block_blkdebug_delay(node->name, op->type, op->offset, delay->delay_ns);
+        block_delay(op, (int64_t)delay->delay_ns, delay->cancellable, blkdebug_go, error);
     } else {
-        block_node_submit(node->child, op);
+        blkdebug_go(op, error);
     }
+}
+
+/* What is in this node, and not below it, is delayed. */
+static void blkdebug_cancel(BlockNode *node, BlockOp *op)
+{
+    block_delay_cancel(op);
 }
 
 const BlockDriver block_driver_blkdebug = {
     .name = "blkdebug",
     .state_size = sizeof(BlkdebugState),
     .child_key = "image",
-    .keys = (const char *const[]) { "image", "inject-error.0.event", "set-state.0.event", NULL },
+    .keys = (const char *const[]) { "image", "inject-error.0.event", "inject-delay.0.event",
+                                    "set-state.0.event", NULL },
     .open = blkdebug_open,
     .close = blkdebug_close,
     .submit = blkdebug_submit,
+    .cancel = blkdebug_cancel,
 };

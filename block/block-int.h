@@ -56,7 +56,7 @@ struct BlockOp {
     bool cancelled;      /* blk_cancel() was called: drivers stop at the next convenient point */
     int ret;             /* set by block_op_complete() */
     void (*done)(BlockOp *op);
-    BlockOp *next;       /* in the queue of completions; free for a filter that delays operations before */
+    BlockOp *next;       /* in the queue of completions, or before that in delay.c */
     _Alignas(16) char scratch[BLOCK_OP_SCRATCH]; /* the leaf's */
 };
 
@@ -142,6 +142,25 @@ void block_requests_cut(BlockNode *root);
 
 /* At the end of the program: frees what block_schedule_poll() made. */
 void block_requests_cleanup(void);
+
+/* ---- delays (delay.c) ------------------------------------------------------------------------------------------- */
+
+typedef void BlockDelayDone(BlockOp *op, int argument);
+
+/*
+ * Keeps OP, which is in a filter of the caller's, for NS nanoseconds of EVENT_CLOCK_REAL; then GO passes it on or ends
+ * it.  The caller's driver calls block_delay_cancel() from its cancel(): that ends OP with -ECANCELED, or does nothing
+ * when it is not CANCELLABLE, as a file system that does not answer.
+ */
+void block_delay(BlockOp *op, int64_t ns, bool cancellable, BlockDelayDone *go, int argument);
+void block_delay_cancel(BlockOp *op);
+
+/* Lets go what is due: part of block_poll(). */
+void block_delay_process(void);
+/* When the next one is due; INT64_MAX: there is none. */
+int64_t block_delay_deadline(void);
+/* At the end of the program, when none is left. */
+void block_delay_cleanup(void);
 
 /* ---- nodes (node.c) --------------------------------------------------------------------------------------------- */
 
@@ -235,11 +254,15 @@ struct BlockBackend {
     void (*changed)(void *opaque);
     void *changed_opaque;
 
+    bool leaving;          /* given back by its device, with requests that have not ended */
     unsigned in_flight;    /* requests without a completion yet */
     GQueue in_nodes;       /* of these, in the nodes: BlockRequests, at most BLOCK_IN_FLIGHT_MAX */
     BlockOp *wait_head;    /* the others, oldest first */
     BlockOp **wait_tail;
 };
+
+/* The last request of a backend that was leaving has ended. */
+void block_backend_left(BlockBackend *blk);
 
 /* All of them, in the order of their making; NULL: none. */
 GPtrArray *block_backends(void);

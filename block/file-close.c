@@ -10,6 +10,7 @@
  */
 #include "block/file-int.h"
 #include "trace/block.h"
+#include "util/event-loop.h"
 #include "util/fd.h"
 
 typedef struct FileClosing {
@@ -68,12 +69,16 @@ void file_close(BlockNode *node)
     uring_submit(&closing->ring);
 }
 
-void file_wait_closed(void)
+bool file_wait_closed(int64_t deadline_ns)
 {
     while (under_way > 0) {
         uring_process();
+        if (under_way > 0 && event_clock_ns(EVENT_CLOCK_REAL) >= deadline_ns) {
+            return false;
+        }
         if (under_way > 0) {
-            uring_wait();
+            uring_wait(deadline_ns);
         }
     }
+    return true;
 }

@@ -427,7 +427,7 @@ static void explain_use(const BlockNode *node, GError **errp)
     for (unsigned i = 0; backends && i < backends->len; i++) {
         const BlockBackend *blk = g_ptr_array_index(backends, i);
 
-        if (blk->root == node) {
+        if (blk->root == node && !blk->leaving) {
             error_setg(errp, "block node '%s' is in use by device '%s'; remove the device first", node->name,
                        blk_device(blk) ? blk_device(blk) : blk->name);
             return;

@@ -64,6 +64,7 @@ void block_requests_cleanup(void)
 {
     event_bh_free(completed.poll_bh);
     completed.poll_bh = NULL;
+    block_delay_cleanup();
 }
 
 /* TAIL is only read when the list is not empty; the caller sets it for an empty one. */
@@ -91,6 +92,7 @@ bool block_poll(void)
 {
     bool progress = false;
 
+    block_delay_process();
     uring_process();
     /*
      * One at a time from the head, so a callback may drain, which comes back here.  What callbacks submit and end is
@@ -187,6 +189,7 @@ static void request_done(BlockOp *op)
 {
     BlockRequest *req = (BlockRequest *)op;
     BlockBackend *blk = req->blk;
+    bool was_last;
 
     if (req->place == PLACE_NODES) {
         req->place = PLACE_COMPLETED;
@@ -195,10 +198,15 @@ static void request_done(BlockOp *op)
         start_waiting(blk);
     }
     blk->in_flight--;
+    /* Before the callback, which may give BLK back. */
+    was_last = blk->leaving && blk->in_flight == 0;
     trace_block_request_done(blk->name, req, op->ret);
     req->cb(req->opaque, op->ret);
     block_node_unref(req->root);
     g_free(req);
+    if (was_last) {
+        block_backend_left(blk);
+    }
 }
 
 /* Ends REQ, which is not in the nodes, by the callback. */
@@ -454,13 +462,22 @@ unsigned blk_in_flight(const BlockBackend *blk)
 
 /*
  * Does not turn the event loop: the caller may be a device's reset on behalf of its link, and handling the link's next
- * message in the middle of that reset would be re-entrancy.  All that requests wait for comes from the ring.
+ * message in the middle of that reset would be re-entrancy.  All that requests wait for comes from the ring, or from
+ * delay.c.
  */
-void blk_drain(BlockBackend *blk)
+bool blk_drain(BlockBackend *blk, int64_t limit_ns)
 {
+    int64_t start = event_clock_ns(EVENT_CLOCK_REAL);
+    int64_t deadline = limit_ns > INT64_MAX - start ? INT64_MAX : start + limit_ns;
+
     while (blk->in_flight) {
-        if (!block_poll() && blk->in_flight) {
-            uring_wait();
+        if (block_poll() || !blk->in_flight) {
+            continue;
         }
+        if (event_clock_ns(EVENT_CLOCK_REAL) >= deadline) {
+            return false;
+        }
+        uring_wait(MIN(deadline, block_delay_deadline()));
     }
+    return true;
 }

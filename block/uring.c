@@ -31,6 +31,9 @@
 /* How long to wait when the kernel had no memory for a submission and nothing in flight will wake us. */
 #define RETRY_NS (1000 * 1000)
 
+/* The longest sleep of uring_wait(), which is called in a loop; below a second. */
+#define WAIT_MAX_NS (500 * 1000 * 1000)
+
 static struct {
     bool ready;            /* ring, source and timer exist */
     struct io_uring ring;
@@ -389,17 +392,20 @@ void uring_process(void)
     }
 }
 
-void uring_wait(void)
+void uring_wait(int64_t deadline_ns)
 {
+    /* When entries are prepared, but the kernel has no memory for them, nothing will wake us. */
+    int64_t most = uring.prepared_count ? RETRY_NS : WAIT_MAX_NS;
+    struct __kernel_timespec timeout = {
+        .tv_nsec = CLAMP(deadline_ns - event_clock_ns(EVENT_CLOCK_REAL), 0, most),
+    };
     struct io_uring_cqe *cqe;
 
     if ((uring.wait_head || uring.cancels) && has_room()) {
         return;
     }
-    if (uring.in_kernel > uring.prepared_count) {
-        io_uring_wait_cqe(&uring.ring, &cqe);
-    } else {
-        /* Entries are prepared, but the kernel has no memory for them: nothing will wake us. */
-        g_usleep(RETRY_NS / 1000);
+    /* A kernel before 5.11 has no time limit for its wait, and a sleep of another kind would be one more system call. */
+    if (uring.ready && (uring.ring.features & IORING_FEAT_EXT_ARG)) {
+        io_uring_wait_cqe_timeout(&uring.ring, &cqe, &timeout);
     }
 }

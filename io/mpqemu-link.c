@@ -37,6 +37,7 @@
 #include "util/fd.h"
 
 #define NS_PER_SEC INT64_C(1000000000)
+#define SILENCE_NS INT64_C(1000000) /* how often a client looks for what it has not asked for */
 #define WIRE_MAX (MPQEMU_HEADER_SIZE + MPQEMU_PAYLOAD_MAX)
 
 /* Room for about a hundred glued register accesses; a chunk is worked off before the next is read. */
@@ -78,8 +79,9 @@ struct MpqemuLink {
     uint8_t kept[WIRE_MAX];
     size_t kept_len;
 
-    /* Client: the SO_RCVTIMEO in force. */
+    /* Client: the SO_RCVTIMEO in force, and when it was looked for unasked bytes. */
     int64_t recv_timeout_ns;
+    int64_t silence_ns;
 };
 
 void mpqemu_msg_clear(MpqemuMsg *msg)
@@ -637,4 +639,24 @@ int mpqemu_link_call(MpqemuLink *link, const MpqemuMsg *msg, uint64_t *ret_value
     link->stats.worst_wait_ns = MAX(link->stats.worst_wait_ns,
                                     (uint64_t)(event_clock_ns(EVENT_CLOCK_REAL) - start));
     return 0;
+}
+
+/* Of an end or an error the next exchange will tell. */
+int mpqemu_link_check_silence(MpqemuLink *link)
+{
+    int64_t now = event_clock_ns(EVENT_CLOCK_REAL);
+    char byte;
+
+    if (link->state == MPQEMU_LINK_CLOSED) {
+        return -ENOTCONN;
+    }
+    if (now - link->silence_ns < SILENCE_NS) {
+        return 0;
+    }
+    link->silence_ns = now;
+    if (recv(link->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) <= 0) {
+        return 0;
+    }
+    mpqemu_why(&link->reason, "bytes that nobody has asked for");
+    return refuse(link);
 }

@@ -77,11 +77,14 @@ static bool main_start(const MainConfig *config, GError **errp)
  */
 static void main_stop(void)
 {
+    const char *hung;
+
     machine_destroy_devices();
     remote_processes_stop();
     qtest_stop();
-    block_cleanup();
+    hung = block_cleanup();
     monitor_stop(); /* last: who sees its end may use the images */
+    end_hung_storage(hung);
 }
 
 int main(int argc, char **argv)

@@ -100,6 +100,7 @@ static void reset_devices(void *opaque)
 static void remote_stop(PciBus *bus)
 {
     QomObject *objects = qom_container("/objects");
+    const char *hung;
 
     while (objects->children->len > 0) {
         qom_unparent(g_ptr_array_index(objects->children, objects->children->len - 1));
@@ -108,8 +109,9 @@ static void remote_stop(PciBus *bus)
         device_unrealize(g_ptr_array_index(BUS(bus)->devices, BUS(bus)->devices->len - 1));
     }
     remote_pci_host_free();
-    block_cleanup();
+    hung = block_cleanup();
     monitor_stop(); /* last: who sees its end may use the images */
+    end_hung_storage(hung);
 }
 
 int main(int argc, char **argv)

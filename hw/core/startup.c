@@ -7,11 +7,13 @@
 #include "hw/core/startup.h"
 
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "block/block.h"
 #include "hw/core/device.h"
 #include "util/cmdline.h"
 #include "util/fd-name.h"
+#include "util/log.h"
 
 void start_options_init(StartOptions *start)
 {
@@ -151,4 +153,13 @@ bool start_run(const StartOptions *start, StartStep first, StartStep last, GErro
         }
     }
     return true;
+}
+
+/* Not exit(): what it would tear down may still be in use by the kernel, and waits for it. */
+void end_hung_storage(const char *name)
+{
+    if (name) {
+        log_error("storage does not answer: requests to '%s' are given up, their data may be lost", name);
+        _exit(1);
+    }
 }

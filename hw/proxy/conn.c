@@ -314,6 +314,7 @@ static bool conn_exchange(ProxyConn *conn, const MpqemuMsg *msg, uint64_t *ret_v
     }
     if (left > 0) {
         PROXY_COUNT(conn->proxy, exchanges);
+        mpqemu_link_check_silence(conn->link); /* when it closes the link, so will the next call say */
         ret = ret_value ? mpqemu_link_call(conn->link, msg, ret_value, left)
                         : mpqemu_link_send(conn->link, msg, left);
     } else {

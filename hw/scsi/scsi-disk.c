@@ -25,6 +25,9 @@ QOM_DEFINE_TYPE(ScsiCd, scsi_cd, "scsi-cd", scsi_disk_get_type(), 0)
 #define DISCARD_GRANULARITY_AUTO UINT32_MAX
 #define DISCARD_GRANULARITY_DEFAULT 4096u
 
+/* How long a removal holds the process for a disk that is slow.  Half of what a monitor may keep its user waiting. */
+#define DRAIN_LIMIT_NS (50 * 1000 * 1000)
+
 typedef enum ScsiDiskAuto {
     SCSI_DISK_AUTO,
     SCSI_DISK_ON,
@@ -279,9 +282,12 @@ static void disk_unrealize(Device *device)
 {
     ScsiDisk *disk = SCSI_DISK(device);
 
-    /* Ends the requests; what the kernel still does for them is waited for. */
+    /*
+     * Ends the requests.  What the kernel still does for them is waited for, so that the drive is free when the device
+     * has gone; but not for long, since the process has other devices.  What lasts longer keeps us alive by references.
+     */
     ((DeviceClass *)scsi_disk_parent_class)->unrealize(device);
-    blk_drain(disk->blk);
+    blk_drain(disk->blk, DRAIN_LIMIT_NS);
     runstate_unregister(disk_runstate, disk);
     blk_set_change_handler(disk->blk, NULL, NULL);
     blk_detach(disk->blk);

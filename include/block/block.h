@@ -34,6 +34,8 @@ typedef void BlockCompletion(void *opaque, int ret);
 #define BLOCK_REQUEST_MAX (16u * 1024 * 1024) /* bytes of one read or write: bounds bounce memory */
 #define BLOCK_IOV_MAX 1024                    /* the kernel's UIO_MAXIOV */
 #define BLOCK_IN_FLIGHT_MAX 512               /* per backend; more wait in a queue inside the backend */
+/* A disk that spins up answers in this time, and whoever asked for the program's end does not wait much longer. */
+#define BLOCK_CLEANUP_LIMIT_NS (10 * G_GINT64_CONSTANT(1000000000))
 
 enum {
     BLOCK_REQ_FUA = 1 << 0,      /* writes: on stable storage before completion */
@@ -86,8 +88,8 @@ BlockBackend *blk_by_name(const char *name, GError **errp);
 bool blk_attach(BlockBackend *blk, const char *dev_id, bool writable, GError **errp);
 
 /*
- * Gives it back; all its requests must have completed (blk_drain()).  The caller forgets BLK: one that stands for a
- * node-name is gone.
+ * Gives it back.  The caller forgets BLK: one that stands for a node-name is gone.  Requests that have not ended (cancel
+ * them first) still get their callbacks, and the image stays open and locked for them; until then nobody can attach BLK.
  */
 void blk_detach(BlockBackend *blk);
 
@@ -95,8 +97,8 @@ void blk_detach(BlockBackend *blk);
 void blk_set_device_path(BlockBackend *blk, const char *path);
 
 /*
- * Takes away what drive_add() made: its name is free afterwards.  Fails while a device has it, or a request of it is
- * under way.  The image is closed behind the caller's back, when its data is on stable storage.
+ * Takes away what drive_add() made: its name is free afterwards.  Fails while a device has it.  The image is closed
+ * behind the caller's back, when the last request of a removed device has ended and the data is on stable storage.
  */
 bool drive_del(const char *name, GError **errp);
 
@@ -174,8 +176,12 @@ typedef enum BlockIoStatus { BLOCK_IO_OK, BLOCK_IO_FAILED, BLOCK_IO_NOSPACE } Bl
 /* False: no error stops the machine, so there is nothing to tell. */
 bool blk_io_status(const BlockBackend *blk, BlockIoStatus *ret_status);
 
-/* Waits for all requests, frees all nodes and backends (images are flushed and unlocked); at the end of the program. */
-void block_cleanup(void);
+/*
+ * Waits for all requests, frees all nodes and backends (images are flushed and unlocked); at the end of the program.
+ * Storage that does not answer is given up after BLOCK_CLEANUP_LIMIT_NS: then the name of a backend that waits for it is
+ * returned, and the process must end by _exit(), since the kernel may still use its memory.  NULL: all is well.
+ */
+const char *block_cleanup(void);
 
 /* ---- properties of a backend ----------------------------------------------------------------- */
 
@@ -246,9 +252,10 @@ void blk_cancel(BlockRequest *req);
 unsigned blk_in_flight(const BlockBackend *blk);
 
 /*
- * Waits until blk_in_flight() is 0.  Only completions of the block layer (of any backend) are delivered meanwhile,
- * no other handler of the event loop runs; inside a completion these come nested.  Main loop's thread only.
+ * Waits until blk_in_flight() is 0, for LIMIT_NS at most; false: it is not.  Only completions of the block layer (of any
+ * backend) are delivered meanwhile, no other handler of the event loop runs; inside a completion these come nested.
+ * Main loop's thread only.
  */
-void blk_drain(BlockBackend *blk);
+bool blk_drain(BlockBackend *blk, int64_t limit_ns);
 
 #endif

@@ -172,9 +172,16 @@ int mpqemu_link_send(MpqemuLink *link, const MpqemuMsg *msg, int64_t timeout_ns)
 
 /*
  * Client.  As above, then waits for the RET in the same time.  *ret_value gets its value, for reads cut to the width of
- * the access; MPQEMU_RET_ERROR is kept whole.
+ * the access; MPQEMU_RET_ERROR is kept whole.  Bytes behind the answer are refused.
  */
 int mpqemu_link_call(MpqemuLink *link, const MpqemuMsg *msg, uint64_t *ret_value, int64_t timeout_ns);
+
+/*
+ * Client, between two exchanges: refuses what the peer has sent since the last answer.  It would be taken for the next
+ * one, and so on for ever, since replies do not say what they answer.  Looks once a millisecond at most: the system call
+ * is dear beside an exchange, and it is as good later.  Returns 0 or -errno: CLOSED.
+ */
+int mpqemu_link_check_silence(MpqemuLink *link);
 
 /* What a server needs; a client waits by other means, too. */
 extern const SyscallTable mpqemu_link_syscalls;

@@ -29,8 +29,8 @@ void log_warn(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 
 /*
  * "PROGRAM: guest error: text" for what a guest or a peer did wrong.  At most 10 lines a second in
- * all; the number of suppressed lines is told with the next one, so a hostile guest cannot fill a
- * disk.
+ * all, since a limit for each source would grow with the sources; the number of suppressed lines is
+ * told with the next one, so a hostile guest cannot fill a disk.
  */
 void log_guest_error(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 

@@ -13,44 +13,14 @@ import socket
 import statistics
 import subprocess
 import sys
-import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 for _directory in ("../peers", "../qtest"):
     sys.path.insert(0, os.path.join(HERE, _directory))
 
-from managed import Managed, image      # noqa: E402  (needs the paths above)
-from qmp import Qmp                     # noqa: E402
-
-PATIENCE = 10.0             # seconds after which a monitor that does not answer is given up
-
-
-class Asker(threading.Thread):
-    """Asks query-status without pause; `waits` are the seconds of each answer."""
-
-    def __init__(self, path):
-        super().__init__(daemon=True)
-        self._qmp = Qmp.connect(path, check=False, wait=PATIENCE).negotiate()
-        self._enough = threading.Event()
-        self.waits = []
-        self.start()
-
-    def run(self):
-        while not self._enough.is_set():
-            start = time.monotonic()
-            try:
-                self._qmp.command("query-status")
-            except OSError:
-                self.waits.append(PATIENCE)
-                return
-            self.waits.append(time.monotonic() - start)
-            time.sleep(0.001)
-
-    def worst_ms(self):
-        self._enough.set()
-        self.join(PATIENCE + 1)
-        return max(self.waits, default=PATIENCE) * 1e3
+from managed import PATIENCE, Asker, Managed, image    # noqa: E402  (needs the paths above)
+from qmp import Qmp                                    # noqa: E402
 
 
 def ours(main_program, remote_program, directory):

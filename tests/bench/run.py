@@ -27,6 +27,7 @@ import disks        # noqa: E402  (needs the paths above)
 import dma          # noqa: E402
 import guest_image  # noqa: E402
 import manage       # noqa: E402
+import neighbour_rows   # noqa: E402
 import witness      # noqa: E402
 
 STOCK = witness.STOCK
@@ -166,7 +167,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each comparison (default 3)")
     parser.add_argument("--count", type=int, default=20000, help="accesses a figure (default 20000)")
     parser.add_argument("--seconds", type=int, default=5, help="duration of a fio job (default 5)")
-    parser.add_argument("--only", choices=("access", "dma", "manage", "guest"), help="one part only")
+    parser.add_argument("--only", choices=("access", "dma", "manage", "neighbour", "guest"), help="one part only")
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory(prefix="mpqemu-bench-") as directory:
@@ -177,6 +178,8 @@ def main():
             table("disk commands and register accesses with dma=map and dma=bounce (us)", list(rounds[0]), rounds, "lower")
         if options.only in (None, "manage"):
             manage.report(options.main, options.remote, STOCK, pathlib.Path(directory), options.rounds)
+        if options.only in (None, "neighbour"):
+            neighbour_rows.report(options.main, options.remote, options.rounds)
         if options.only in (None, "guest"):
             bench_guest(options, directory)
 

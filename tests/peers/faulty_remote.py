@@ -19,6 +19,8 @@ connects to.  A line of JSON is an order:
   {"fault": KIND}     "half-close": send no more to the main emulator; "garbage": send it bytes that mean nothing, once
                       now and in the place of every answer; "slow": hold each answer for {"delay": seconds}.  On the
                       links, or with {"where": "control"} on the control channel.
+  {"rules": [[DIRECTION, ACTION]...]}
+                      what link_shim.py does to the next message of each link that was made after the first such order
 
 Death and stop are done by the test, by signal.
 """
@@ -36,6 +38,7 @@ import sys
 import threading
 import time
 
+import link_shim
 import mpqemu_link
 
 MAX_FDS = 16
@@ -184,6 +187,7 @@ class _Remote:
 
     def __init__(self, real, faults_path, args):
         self.hold, self.delay, self.fault, self.where = None, 0.0, None, "link"
+        self.shims = None               # FaultyLinks, when links are to be these
         self.orders = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.orders.connect(faults_path)
         self.lines = b""
@@ -224,7 +228,11 @@ class _Remote:
         if not stat.S_ISSOCK(os.fstat(fd).st_mode):
             return fd
         ours, theirs = socket.socketpair()
-        self.channels.append(_Link(self, socket.socket(fileno=fd), ours))
+        if self.shims is None:
+            self.channels.append(_Link(self, socket.socket(fileno=fd), ours))
+        else:
+            self.shims.append(link_shim.FaultyLink(socket.socket(fileno=fd), ours, [], self.process.kill))
+            self.shims[-1].start()
         return theirs.detach()
 
     def victims(self):
@@ -246,6 +254,10 @@ class _Remote:
                     channel.main.shutdown(socket.SHUT_WR)
                 elif self.fault == "garbage":
                     _send(channel.main, GARBAGE)
+        if "rules" in order:
+            self.shims = self.shims or []
+            for shim in self.shims:
+                shim.arm(*order["rules"])
         if "release" in order:
             for channel in self.channels:
                 channel.release()

@@ -271,6 +271,43 @@ class InterruptPump(threading.Thread):
 
 # ------------------------------------------------------------------------------- the relay
 
+def receive_message(sock):
+    """The next message of one side: (command, all its bytes, descriptors, which the caller then owns)."""
+    fds = array.array("i")
+    data, ancillary, _, _ = sock.recvmsg(
+        HEADER.size, socket.CMSG_SPACE(MAX_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC)
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(content[:len(content) - len(content) % fds.itemsize])
+    try:
+        data += _exactly(sock, HEADER.size - len(data))
+        command, _, size = HEADER.unpack(data)
+        if size > MAX_PAYLOAD:
+            raise ConnectionError(f"a payload of {size} bytes cannot be forwarded")
+        return command, data + _exactly(sock, size), list(fds)
+    except OSError:
+        for fd in fds:
+            os.close(fd)
+        raise
+
+
+def send_message(sock, data, fds=()):
+    """Send DATA with FDS, which stay the caller's."""
+    control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    if sock.sendmsg([data], control) != len(data):
+        raise ConnectionError("a socket took only part of a message")
+
+
+def _exactly(sock, size):
+    data = b""
+    while len(data) < size:
+        more = sock.recv(size - len(data))
+        if not more:
+            raise ConnectionResetError("one side closed the link")
+        data += more
+    return data
+
+
 class LinkRelay(threading.Thread):
     """Thread in the middle of one link; forwards both ways until either side closes.
 
@@ -315,36 +352,15 @@ class LinkRelay(threading.Thread):
                     pass
 
     def _forward_request(self):
-        fds = array.array("i")
-        data, ancillary, _, _ = self._main.recvmsg(
-            HEADER.size, socket.CMSG_SPACE(MAX_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC)
-        for level, kind, content in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds.frombytes(content[:len(content) - len(content) % fds.itemsize])
+        command, data, fds = receive_message(self._main)
         try:
-            data += self._exactly(HEADER.size - len(data))
-            command, _, size = HEADER.unpack(data)
-            if size > MAX_PAYLOAD:
-                raise ConnectionError(f"a payload of {size} bytes cannot be forwarded")
-            data += self._exactly(size)
-            control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if fds else []
-            if self._remote.sendmsg([data], control) != len(data):
-                raise ConnectionError("the remote's socket took only part of a message")
+            send_message(self._remote, data, fds)
             self.messages += 1
             if command == SET_IRQFD and len(fds) == 2:
                 self._on_irqfds(os.dup(fds[0]), os.dup(fds[1]))
         finally:
             for fd in fds:
                 os.close(fd)
-
-    def _exactly(self, size):
-        data = b""
-        while len(data) < size:
-            more = self._main.recv(size - len(data))
-            if not more:
-                raise ConnectionResetError("the main emulator closed the link")
-            data += more
-        return data
 
     def _forward_reply(self):
         data = self._remote.recv(4096)
@@ -418,15 +434,7 @@ class RestartingRelay(LinkRelay):
         self._waiting = False
 
     def _forward_request(self):
-        fds = array.array("i")
-        data, ancillary, _, _ = self._main.recvmsg(
-            HEADER.size, socket.CMSG_SPACE(MAX_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC)
-        for level, kind, content in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds.frombytes(content)
-        data += self._exactly(HEADER.size - len(data))
-        command, _, size = HEADER.unpack(data)
-        data += self._exactly(size)
+        command, data, fds = receive_message(self._main)
         self._keep(command, data, fds)
         self._waiting = command not in self._NO_REPLY
         if not self._lost:
@@ -439,8 +447,7 @@ class RestartingRelay(LinkRelay):
             self._answer_for_nobody()
 
     def _send(self, data, fds=()):
-        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        self._remote.sendmsg([data], control)
+        send_message(self._remote, data, fds)
         self.messages += 1
 
     def _keep(self, command, data, fds):

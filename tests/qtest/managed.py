@@ -7,6 +7,7 @@ import collections
 import contextlib
 import os
 import signal
+import threading
 import time
 
 from lsi_driver import BUFFER, DONE, SCRATCHA, Ioapic, Lsi
@@ -14,6 +15,7 @@ from qmp import Qmp, QmpError
 from qtest import Qtest
 
 WAIT = 30
+PATIENCE = 10.0     # seconds after which a monitor that does not answer is given up by an Asker
 
 
 def wait_until(condition, what, seconds=WAIT):
@@ -88,6 +90,33 @@ def wait_same_holdings(pid, before, what=""):
     while Holdings(pid) != before:
         assert time.monotonic() < deadline, f"{what} {Holdings(pid).difference(before)}"
         time.sleep(0.01)
+
+
+class Asker(threading.Thread):
+    """Asks query-status without pause; `waits` are the seconds of each answer."""
+
+    def __init__(self, path):
+        super().__init__(daemon=True)
+        self._qmp = Qmp.connect(path, check=False, wait=PATIENCE).negotiate()
+        self._enough = threading.Event()
+        self.waits = []
+        self.start()
+
+    def run(self):
+        while not self._enough.is_set():
+            start = time.monotonic()
+            try:
+                self._qmp.command("query-status")
+            except OSError:
+                self.waits.append(PATIENCE)
+                return
+            self.waits.append(time.monotonic() - start)
+            time.sleep(0.001)
+
+    def worst_ms(self):
+        self._enough.set()
+        self.join(PATIENCE + 1)
+        return max(self.waits, default=PATIENCE) * 1e3
 
 
 class Managed:
@@ -197,5 +226,5 @@ class Managed:
         assert self.read_sector(lsi, target) == bytes([fill]) * 512
 
 
-__all__ = ["Managed", "Holdings", "QmpError", "alive", "children", "image", "wait_same_holdings", "wait_until",
-           "WAIT"]
+__all__ = ["Asker", "Managed", "Holdings", "QmpError", "alive", "children", "image", "wait_same_holdings", "wait_until",
+           "PATIENCE", "WAIT"]

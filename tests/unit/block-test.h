@@ -135,7 +135,7 @@ static inline BlockBackend *open_drive(bool writable, const char *format, ...)
 /* Detaches BLK and frees everything. */
 static inline void close_drive(BlockBackend *blk)
 {
-    blk_drain(blk);
+    blk_drain(blk, INT64_MAX);
     blk_detach(blk);
     block_cleanup();
 }

@@ -362,11 +362,13 @@ unsigned blk_in_flight(const BlockBackend *blk)
 }
 
 /* What is held comes to its end too: a drain waits for the kernel, not for the test. */
-void blk_drain(BlockBackend *blk)
+bool blk_drain(BlockBackend *blk, int64_t limit_ns)
 {
+    (void)limit_ns;
     blk->hold = false;
     while (complete_one(blk)) {
     }
+    return true;
 }
 
 /* ---- a disk on an adapter ------------------------------------------------------------------------ */

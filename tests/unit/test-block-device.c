@@ -59,7 +59,7 @@ static void test_tools_respect_our_locks(void)
     close_drive(blk);
 
     blk = open_drive(true, "file=%s,format=raw", path);
-    blk_drain(blk);
+    blk_drain(blk, INT64_MAX);
     blk_detach(blk);
     blk_eject(blk);
     g_assert_true(tool_opens(path, true));
@@ -324,7 +324,7 @@ static void test_cancel_waiting_for_blocks(void)
             blk_cancel(reqs[i]);
         }
     }
-    blk_drain(blk);
+    blk_drain(blk, INT64_MAX);
     for (unsigned i = 0; i < COUNT; i++) {
         g_assert_cmpint(results[i].calls, ==, 1);
         g_assert_true(results[i].ret == 0 || (results[i].ret == -ECANCELED && i % 3));

@@ -63,6 +63,12 @@ static const BadCase bad_drives[] = {
       { "'file.inject-error.1.event'" } },
     { "id=d,format=raw,file.driver=blkdebug,file.image.filename=%s,file.inject-error.0.event=read_aio,"
       "file.inject-error.0.iotype=block-status", { "'file.inject-error.0.iotype'", "write-zeroes" } },
+    { "id=d,format=raw,file.driver=blkdebug,file.image.filename=%s,file.inject-delay.0.event=read_aio",
+      { "ns=", "nanoseconds" } },
+    { "id=d,format=raw,file.driver=blkdebug,file.image.filename=%s,file.inject-delay.0.event=read_aio,"
+      "file.inject-delay.0.ns=3600000000001", { "'file.inject-delay.0.ns'", "3600000000000" } },
+    { "id=d,format=raw,file.driver=blkdebug,file.image.filename=%s,file.inject-delay.0.event=read_aio,"
+      "file.inject-delay.0.ns=1,file.inject-delay.0.errno=5", { "'file.inject-delay.0.errno'" } },
     { "id=d,format=raw,file.driver=blkdebug", { "'image'", "missing" } },
 };
 

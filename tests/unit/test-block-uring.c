@@ -192,7 +192,7 @@ static void busy_kernel(int error, int failures)
             blk_preadv(blk, i * 512, &iov, 1, on_count, &calls);
         }
         if (drain) {
-            blk_drain(blk);
+            blk_drain(blk, INT64_MAX);
             g_assert_cmpint(calls, ==, 600);
         } else {
             wait_calls(&calls, 600);
@@ -225,7 +225,7 @@ static void test_forbidden_submission(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(results); i++) {
         blk_preadv(blk, i * 512, &iov, 1, on_done, &results[i]);
     }
-    blk_drain(blk);
+    blk_drain(blk, INT64_MAX);
     for (unsigned i = 0; i < G_N_ELEMENTS(results); i++) {
         g_assert_cmpint(results[i].calls, ==, 1);
         g_assert_cmpint(results[i].ret, ==, -EIO);
@@ -290,7 +290,7 @@ static void test_cancel_between_pieces(void)
     reset();
     kernel.shorten = 4096;
     kernel.cancel = blk_preadv(blk, 0, &iov, 1, on_done, &result);
-    blk_drain(blk);
+    blk_drain(blk, INT64_MAX);
     g_assert_cmpint(result.calls, ==, 1);
     g_assert_cmpint(result.ret, ==, -ECANCELED);
     g_assert_cmpuint(kernel.entries, <=, 2); /* the piece, and the cancellation */

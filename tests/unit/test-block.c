@@ -358,7 +358,7 @@ static void test_cancel_at_once(void)
     result = (Result) { 0 };
     req = blk_preadv(blk, 3, &iov, 1, on_done, &result);
     blk_cancel(req);
-    blk_drain(blk);
+    blk_drain(blk, INT64_MAX);
     g_assert_cmpint(result.calls, ==, 1);
     g_assert_cmpint(result.ret, ==, -EINVAL);
     close_drive(blk);
@@ -414,7 +414,7 @@ static void test_cancel_everywhere(void)
                 event_loop_turn(event_loop_main(), false);
             }
         }
-        blk_drain(blk);
+        blk_drain(blk, INT64_MAX);
         for (unsigned i = 0; i < COUNT; i++) {
             g_assert_cmpint(results[i].calls, ==, 1);
             g_assert_true(results[i].ret == 0 || results[i].ret == -ECANCELED);
@@ -461,7 +461,7 @@ static void on_chain(void *opaque, int ret)
     blk_flush(chain->other, on_any, &chain->other_calls);
     blk_preadv(chain->blk, 0, &iov, 1, on_chain, chain);
     blk_cancel(victim);
-    blk_drain(chain->other);
+    blk_drain(chain->other, INT64_MAX);
     g_assert_cmpint(blk_in_flight(chain->other), ==, 0);
 }
 
@@ -480,7 +480,7 @@ static void test_work_in_callbacks(void)
     first = blk_preadv(chain.blk, 0, &iov, 1, on_chain, &chain);
     g_assert_nonnull(first);
     wait_calls(&chain.calls, 50);
-    blk_drain(chain.blk);
+    blk_drain(chain.blk, INT64_MAX);
     g_assert_cmpint(chain.victim_calls, ==, 49);
     g_assert_cmpint(chain.other_calls, ==, 49);
     blk_detach(chain.other);
@@ -504,7 +504,7 @@ static void test_drain_runs_no_other_handlers(void)
         blk_flush(blk, on_count, &calls);
     }
     event_bh_schedule(bh);
-    blk_drain(blk);
+    blk_drain(blk, INT64_MAX);
     g_assert_cmpint(calls, ==, 2000);
     g_assert_cmpint(bh_calls, ==, 0);
     event_bh_free(bh);

@@ -590,7 +590,7 @@ static void test_cancelled_io_comes_first(void)
     test_cancel(hba, third);
     scsi_req_unref(third);
     scsi_req_unref(dropped);
-    blk_drain(blk);
+    blk_drain(blk, INT64_MAX);
     g_assert_cmphex(blk->data[512], ==, 0x11);
     g_assert_cmpuint(hba->ready_calls, ==, 1);
     g_assert_cmpint(new_one->state, ==, SCSI_REQ_DATA_OUT);
@@ -619,7 +619,7 @@ static void test_held_commands_look_again(void)
     held = new_req(hba, 2, write_1_block, 10);
     test_start(hba, held);
     blk->read_only = true;
-    blk_drain(blk);
+    blk_drain(blk, INT64_MAX);
     g_assert_cmpint(held->state, ==, SCSI_REQ_DONE);
     g_assert_cmpint(held->status, ==, SCSI_STATUS_CHECK_CONDITION);
     scsi_req_unref(held);
@@ -723,7 +723,7 @@ static void test_ready_waits_for_calls(void)
         test_fetch(hba, req[i]);
     }
     hba->bus->calls++;
-    blk_drain(test_disk_backend());
+    blk_drain(test_disk_backend(), INT64_MAX);
     g_assert_cmpint(req[0]->state, ==, SCSI_REQ_DATA_IN);
     g_assert_cmpuint(hba->ready_calls, ==, 0);
     hba->bus->calls--;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What both programs' command lines make at the start: descriptors, objects, disks, devices.
+ * What both programs make of their command lines at the start (descriptors, objects, disks, devices), and their last step.
  *
  * Thread: main loop with the machine lock held.  Runs in: both programs.
  *
@@ -48,5 +48,11 @@ bool start_opt_name(const char *arg, void *opaque, GError **errp);
 
 /* Carries out the steps from FIRST to LAST.  Stops at the first that fails. */
 bool start_run(const StartOptions *start, StartStep first, StartStep last, GError **errp);
+
+/*
+ * The last step of a program's end, with what block_cleanup() returned: when that names storage that does not answer, it
+ * is told and the process ends here, with status 1.  Else nothing.
+ */
+void end_hung_storage(const char *name);
 
 #endif
