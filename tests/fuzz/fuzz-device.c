@@ -451,7 +451,7 @@ static void finish(void)
     }
     device_reset(&dev->dev);
     for (unsigned i = 0; i < DISKS; i++) {
-        blk_drain(fuzz.drives[i]);
+        check(blk_drain(fuzz.drives[i], 0), "a request does not end");
     }
     pci_rig_settle();
     check(!event_loop_turn(event_loop_main(), false), "the event loop does not come to rest after a reset");
