@@ -58,7 +58,7 @@ static int read_at(BlockBackend *blk, uint64_t offset, size_t len)
     int ret = 1;
 
     blk_preadv(blk, offset, &iov, 1, done, &ret);
-    blk_drain(blk);
+    blk_drain(blk, G_TIME_SPAN_SECOND * INT64_C(1000));
     check(ret <= 0, "a request did not end");
     return ret;
 }
