@@ -51,11 +51,12 @@ static GType (*const types[])(void) = {
 /* ---- start -------------------------------------------------------------------------------------------------------- */
 
 /* The last act before anybody is answered: the event loop has not turned, no link was read, no monitor has greeted. */
-static bool remote_confine(const SandboxConfig *config, GError **errp)
+static bool remote_confine(const RemoteConfig *remote_config, GError **errp)
 {
+    SandboxConfig config = remote_config->sandbox;
     int ret;
 
-    if (!config->on) {
+    if (!config.on) {
         return true;
     }
     /* What can be made no more afterwards.  Without io_uring there are no disks, which is told to who wants one. */
@@ -65,9 +66,10 @@ static bool remote_confine(const SandboxConfig *config, GError **errp)
         return false;
     }
     block_init_io(NULL);
+    config.fixed_files = !monitor_wanted(&remote_config->monitor); /* nobody can add or resize an image */
     monitor_allow_editing(false); /* it needs a thread */
     fd_forbid_paths();
-    return sandbox_confine(config, remote_profile(monitor_listens(), monitor_on_stdio()), errp);
+    return sandbox_confine(&config, remote_profile(monitor_listens(), monitor_on_stdio()), errp);
 }
 
 static bool remote_start(const RemoteConfig *config, GError **errp)
@@ -76,7 +78,7 @@ static bool remote_start(const RemoteConfig *config, GError **errp)
     remote_set_auto_shutdown(config->auto_shutdown);
     monitor_set_alone_handler(remote_end_with_links);
     if (!start_run(&config->monitor.start, START_FDS, START_LATE_OBJECTS, errp) ||
-        !monitor_open(&config->monitor, errp) || !remote_confine(&config->sandbox, errp) || !monitor_start()) {
+        !monitor_open(&config->monitor, errp) || !remote_confine(config, errp) || !monitor_start()) {
         return false;
     }
     if (config->monitor.start.actions[START_LATE_OBJECTS]->len == 0 && !monitor_wanted(&config->monitor)) {

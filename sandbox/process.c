@@ -74,9 +74,40 @@ static bool lower_limit(int resource, const char *what, rlim_t max, GError **err
 }
 
 /*
- * No core: it holds the guest's memory.  Not dumpable: nobody traces us or reads our memory but root.  The number of
- * processes is not limited here: io_uring's kernel workers count as such, and the filter allows none.
+ * The size of the largest image, to which a process that was taken over could else make it and every other one grow.
+ * RLIM_INFINITY when a file that is only written, a log, is open: that one grows.
  */
+static rlim_t largest_file(void)
+{
+    rlim_t largest = 0;
+
+    for (int fd = 0; fd < DESCRIPTORS_MAX; fd++) {
+        struct stat st;
+        int flags = fcntl(fd, F_GETFL);
+
+        if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+            continue;
+        }
+        if (fd <= STDERR_FILENO || (flags & O_ACCMODE) == O_WRONLY) {
+            return RLIM_INFINITY;
+        }
+        largest = MAX(largest, (rlim_t)st.st_size);
+    }
+    /* A write to the last sector may fill it up. */
+    return (largest + 4095) & ~(rlim_t)4095;
+}
+
+/* Counted in the new user namespace alone: this process and the kernel's workers for its disks. */
+#define PROCESSES_MAX 128
+
+/* What is known only when all is set up and the namespaces are there. */
+static bool limit_further(const SandboxConfig *config, GError **errp)
+{
+    return (!config->namespaces || lower_limit(RLIMIT_NPROC, "processes", PROCESSES_MAX, errp)) &&
+           (!config->fixed_files || lower_limit(RLIMIT_FSIZE, "file sizes", largest_file(), errp));
+}
+
+/* No core: it holds the guest's memory.  Not dumpable: nobody traces us or reads our memory but root. */
 static bool limit_process(GError **errp)
 {
     if (prctl(PR_SET_DUMPABLE, 0) < 0) {
@@ -122,7 +153,7 @@ bool sandbox_confine(const SandboxConfig *config, const SyscallTable *const *pro
     }
     prctl(PR_GET_PDEATHSIG, &death_signal);
     if (!close_inherited(errp) || !privileges_leave_root(errp) || !privileges_prepare(errp) ||
-        (config->namespaces && !namespaces_enter(errp)) || !privileges_drop(errp) ||
+        (config->namespaces && !namespaces_enter(errp)) || !limit_further(config, errp) || !privileges_drop(errp) ||
         !privileges_lock(&state.landlock, errp)) {
         return false;
     }

@@ -186,7 +186,7 @@ char *remote_default_program(GError **errp)
     return NULL;
 }
 
-RemoteChild *remote_child_spawn(const char *rid, const char *path, const char *sandbox, int control_fd,
+RemoteChild *remote_child_spawn(const char *rid, const char *path, const char *sandbox, bool pid_namespace, int control_fd,
                                 const RemoteChildOps *ops, void *opaque, GError **errp)
 {
     g_autofree char *title = g_strdup_printf(PROGRAM ": %s/%s", vm_name ? vm_name : "vm", rid);
@@ -201,8 +201,7 @@ RemoteChild *remote_child_spawn(const char *rid, const char *path, const char *s
         .argv = argv,
         .fds = &control_fd,
         .fd_count = 1,
-        /* What its sandbox needs and cannot make for itself without one process more. */
-        .pid_namespace = !sandbox || g_str_has_prefix(sandbox, "on"),
+        .pid_namespace = pid_namespace,
         .comm = PROGRAM,
     };
     RemoteChild *child = g_new0(RemoteChild, 1);

@@ -63,7 +63,8 @@ struct RemoteProcess {
 
     /* Configuration: from -remote, or the defaults. */
     bool configured;          /* by -remote: kept when its last object goes */
-    char *exec;               /* NULL: the qemu-remote beside this program */
+    char *exec;               /* NULL: the qemu-remote beside this program, not looked for yet */
+    bool own_program;         /* it is that one */
     int given_control;        /* owned; control channel of a launcher's process until it is used; -1: none */
     bool launched;            /* a launcher's process: nothing is spawned, restarted or killed */
     RemoteSandbox sandbox;    /* asked for */
@@ -148,9 +149,9 @@ char *remote_default_program(GError **errp);
 
 /*
  * Starts program PATH with CONTROL_FD (stays the caller's) as its monitor and -sandbox SANDBOX (NULL: its own default);
- * callbacks come later.  NULL with *errp.
+ * with PID_NAMESPACE as the first of one.  Callbacks come later.  NULL with *errp.
  */
-RemoteChild *remote_child_spawn(const char *rid, const char *path, const char *sandbox, int control_fd,
+RemoteChild *remote_child_spawn(const char *rid, const char *path, const char *sandbox, bool pid_namespace, int control_fd,
                                 const RemoteChildOps *ops, void *opaque, GError **errp);
 
 pid_t remote_child_pid(const RemoteChild *child); /* 0: not started yet */

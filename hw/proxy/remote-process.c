@@ -403,6 +403,15 @@ static const char *const sandbox_options[] = {
     [REMOTE_SANDBOX_ON] = "on",
 };
 
+/*
+ * What its sandbox needs, and cannot make for itself without one process more.  Not for another program unless a sandbox was
+ * asked for: as the first process of a namespace it would not die of most signals.
+ */
+static bool wants_pid_namespace(const RemoteProcess *remote)
+{
+    return remote->sandbox == REMOTE_SANDBOX_ON || (remote->sandbox == REMOTE_SANDBOX_DEFAULT && remote->own_program);
+}
+
 /* The process's program and both ends of its control channel; ours is returned. */
 static int spawn_child(RemoteProcess *remote, GError **errp)
 {
@@ -413,12 +422,14 @@ static int spawn_child(RemoteProcess *remote, GError **errp)
         if (!remote->exec) {
             return -1;
         }
+        remote->own_program = true;
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
         error_setg_errno(errp, errno, "cannot make a socket pair; raise the limit of descriptors (ulimit -n)");
         return -1;
     }
-    remote->child = remote_child_spawn(remote->rid, remote->exec, sandbox_options[remote->sandbox], pair[1], &child_ops, remote, errp);
+    remote->child = remote_child_spawn(remote->rid, remote->exec, sandbox_options[remote->sandbox], wants_pid_namespace(remote),
+                                       pair[1], &child_ops, remote, errp);
     fd_close(&pair[1]);
     if (!remote->child) {
         fd_close(&pair[0]);

@@ -39,6 +39,7 @@ typedef struct SandboxConfig {
     bool on;
     bool log;        /* with `on`: what the filter would refuse is done, and reported */
     bool namespaces; /* with `on` */
+    bool fixed_files; /* set by the program, not by the user: no file that is open when it is confined grows afterwards */
 } SandboxConfig;
 
 /* What is in force in this process. */

@@ -207,6 +207,19 @@ def test_no_other_descriptor_can_be_read():
     assert results.count(0) == 5 and set(results) == {0, -errno.EBADF}
 
 
+def test_images_do_not_grow_where_nobody_can_resize_them(tmp_path):
+    """Without a monitor.  With one the image may be resized, on its user's word."""
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(1 << 20))
+    steps = [f"{NUMBERS['ftruncate']} {fd} {size}" for size in (1 << 20, (1 << 20) + 1) for fd in range(3, 10)]
+    drive = ("-drive", f"file={image},format=raw,if=none,id=d0", "-device", "scsi-hd,drive=d0")
+    status, results, err = probe(*steps, options=drive)
+    assert status == PROBED, err
+    assert results[:7].count(0) == 1 and results[7:].count(-errno.EFBIG) == 1 and results[7:].count(0) == 0
+    status, results, err = probe(*steps, options=(*drive, "-qmp", f"unix:{tmp_path}/qmp,server=on,wait=off"))
+    assert status == PROBED and results[7:].count(0) == 1, err
+
+
 # ---------------------------------------------------------------------------------- libraries
 
 @pytest.mark.parametrize("name", ["malloc", "localtime", "messages"])
@@ -267,7 +280,9 @@ def test_process_has_nothing_left(confined):
     with open(f"/proc/{confined.pid}/uid_map", encoding="ascii") as uid_map:
         assert uid_map.read() == ""
     with open(f"/proc/{confined.pid}/limits", encoding="ascii") as limits:
-        assert re.search(r"^Max core file size +0 +0 ", limits.read(), re.M)
+        text = limits.read()
+    for line in ("core file size +0 +0", "processes +128 +128", "open files +4096 +4096", "msgqueue size +0 +0"):
+        assert re.search(f"^Max {line} ", text, re.M), line
 
 
 def test_namespaces_are_its_own(confined):
