@@ -135,6 +135,8 @@ static void child_started(SpawnedProcess *process, pid_t pid, int pidfd, void *o
     child->death = event_loop_add_fd(event_loop_main(), pidfd, EVENT_READ, child_dead, child);
     if (child->ending) {
         child_terminate(child);
+    } else if (child->ops) {
+        child->ops->started(child->opaque);
     }
 }
 

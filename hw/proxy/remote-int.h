@@ -65,6 +65,7 @@ struct RemoteProcess {
     bool configured;          /* by -remote: kept when its last object goes */
     char *exec;               /* NULL: the qemu-remote beside this program, not looked for yet */
     bool own_program;         /* it is that one */
+    bool greeted;             /* of the process of now: its control channel is ready */
     int given_control;        /* owned; control channel of a launcher's process until it is used; -1: none */
     bool launched;            /* a launcher's process: nothing is spawned, restarted or killed */
     RemoteSandbox sandbox;    /* asked for */
@@ -139,6 +140,7 @@ bool remote_any(bool (*test)(const RemoteProcess *remote));
 /* ---- remote-child.c -------------------------------------------------------------------------- */
 
 typedef struct RemoteChildOps {
+    void (*started)(void *opaque);                          /* its pid is known; perhaps after its first words */
     void (*failed)(const GError *err, void *opaque);        /* it could not be started; the child is no more */
     void (*dead)(void *opaque);                             /* it has ended, nobody knows how yet */
     void (*exited)(const int *wait_status, void *opaque);   /* NULL: not known; the child is no more */

@@ -304,6 +304,7 @@ void remote_died(RemoteProcess *remote, const char *reason)
         return;
     }
     control = g_steal_pointer(&remote->control);
+    remote->greeted = false;
     remote->dying = cut_reason(reason);
     event_timer_disarm(remote->heartbeat);
     for (guint i = 0; i < remote->devices->len; i++) {
@@ -378,11 +379,28 @@ static void child_exited(const int *wait_status, void *opaque)
     }
 }
 
-static const RemoteChildOps child_ops = { child_failed, child_dead, child_exited };
+/* The greeting may be here before the spawner's word: without a pid nobody could see or end it. */
+static void bring_up_if_known(RemoteProcess *remote)
+{
+    if (remote->greeted && (remote->launched || (remote->child && remote_child_pid(remote->child) != 0))) {
+        remote->greeted = false;
+        remote_bring_up(remote);
+    }
+}
+
+static void child_started(void *opaque)
+{
+    bring_up_if_known(opaque);
+}
+
+static const RemoteChildOps child_ops = { child_started, child_failed, child_dead, child_exited };
 
 static void control_ready(QmpClient *client, void *opaque)
 {
-    remote_bring_up(opaque);
+    RemoteProcess *remote = opaque;
+
+    remote->greeted = true;
+    bring_up_if_known(remote);
 }
 
 static void control_closed(QmpClient *client, const char *reason, void *opaque)
@@ -464,6 +482,7 @@ static void launch(RemoteProcess *remote, RemoteState state)
         remote->reap = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, reap_timer, remote);
     }
     event_timer_disarm(remote->reap);
+    remote->greeted = false;
     remote->io_stopped = remote->stop_refused = false;
     remote_set_state(remote, state, NULL, NULL);
     arm_heartbeat(remote, remote->timeout_ms);

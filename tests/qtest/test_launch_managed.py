@@ -13,6 +13,7 @@ import signal
 
 import pytest
 
+from device_process import device_pid
 from launcher import PROGRAM, children_of, processes_with, state_of
 from managed import Managed, QmpError, image, wait_until
 from lsi_driver import SCRATCHA
@@ -143,9 +144,10 @@ def test_remote_that_was_given_up_ends_when_it_goes_on(main_program, tmp_path):
                   "rid=r0,heartbeat-interval=100,heartbeat-limit=400,fd=@control:r0@") as machine:
         add_controller(machine, tmp_path)
         pid, = machine.remote_pids
-        os.kill(pid, signal.SIGSTOP)
+        working = device_pid(pid)
+        os.kill(working, signal.SIGSTOP)
         machine.wait_event("REMOTE_STATE", id="r0", to="dead")
-        os.kill(pid, signal.SIGCONT)
+        os.kill(working, signal.SIGCONT)
         machine.launcher_says(f"mpqemu-launch: remote 'r0' (process {pid}) ended with status 0")
 
 

@@ -3,6 +3,7 @@
 # Runs in: neither program; drives mpqemu, qemu-remote and stock QEMU from outside.
 """Several proxies in one machine: each has its own link, state and interrupt line."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import time
 
 import pytest
 
+from device_process import device_pid
 from lsi_driver import (BUFFER, DONE, ISTAT0, PCI_BAR0, PCI_COMMAND, SCRATCHA, Ioapic, Lsi)
 from qmp import Qmp
 from qtest import Qtest
@@ -82,7 +84,7 @@ def test_each_has_its_own_registers(main_program, remote, tmp_path):
 def test_one_dies(main_program, remote, tmp_path, kill):
     with Machine(main_program, remote, tmp_path, timeout_ms=2000) as m:
         first, second = [map_slot(m.q, slot) for slot in (1, 2)]
-        m.remotes[0].send_signal(kill)
+        os.kill(device_pid(m.remotes[0].pid), kill)
         if kill == signal.SIGKILL:
             m.remotes[0].wait()
         start = time.monotonic()

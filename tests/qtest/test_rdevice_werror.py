@@ -100,9 +100,19 @@ def wait_stopped(machine, nospace):
     assert status(machine) == "io-error"
 
 
+# For a test that sets limits of the device process, which a confined one allows nobody but a full root.
+SETS_LIMITS = pytest.mark.parametrize("remote", [("-remote", "rid=0,sandbox=off")], ids=["off"])
+
+
 @pytest.fixture
-def machine(main_program, tmp_path):
-    with Managed(main_program, tmp_path) as m:
+def remote():
+    """Options of mpqemu for the process."""
+    return ()
+
+
+@pytest.fixture
+def machine(main_program, tmp_path, remote):
+    with Managed(main_program, tmp_path, *remote) as m:
         yield m
 
 
@@ -145,6 +155,7 @@ def plain(tmp_path):
         yield stream.fileno()
 
 
+@SETS_LIMITS
 def test_any_error_stops_with_stop_and_only_no_space_with_enospc(machine, plain):
     lsi = add(machine, plain, werror="enospc")
     limited(machine, LBA * 512)
@@ -154,6 +165,7 @@ def test_any_error_stops_with_stop_and_only_no_space_with_enospc(machine, plain)
     assert status(machine) == "running"
 
 
+@SETS_LIMITS
 def test_an_error_that_is_gone_after_cont(machine, plain):
     lsi = add(machine, plain, werror="stop")
     limited(machine, LBA * 512)
@@ -165,6 +177,7 @@ def test_an_error_that_is_gone_after_cont(machine, plain):
     assert os.pread(plain, 512, LBA * 512) == bytes([0x99]) * 512
 
 
+@SETS_LIMITS
 def test_a_remote_that_dies_while_the_machine_stands(machine, plain):
     """The machine goes on by "cont", with a restarted process, which knows nothing of the request."""
     lsi = add(machine, plain, werror="stop")
@@ -182,6 +195,7 @@ def test_a_remote_that_dies_while_the_machine_stands(machine, plain):
     assert machine.read_sector(lsi) == bytes(512)
 
 
+@SETS_LIMITS
 def test_a_disk_can_be_removed_while_its_request_waits(machine, plain):
     lsi = add(machine, plain, werror="stop")
     limited(machine, LBA * 512)
@@ -194,8 +208,9 @@ def test_a_disk_can_be_removed_while_its_request_waits(machine, plain):
     assert status(machine) == "running"
 
 
-def test_the_program_ends_while_a_request_waits(main_program, tmp_path, plain):
-    with Managed(main_program, tmp_path) as m:
+@SETS_LIMITS
+def test_the_program_ends_while_a_request_waits(main_program, tmp_path, remote, plain):
+    with Managed(main_program, tmp_path, *remote) as m:
         lsi = add(m, plain, werror="stop")
         limited(m, LBA * 512)
         start_write(lsi, 1)
