@@ -203,7 +203,7 @@ def test_a_disk_can_be_removed_while_its_request_waits(machine, plain):
     wait_stopped(machine, False)
     machine.qmp.command("rdevice_del", rid="0", id="lsi0")
     machine.qmp.command("rdrive_del", rid="0", id="d0")
-    wait_until(lambda: not machine.remotes(), "the process is left")
+    wait_until(lambda: machine.remotes()["0"]["state"] == "gone", "the process is left")
     machine.qmp.command("cont")
     assert status(machine) == "running"
 
