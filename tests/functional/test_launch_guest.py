@@ -27,8 +27,10 @@ class LaunchedMachine(witness.Machine):
     """A witness.Machine whose two processes are the launcher's children; main is the launcher."""
 
     def _start(self):
+        # As witness.Machine: only root sees the descriptors of a confined process.
+        open_to_us = ["-sandbox", "off"] if os.geteuid() and not self.variant.stock else []
         launcher = [LAUNCHER, "--name", "witness", "--remote", f"disk,device=lsi0,exec={self.variant.program}",
-                    "-machine", "x-remote", "-nodefaults", "-display", "none", *self.devices, "--"]
+                    *open_to_us, "-machine", "x-remote", "-nodefaults", "-display", "none", *self.devices, "--"]
         self.main = self._spawn("main", [
             *launcher, witness.STOCK, "-nodefaults", "-display", "none", "-no-reboot",
             "-object", f"memory-backend-memfd,id=mem,size={self.memory}M,share=on", "-m", str(self.memory),

@@ -19,6 +19,7 @@ for _directory in ("tests/guest", "tests/peers", "tests/functional"):
 import disks        # noqa: E402  (needs the paths above)
 import guest_image  # noqa: E402
 import witness      # noqa: E402
+from device_process import device_pid  # noqa: E402
 
 BOOT_SECONDS = 300
 STEPS = {
@@ -42,12 +43,15 @@ def say(text):
     print(text, flush=True)
 
 
-def process_line(name, process):
-    """One line about a running process, as ps would show it."""
-    with open(f"/proc/{process.pid}/status", encoding="utf-8") as status:
+def process_line(name, pid):
+    """One line about a running process, as ps would show it, and what it may still do."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
         fields = dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
-    return (f"  {name:<16} pid {process.pid:<7} threads {fields['Threads']:<3} "
-            f"resident {int(fields['VmRSS'].split()[0]) // 1024} MiB")
+    left = "system calls filtered" if fields["Seccomp"] == "2" else "not confined"
+    if len(fields["NSpid"].split()) > 1:
+        left += ", own namespaces"
+    return (f"  {name:<16} pid {pid:<7} threads {fields['Threads']:<3} uid {fields['Uid'].split()[0]:<6} "
+            f"resident {int(fields['VmRSS'].split()[0]) // 1024:>3} MiB  {left}")
 
 
 def show_new_steps(machine, shown):
@@ -108,9 +112,10 @@ def main():
         boot = ["-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 panic=-1 quiet"]
 
         say(f"starting: {witness.STOCK} with x-pci-proxy-dev, and {variant}")
-        with witness.Machine(rundir, variant, devices, boot) as machine:
-            say(process_line("main emulator", machine.main))
-            say(process_line("device process", machine.remote))
+        with witness.Machine(rundir, variant, devices, boot,
+                             link="relay" if os.geteuid() else "direct") as machine:
+            say(process_line("main emulator", machine.main.pid))
+            say(process_line("device process", device_pid(machine.remote.pid)))
             say("booting the guest (software emulation, some seconds) ...")
             good = follow(machine)
             exits = {name: machine.wait_exit(name, 30) for name in ("main", "remote")}

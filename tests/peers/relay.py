@@ -44,6 +44,8 @@ import struct
 import threading
 import time
 
+from device_process import device_pid
+
 HEADER = struct.Struct("<iIQ")          # command, padding, payload size
 SET_IRQFD = 6
 MAX_PAYLOAD = 192
@@ -91,7 +93,7 @@ def eventfds_of(main_pid, remote_pid, pairs=1, seconds=10):
     """
     deadline = time.monotonic() + seconds
     while True:
-        main, remote = _eventfd_ids(main_pid), _eventfd_ids(remote_pid)
+        main, remote = _eventfd_ids(main_pid), _eventfd_ids(device_pid(remote_pid))
         common = sorted(main[number] for number in main.keys() & remote.keys())
         if len(common) >= 2 * pairs:
             break
