@@ -21,7 +21,7 @@
 #include "util/event-loop.h"
 
 /* No wait of a test is longer. */
-#define WAIT_LIMIT_NS (60ll * 1000 * 1000 * 1000)
+#define WAIT_LIMIT_NS (60LL * 1000 * 1000 * 1000)
 
 /* What a request came to. */
 typedef struct Result {

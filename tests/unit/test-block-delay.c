@@ -8,7 +8,7 @@
 #include "block-test.h"
 
 #define KIB 1024u
-#define MS (1000 * 1000ll)
+#define MS (1000 * 1000LL)
 
 static BlockBackend *open_slow(const char *rules)
 {
