@@ -202,11 +202,15 @@ static int watch_signals(sigset_t *ret_before)
 bool supervisor_fork(const SandboxConfig *config, const char *name, int *ret_socket, GError **errp)
 {
     int pair[2] = { -1, -1 };
+    char own_name[16]; /* TASK_COMM_LEN */
     sigset_t before;
     auto_fd signals = watch_signals(&before);
     pid_t child = -1;
 
     *ret_socket = -1;
+    /* Before the child can be seen to work: who looks for the working process goes by this name. */
+    prctl(PR_GET_NAME, own_name);
+    prctl(PR_SET_NAME, "sandbox");
     if (signals >= 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0) {
         child = config->namespaces ? sandbox_fork() : fork();
     }
@@ -218,11 +222,11 @@ bool supervisor_fork(const SandboxConfig *config, const char *name, int *ret_soc
     }
     if (child > 0) {
         fd_close(&pair[0]);
-        prctl(PR_SET_NAME, "sandbox");
         close_all_but(signals, pair[1]);
         supervise(child, signals, pair[1], name);
     }
     fd_close(&pair[1]);
+    prctl(PR_SET_NAME, own_name);
     supervisor_die_with(pair[0]);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (config->namespaces && getpid() != 1) {
