@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 #include "hw/core/device.h"
+#include "util/json-stream.h"
 
 /* ---- help on types ------------------------------------------------------------------------------- */
 
@@ -106,7 +107,7 @@ static void run_qom_list(HmpSession *hmp, const char *args)
 
 static void print_value(HmpSession *hmp, JsonNode *value)
 {
-    g_autofree char *text = value ? json_to_string(value, TRUE) : NULL;
+    g_autofree char *text = value ? json_text(value, true) : NULL;
 
     hmp_printf(hmp, "%s\n", text ? text : "{}");
 }

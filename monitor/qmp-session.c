@@ -88,7 +88,7 @@ static void session_free(QmpSession *session)
 
 static void session_send(QmpSession *session, JsonNode *node)
 {
-    g_autofree char *text = json_to_string(node, session->pretty);
+    g_autofree char *text = json_text(node, session->pretty);
     g_autofree char *line = g_strconcat(text, "\r\n", NULL); /* as QEMU ends them */
 
     monitor_stream_write(session->stream, line, strlen(line));

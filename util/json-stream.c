@@ -368,9 +368,45 @@ size_t json_stream_last_size(const JsonStream *stream)
     return stream->last_size;
 }
 
+/*
+ * json-glib puts ".0" behind every floating-point number without a point, also behind an exponent: 3e+232.0 is no number of
+ * JSON's.  Takes that away, in place; strings stay as they are.
+ */
+static void mend_exponents(char *text)
+{
+    bool in_string = false, in_exponent = false;
+    char *to = text;
+
+    for (const char *from = text; *from; from++) {
+        if (in_string) {
+            in_string = *from != '"';
+            if (*from == '\\') {
+                *to++ = *from++;
+            }
+        } else if (in_exponent && from[0] == '.' && from[1] == '0') {
+            from++;
+            continue;
+        } else {
+            in_string = *from == '"';
+            in_exponent = (in_exponent && (g_ascii_isdigit(*from) || *from == '+' || *from == '-')) ||
+                          (*from == 'e' && from > text && g_ascii_isdigit(from[-1]));
+        }
+        *to++ = *from;
+    }
+    *to = '\0';
+}
+
+char *json_text(JsonNode *node, bool pretty)
+{
+    char *text = json_to_string(node, pretty);
+
+    mend_exponents(text);
+    return text;
+}
+
 char *json_line(JsonNode *node)
 {
-    g_autofree char *text = json_to_string(node, FALSE);
+    g_autofree char *text = json_text(node, false);
 
     return g_strconcat(text, "\n", NULL);
 }

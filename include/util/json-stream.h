@@ -49,6 +49,9 @@ bool json_stream_is_partial(const JsonStream *stream);
 /* Bytes of the text that json_stream_next() has handed out last. */
 size_t json_stream_last_size(const JsonStream *stream);
 
+/* NODE as text; free with g_free().  In place of json_to_string(), whose large and small numbers are not JSON's. */
+char *json_text(JsonNode *node, bool pretty);
+
 /* NODE as one line with a final newline; free with g_free().  Non-ASCII text stays UTF-8. */
 char *json_line(JsonNode *node);
 

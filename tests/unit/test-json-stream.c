@@ -281,6 +281,32 @@ static void test_line(void)
     g_assert_cmpstr(line, ==, "{\"a\":\"\xc3\xa4\\n\"}\n");
 }
 
+static void test_large_and_small_numbers_are_written_as_json(void)
+{
+    static const struct {
+        const char *text, *written;
+    } cases[] = {
+        { "{\"a\":[1,-3e232,null]}", "{\"a\":[1,-3e+232,null]}" },
+        { "{\"a\":1e-7}", "{\"a\":9.9999999999999995e-08}" },
+        { "{\"a\":2e-300,\"b\":1e300}", "{\"a\":2.0000000000000001e-300,\"b\":1.0000000000000001e+300}" },
+        { "{\"a\":5e-324}", "{\"a\":4.9406564584124654e-324}" },
+        { "{\"a\":100000.0}", "{\"a\":100000.0}" },
+        { "{\"3e+232.0\":\"\\\"3e+232.0\"}", "{\"3e+232.0\":\"\\\"3e+232.0\"}" },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(JsonNode) node = json_from_string(cases[i].text, NULL);
+        g_autofree char *text = json_text(node, false);
+        g_autofree char *again = NULL;
+        g_autoptr(JsonNode) reread = NULL;
+
+        g_assert_cmpstr(text, ==, cases[i].written);
+        reread = json_from_string(text, NULL);
+        again = json_text(reread, false);
+        g_assert_cmpstr(again, ==, text);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -298,5 +324,6 @@ int main(int argc, char **argv)
     g_test_add_func("/json-stream/endless-text-is-told-once", test_endless_text);
     g_test_add_func("/json-stream/random-bytes", test_random_bytes);
     g_test_add_func("/json-stream/line", test_line);
+    g_test_add_func("/json-stream/large-and-small-numbers-are-written-as-json", test_large_and_small_numbers_are_written_as_json);
     return g_test_run();
 }
