@@ -118,6 +118,9 @@ static int restrict_ring(struct io_uring *ring)
     return uring_restrict(ring, operations, G_N_ELEMENTS(operations), NULL, 0);
 }
 
+/* Why block_init_io() failed: told to who wants a disk later, when making a ring may not be allowed any more. */
+static GError *init_failure;
+
 bool uring_init(GError **errp)
 {
     unsigned workers[2] = { WORKERS_MAX, WORKERS_MAX }; /* for files, for all else */
@@ -125,6 +128,10 @@ bool uring_init(GError **errp)
 
     if (uring.ready) {
         return true;
+    }
+    if (init_failure) {
+        g_propagate_error(errp, g_error_copy(init_failure));
+        return false;
     }
     memset(&uring, 0, sizeof(uring));
     uring.wait_tail = &uring.wait_head;
@@ -163,7 +170,10 @@ bool uring_init(GError **errp)
 
 bool block_init_io(GError **errp)
 {
-    return uring_init(errp);
+    if (!init_failure && !uring_init(&init_failure)) {
+        g_propagate_error(errp, g_error_copy(init_failure));
+    }
+    return !init_failure;
 }
 
 void uring_cleanup(void)

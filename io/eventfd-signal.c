@@ -22,6 +22,7 @@ struct EventfdSignal {
 
 static struct {
     bool ready;
+    int error; /* the ring could not be made: -errno, and it is not tried again, which might not be allowed any more */
     struct io_uring ring;
     const EventfdSignal *registered; /* whose eventfd the ring signals; NULL: none */
 } shared;
@@ -53,10 +54,11 @@ static int make_ring(struct io_uring *ring)
 
 int eventfd_signal_init(void)
 {
-    int ret = shared.ready ? 0 : make_ring(&shared.ring);
-
-    shared.ready |= ret == 0;
-    return ret;
+    if (!shared.ready && shared.error == 0) {
+        shared.error = make_ring(&shared.ring);
+        shared.ready = shared.error == 0;
+    }
+    return shared.error;
 }
 
 /* The ring signals SIGNAL's eventfd from now on; NULL: none. */

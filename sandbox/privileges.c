@@ -7,6 +7,7 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <grp.h>
+#include <stdio.h>
 #include <linux/landlock.h>
 #include <linux/securebits.h>
 #include <sys/prctl.h>
@@ -19,21 +20,40 @@
 
 #define NOBODY 65534
 
+/* In the first user namespace, or in one that maps root to the first one's; also when that cannot be read. */
+static bool is_root_of_the_host(void)
+{
+    unsigned inside = 1, outside = 0;
+    g_autofree char *map = NULL;
+
+    return !g_file_get_contents("/proc/self/uid_map", &map, NULL, NULL) || /* NOLINTNEXTLINE(cert-err34-c): the kernel's */
+           sscanf(map, "%u %u", &inside, &outside) != 2 || (inside == 0 && outside == 0);
+}
+
 /*
  * By whatever way the process got out of its namespaces, it would not be root.  Its capabilities go with the uid, all but
  * what it needs for the namespaces, which a user namespace gives to anybody.
  */
 bool privileges_leave_root(GError **errp)
 {
-    if (geteuid() != 0 && getuid() != 0) {
-        return true;
+    static const struct {
+        int capability;
+        const char *name;
+    } needed[] = { { CAP_SETUID, "CAP_SETUID" }, { CAP_SETGID, "CAP_SETGID" }, { CAP_KILL, "CAP_KILL" } };
+
+    if ((geteuid() != 0 && getuid() != 0) || !is_root_of_the_host()) {
+        return true; /* whoever made this user namespace is no root outside */
+    }
+    /* The last: a parent, which has no more than we, could not end a nobody. */
+    for (unsigned i = 0; i < G_N_ELEMENTS(needed); i++) {
+        if (!capng_have_capability(CAPNG_EFFECTIVE, needed[i].capability)) {
+            error_setg(errp, "-sandbox: root without %s cannot become nobody; give that capability, or start as another user",
+                       needed[i].name);
+            return false;
+        }
     }
     if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0) {
-        /* Root of a user namespace in which there is no other: whoever made it is no root outside. */
-        if (errno == EINVAL || errno == EPERM) {
-            return true;
-        }
-        error_setg_errno(errp, errno, "-sandbox: root cannot become nobody (uid %d)", NOBODY);
+        error_setg_errno(errp, errno, "-sandbox: root cannot become nobody (uid %d); start as another user", NOBODY);
         return false;
     }
     return true;

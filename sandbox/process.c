@@ -152,7 +152,7 @@ bool sandbox_confine(const SandboxConfig *config, const SyscallTable *const *pro
         return true;
     }
     prctl(PR_GET_PDEATHSIG, &death_signal);
-    if (!close_inherited(errp) || !privileges_leave_root(errp) || !privileges_prepare(errp) ||
+    if (!close_inherited(errp) || !privileges_prepare(errp) || !privileges_leave_root(errp) ||
         (config->namespaces && !namespaces_enter(errp)) || !limit_further(config, errp) || !privileges_drop(errp) ||
         !privileges_lock(&state.landlock, errp)) {
         return false;

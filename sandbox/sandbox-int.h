@@ -39,11 +39,11 @@ void notifier_report(int notifier, const char *name);
  */
 bool namespaces_enter(GError **errp);
 
+/* privileges.c: reads what it needs of /proc; before the others. */
+bool privileges_prepare(GError **errp);
+
 /* privileges.c: root becomes nobody (65534), outside of any namespace too; others stay who they are. */
 bool privileges_leave_root(GError **errp);
-
-/* privileges.c: reads what it needs of /proc; before namespaces_enter(). */
-bool privileges_prepare(GError **errp);
 
 /* privileges.c: no capabilities, ever again. */
 bool privileges_drop(GError **errp);

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/socket.h>
@@ -38,7 +39,7 @@
 static const int passed_on[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
 
 /* Monitors that listen, each with a file. */
-#define LEFT_FILES_MAX 16
+#define LEFT_FILES_MAX 64
 
 /* ---- the parent ----------------------------------------------------------------------------------------------- */
 
@@ -51,9 +52,14 @@ static void G_GNUC_NORETURN end_as(int status, const char *name)
         if (number == SIGSYS) {
             log_error("%s has made a system call that its sandbox forbids, and was killed; -sandbox log tells which", name);
         }
+        sigset_t set;
+
         signal(number, SIG_DFL);
+        sigemptyset(&set);
+        sigaddset(&set, number);
+        pthread_sigmask(SIG_UNBLOCK, &set, NULL);
         kill(getpid(), number);
-        _exit(128 + number); /* a signal that does not kill was blocked by who started us */
+        _exit(128 + number); /* one that does not kill */
     }
     _exit(WEXITSTATUS(status));
 }
@@ -121,6 +127,7 @@ static void G_GNUC_NORETURN supervise(pid_t child, int signals, int socket, cons
         { .fd = -1, .events = POLLIN },
     };
     int status;
+    pid_t ended;
 
     for (;;) {
         struct signalfd_siginfo info;
@@ -144,7 +151,11 @@ static void G_GNUC_NORETURN supervise(pid_t child, int signals, int socket, cons
                 kill(child, (int)info.ssi_signo);
             }
         }
-        if (waitpid(child, &status, WNOHANG) == child) {
+        ended = waitpid(child, &status, WNOHANG);
+        if (ended < 0) {
+            _exit(1); /* somebody else has reaped it */
+        }
+        if (ended == child) {
             /* What it said last may not have been read. */
             while (fds[1].fd >= 0 && receive_message(socket) == -1) {
                 continue;
@@ -155,20 +166,30 @@ static void G_GNUC_NORETURN supervise(pid_t child, int signals, int socket, cons
     }
 }
 
-/* Everything but standard error and what supervise() needs. */
+/* Everything but standard error and the two, which are above it. */
 static void close_all_but(int a, int b)
 {
     int low = MIN(a, b), high = MAX(a, b);
 
     close(STDIN_FILENO);
     close(STDOUT_FILENO);
-    if (low > STDERR_FILENO) {
+    if (low > STDERR_FILENO + 1) {
         close_range(STDERR_FILENO + 1, (unsigned)low - 1, 0);
+    }
+    if (high > low + 1) {
         close_range((unsigned)low + 1, (unsigned)high - 1, 0);
-    } else {
-        close_range(STDERR_FILENO + 1, (unsigned)high - 1, 0);
     }
     close_range((unsigned)high + 1, ~0u, 0);
+}
+
+/* It holds nothing worth having; all the same nobody shall trace it, and it leaves no core when it ends as the child did. */
+static void confine_supervisor(void)
+{
+    const struct rlimit none = { 0, 0 };
+
+    prctl(PR_SET_DUMPABLE, 0);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    setrlimit(RLIMIT_CORE, &none);
 }
 
 /* ---- the child ------------------------------------------------------------------------------------------------ */
@@ -195,6 +216,7 @@ static int watch_signals(sigset_t *ret_before)
     for (unsigned i = 0; i < G_N_ELEMENTS(passed_on); i++) {
         sigaddset(&set, passed_on[i]);
     }
+    signal(SIGCHLD, SIG_DFL); /* ignored by who started us, it would never come */
     pthread_sigmask(SIG_BLOCK, &set, ret_before);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
@@ -223,6 +245,7 @@ bool supervisor_fork(const SandboxConfig *config, const char *name, int *ret_soc
     if (child > 0) {
         fd_close(&pair[0]);
         close_all_but(signals, pair[1]);
+        confine_supervisor();
         supervise(child, signals, pair[1], name);
     }
     fd_close(&pair[1]);

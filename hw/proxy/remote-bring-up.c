@@ -111,35 +111,35 @@ static void bring_up_types(RemoteOp *op)
     remote_op_command(op, "qom-list-types", args, -1, bring_up_types_known);
 }
 
-/* A level that is one of ours, since it is shown on terminals; "none" for everything else. */
-static const char *read_level(const RemoteOp *op)
+/* From the least on (SandboxLevel). */
+static const char *const levels[] = { "none", "log", "seccomp", "full" };
+
+/* The process's own word, of which only ours are taken, since they are shown on terminals; "none" for all else. */
+static unsigned read_level(const RemoteOp *op)
 {
-    static const char *const levels[] = { "log", "seccomp", "full" };
     JsonObject *info = op->value && JSON_NODE_HOLDS_OBJECT(op->value) ? json_node_get_object(op->value) : NULL;
     const char *told = info ? json_object_get_string_member_with_default(info, "level", "none") : "none";
 
     for (unsigned i = 0; i < G_N_ELEMENTS(levels); i++) {
         if (g_strcmp0(told, levels[i]) == 0) {
-            return levels[i];
+            return i;
         }
     }
-    return "none";
+    return 0;
 }
 
-/* A process that was asked to confine itself and is another program must not pass for one that has. */
+/* A program that does not know what it was asked for must not pass for one that has done it; one that lies may. */
 static void bring_up_sandbox_known(RemoteOp *op)
 {
-    static const char *const wanted[] = {
-        [REMOTE_SANDBOX_LOG] = "log", [REMOTE_SANDBOX_SECCOMP] = "seccomp", [REMOTE_SANDBOX_ON] = "full",
-    };
+    static const unsigned least[] = { [REMOTE_SANDBOX_LOG] = 1, [REMOTE_SANDBOX_SECCOMP] = 2, [REMOTE_SANDBOX_ON] = 3 };
     RemoteProcess *remote = op->remote;
-    const char *level = read_level(op), *least = remote->sandbox > REMOTE_SANDBOX_OFF ? wanted[remote->sandbox] : NULL;
+    unsigned level = read_level(op);
 
     g_free(remote->sandbox_level);
-    remote->sandbox_level = g_strdup(level);
-    if (least && !g_str_equal(level, least)) {
+    remote->sandbox_level = g_strdup(levels[level]);
+    if (level < least[remote->sandbox]) {
         error_setg(&op->failure, "its sandbox has the level '%s', and '%s' was asked for; leave sandbox= out to take what "
-                   "the program has", level, least);
+                   "the program has", levels[level], levels[least[remote->sandbox]]);
         remote_op_end(op);
         return;
     }

@@ -305,6 +305,7 @@ static void start_child(Spawner *s, Slot *slot, const SpawnerImage *image)
     }
     slot->pid = s->request.header.pid_namespace ? sandbox_fork() : fork();
     if (slot->pid == 0) {
+        close(error_pipe[0]); /* the spawner is its only reader */
         spawner_exec(image, error_pipe[1]);
     }
     if (slot->pid < 0) {

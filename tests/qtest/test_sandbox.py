@@ -352,15 +352,19 @@ def test_device_process_dies_with_its_supervisor(confined):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS])
-def test_supervisor_ends_as_the_device_process_did(confined, number):
-    """SIGSEGV and SIGBUS sent to the first process of a namespace do nothing, as they handle or ignore them."""
-    if number == signal.SIGKILL:
-        os.kill(confined.pid, number)
-        assert confined.wait()[0] == -number
-    else:
-        os.kill(confined.pid, signal.SIGKILL)
-        assert confined.wait()[0] == -signal.SIGKILL
+def test_supervisor_ends_as_the_device_process_did(confined):
+    os.kill(confined.pid, signal.SIGKILL)
+    assert confined.wait()[0] == -signal.SIGKILL
+
+
+def test_supervisor_ends_where_sigchld_is_ignored():
+    """By who started it: the child would be reaped without a word."""
+    process = subprocess.Popen([PROGRAM, *LSI], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    process.stderr.readline()                           # "no device is served": it is about to be confined
+    process.terminate()
+    assert process.wait(WAIT) in (0, -signal.SIGTERM)
+    process.communicate()
 
 
 # ---------------------------------------------------------------------------------- levels
@@ -407,6 +411,44 @@ def test_log_reports_and_lets_pass():
     assert "the sandbox would refuse socket(0x1, 0x1, 0x0" in err and "would refuse getppid(" in err
 
 
+def test_landlock_shuts_paths_where_the_filter_only_reports():
+    """With ns=off it is the second lock on them; not there on kernels without."""
+    if level()["landlock"] == 0:
+        pytest.skip("this kernel has no Landlock")
+    status, results, err = probe(f"{NUMBERS['open']} s=/etc/passwd 0", options=("-sandbox", "log,ns=off"))
+    assert (status, results) == (PROBED, [-errno.EACCES]), err
+
+
+def test_securebits_are_locked():
+    """NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE are set and locked, KEEP_CAPS is locked."""
+    get_securebits = 27
+    status, results, err = probe(f"{NUMBERS['prctl']} {get_securebits}", options=("-sandbox", "log"))
+    assert (status, results) == (PROBED, [0b11101111]), err
+
+
+@pytest.mark.parametrize("title, options, call", [
+    ("device with a listening monitor", ("-qmp", "unix:{}/qmp,server=on,wait=off"), f"accept4 {FAR} 0 0 0"),
+    ("device with a monitor on standard input", ("-qmp", "stdio"), "poll p 0 0"),
+], ids=["listening", "stdio"])
+def test_monitors_add_what_they_need(title, options, call, tmp_path):
+    name, _, args = call.partition(" ")
+    allowed, _ = listed(title)
+    assert {rule.name for rule in allowed} - {rule.name for rule in ALLOWED} == {name}
+    run = subprocess.run([PROGRAM, *LSI, *(option.format(tmp_path) for option in options)], stdin=subprocess.DEVNULL,
+                         capture_output=True, text=True, timeout=WAIT,
+                         env={**os.environ, "LD_PRELOAD": PROBE, "SANDBOX_PROBE": f"{NUMBERS[name]} {args}"})
+    assert run.returncode == PROBED, run.stderr
+    killed(f"{NUMBERS[name]} {args}")                   # without that monitor
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up a part of its capabilities")
+@pytest.mark.parametrize("name", ["setuid", "setgid", "kill"])
+def test_root_that_cannot_become_nobody_is_an_error(name):
+    run = subprocess.run(["setpriv", "--bounding-set", f"-{name}", PROGRAM, *LSI], stdin=subprocess.DEVNULL,
+                         capture_output=True, text=True, timeout=WAIT, check=False)
+    assert run.returncode == 1 and f"CAP_{name.upper()}" in run.stderr, run.stderr
+
+
 NOBODY = ("setpriv", "--reuid", "65533", "--regid", "65533", "--clear-groups", "--no-new-privs")
 
 
@@ -426,7 +468,7 @@ def test_root_of_a_user_namespace_is_confined_as_well():
 def test_level_that_cannot_be_reached_is_an_error(kind):
     """In a user namespace where no more of the kind may be made."""
     script = f"echo 0 >/proc/sys/user/max_{kind}_namespaces && exec \"$@\""
-    prefix = ("unshare", "--user", "--map-root-user", "sh", "-c", script, "sh")
+    prefix = (*NOBODY, "unshare", "--user", "--map-root-user", "sh", "-c", script, "sh")
     run = subprocess.run([*prefix, PROGRAM, *LSI], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT,
                          check=False)
     assert run.returncode == 1 and "-sandbox" in run.stderr and "-sandbox on,ns=off" in run.stderr, run.stderr
