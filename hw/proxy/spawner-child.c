@@ -20,9 +20,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -32,16 +30,11 @@
 
 #include "hw/proxy/spawner-int.h"
 #include "io/fd-socket.h"
+#include "sandbox/helper.h"
 #include "sandbox/sandbox.h"
 #include "util/fd.h"
 
 G_STATIC_ASSERT(SPAWNER_FDS_MAX <= FD_SOCKET_MAX);
-
-/* Where the spawner keeps its socket: the first number behind the standard ones. */
-#define SOCK_FD 3
-
-/* Comes when the main emulator has died, also when somebody else still holds its end of the socket. */
-#define PARENT_DIED SIGUSR1
 
 #define RETRY_MS 10
 
@@ -189,7 +182,7 @@ static void kill_all(Spawner *s, int number)
 /* False: not told (now). */
 static bool tell(Spawner *s, const SpawnerAnswer *answer, int fd)
 {
-    ssize_t n = fd_socket_send(SOCK_FD, answer, sizeof(*answer), &fd, fd >= 0, MSG_DONTWAIT);
+    ssize_t n = fd_socket_send(HELPER_SOCK_FD, answer, sizeof(*answer), &fd, fd >= 0, MSG_DONTWAIT);
 
     s->sock_full = n == -EAGAIN;
     s->sock_failed = n < 0 && !s->sock_full;
@@ -347,7 +340,7 @@ static void begin_ending(Spawner *s)
     if (s->ending == ENDING_NO) {
         s->ending = ENDING_GRACE;
         s->deadline_ms = now_ms() + ending_ms[ENDING_GRACE];
-        close(SOCK_FD);
+        close(HELPER_SOCK_FD);
     }
 }
 
@@ -355,7 +348,7 @@ static void receive_request(Spawner *s, Slot *slot)
 {
     FdSet fds;
     /* MSG_TRUNC: the length is told whole, so one that is too long is seen. */
-    ssize_t n = fd_socket_receive(SOCK_FD, &s->request, sizeof(s->request), &fds, MSG_DONTWAIT | MSG_TRUNC);
+    ssize_t n = fd_socket_receive(HELPER_SOCK_FD, &s->request, sizeof(s->request), &fds, MSG_DONTWAIT | MSG_TRUNC);
 
     if (n == -EAGAIN || n == -EINTR) {
         return;
@@ -377,7 +370,7 @@ static void drain_signals(Spawner *s)
 
     while (read(s->signal_fd, &info, sizeof(info)) == sizeof(info)) {
         /* Anybody may send that signal. */
-        if (info.ssi_signo == PARENT_DIED && getppid() != s->parent) {
+        if (info.ssi_signo == HELPER_PARENT_DIED && getppid() != s->parent) {
             begin_ending(s);
         }
     }
@@ -415,7 +408,7 @@ static void turn(Spawner *s)
     if (s->ending) {
         timeout = (int)MAX(s->deadline_ms - now_ms(), 0);
     } else {
-        polled[1].fd = SOCK_FD;
+        polled[1].fd = HELPER_SOCK_FD;
         polled[1].events = (slot ? POLLIN : 0) | (s->sock_full ? POLLOUT : 0);
         timeout = s->sock_failed ? RETRY_MS : -1;
     }
@@ -449,83 +442,17 @@ static void turn(Spawner *s)
 
 /* ---- start --------------------------------------------------------------------------------------- */
 
-/*
- * What ps shows instead of the main emulator's command line: the kernel reads it from the memory where
- * the arguments were at exec, whose place /proc tells.  Without /proc it stays as it is.
- */
-static void set_title(const char *title)
-{
-    unsigned long start = 0, end = 0;
-    char stat[1024];
-    auto_fd fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, stat, sizeof(stat) - 1);
-    char *field;
-
-    if (n <= 0) {
-        return;
-    }
-    stat[n] = '\0';
-    /* Field 2, the name, may contain anything; the arguments' bounds are fields 48 and 49. */
-    field = strrchr(stat, ')');
-    for (int i = 2; field && i < 48; i++) {
-        field = strchr(field + 1, ' ');
-    }
-    /* NOLINTNEXTLINE(cert-err34-c): the kernel writes numbers that fit */
-    if (field && sscanf(field, " %lu %lu", &start, &end) == 2 && start && end > start) {
-        size_t room = end - start;
-        size_t len = MIN(strlen(title), room - 1);
-
-        memset((char *)start, 0, room);
-        memcpy((char *)start, title, len);
-    }
-}
-
-/* Standard input from /dev/null, SOCK at its number, and nothing else above standard error. */
-static bool arrange_fds(int sock)
-{
-    int null;
-
-    /* The launcher may have closed standard descriptors, and the socket have got such a number. */
-    sock = fcntl(sock, F_DUPFD_CLOEXEC, SOCK_FD + 1);
-    null = fcntl(open("/dev/null", O_RDWR | O_CLOEXEC), F_DUPFD_CLOEXEC, SOCK_FD + 1);
-    if (sock < 0 || null < 0 || dup2(null, STDIN_FILENO) < 0) {
-        return false;
-    }
-    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
-        int flags = fcntl(fd, F_GETFD);
-
-        /* Close-on-exec was not inherited: it is something of the main emulator's. */
-        if ((flags < 0 || (flags & FD_CLOEXEC)) && dup2(null, fd) < 0) {
-            return false;
-        }
-    }
-    return dup3(sock, SOCK_FD, O_CLOEXEC) >= 0 && close_range(SOCK_FD + 1, ~0u, 0) == 0;
-}
-
 void spawner_child_main(int sock, pid_t parent)
 {
     static Spawner spawner;
     Spawner *s = &spawner;
-    sigset_t heard;
 
-    spawner_reset_signal_actions(); /* an ignored SIGCHLD would reap our children for us */
-    /* A terminal's signals, for the session, are for the main emulator to decide on. */
-    setsid();
-    prctl(PR_SET_NAME, "mpqemu-spawner");
-    set_title("mpqemu: spawner");
-    sigemptyset(&heard);
-    sigaddset(&heard, SIGCHLD);
-    sigaddset(&heard, PARENT_DIED);
     s->parent = parent;
     for (unsigned i = 0; i < SLOTS; i++) {
         s->slots[i].error_pipe = s->slots[i].pidfd = -1;
     }
-    if (!arrange_fds(sock)) {
-        _exit(1);
-    }
-    s->signal_fd = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
-    prctl(PR_SET_PDEATHSIG, PARENT_DIED);
-    if (s->signal_fd < 0 || getppid() != parent) {
+    s->signal_fd = helper_begin("spawner", sock, parent);
+    if (s->signal_fd < 0) {
         _exit(1);
     }
     do {

@@ -82,17 +82,14 @@ typedef struct SpawnerExecError {
 
 /*
  * The spawner's life on socket SOCK, in a process just forked off PARENT; every signal is blocked.
- * Closes all that was inherited but SOCK and standard output and error.
+ * Closes all that was inherited but SOCK and standard output and error (sandbox/helper.h).
  */
-G_NORETURN void spawner_child_main(int sock, pid_t parent);
+void spawner_child_main(int sock, pid_t parent);
 
 /*
  * In a child just forked off the spawner: becomes IMAGE, or writes a SpawnerExecError into ERROR_FD
  * (close-on-exec), whose reader is the spawner, and ends.
  */
 G_NORETURN void spawner_exec(const SpawnerImage *image, int error_fd);
-
-/* All actions are the default ones afterwards. */
-void spawner_reset_signal_actions(void);
 
 #endif

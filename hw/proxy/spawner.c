@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "io/fd-socket.h"
+#include "sandbox/helper.h"
 #include "trace/hw-proxy.h"
 #include "util/error.h"
 #include "util/event-loop.h"
@@ -111,49 +112,13 @@ static void spawner_readable(int fd, unsigned ready, void *opaque);
 static void fail_processes(void *opaque);
 static void send_waiting(void);
 
-static bool fork_spawner(int socks[2], GError **errp)
-{
-    const pid_t parent = getpid();
-    sigset_t all, before;
-    pid_t pid;
-    int err;
-
-    /* No signal may run a handler of the main emulator's in the spawner. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    pid = fork();
-    if (pid == 0) {
-        spawner_child_main(socks[1], parent);
-    }
-    err = errno;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (pid < 0) {
-        error_setg(errp, "cannot fork the spawner: %s; raise the limit of processes (ulimit -u)",
-                   errno_text(err));
-        return false;
-    }
-    spawner.pid = pid;
-    return true;
-}
-
 bool spawner_start(GError **errp)
 {
-    int socks[2];
-
     g_assert(!spawner.used);
     reap_spawner();
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socks) < 0) {
-        error_setg(errp, "cannot make the spawner's socket: %s; raise the limit (ulimit -n)",
-                   errno_text(errno));
+    if (!helper_start("spawner", spawner_child_main, &spawner.sock, &spawner.pid, errp)) {
         return false;
     }
-    if (!fork_spawner(socks, errp)) {
-        fd_close(&socks[0]);
-        fd_close(&socks[1]);
-        return false;
-    }
-    fd_close(&socks[1]);
-    spawner.sock = socks[0];
     spawner.used = true;
     spawner.processes = g_hash_table_new(g_int64_hash, g_int64_equal);
     spawner.fail_bh = event_bh_new(event_loop_main(), fail_processes, NULL);
