@@ -66,7 +66,7 @@ static bool remote_confine(const SandboxConfig *config, GError **errp)
     }
     block_init_io(NULL);
     monitor_allow_editing(false); /* it needs a thread */
-    fd_forbid_paths();
+    fd_forbid_paths(NULL);
     return sandbox_confine(config, remote_profile(monitor_listens(), monitor_on_stdio()), errp);
 }
 

@@ -165,5 +165,6 @@ int mpqemu_link_call(MpqemuLink *link, const MpqemuMsg *msg, uint64_t *ret_value
 
 /* What a server needs; a client waits by other means, too. */
 extern const SyscallTable mpqemu_link_syscalls;
+extern const SyscallTable mpqemu_link_client_syscalls; /* on top, for who waits for replies */
 
 #endif
