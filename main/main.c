@@ -49,15 +49,19 @@ static GType (*const types[])(void) = {
 
 /* ---- start --------------------------------------------------------------------------------------- */
 
+/* Who waits for the other ends' connections sees them when all is ready; confined, when it can still be connected. */
+static bool open_endpoints(const MainConfig *config, GError **errp)
+{
+    return monitor_open(&config->monitor, errp) &&
+           (!config->qtest || qtest_open(config->qtest, config->qtest_log, errp));
+}
+
 /*
  * Before there are threads, and before a remote process is talked to: they inherit all of it, or find it done.  What the
  * command line names by path has been opened; the images of -rdrive come from the opener.
  */
-static bool main_confine(const SandboxConfig *config, GError **errp)
+static bool main_confine(GError **errp)
 {
-    if (!config->on) {
-        return true;
-    }
     block_init_io(NULL); /* without io_uring there are no disks, which is told to who wants one */
     remote_find_default_program();
     monitor_allow_editing(false); /* it reads files of the user's and of the terminal's */
@@ -71,14 +75,13 @@ static bool main_start(const MainConfig *config, GError **errp)
     remote_set_vm_name(config->monitor.start.vm_name);
     event_clock_set_manual(); /* qtest steps it; nothing else runs a guest in this version */
     if (!start_run(&config->monitor.start, START_FDS, START_DRIVE, errp) || !machine_create(config, errp) ||
-        !monitor_open(&config->monitor, errp) ||
-        (config->qtest && !qtest_open(config->qtest, config->qtest_log, errp)) || !main_confine(&config->sandbox, errp) ||
+        (config->sandbox.on && (!open_endpoints(config, errp) || !main_confine(errp))) ||
         !start_run(&config->monitor.start, START_DEVICE, START_LATE_OBJECTS, errp) ||
         !main_make_remotes(config, errp)) {
         return false;
     }
     system_reset();
-    if (!monitor_start() || !qtest_start(errp)) {
+    if ((!config->sandbox.on && !open_endpoints(config, errp)) || !monitor_start() || !qtest_start(errp)) {
         return false;
     }
     if (!config->stopped) {

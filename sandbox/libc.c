@@ -57,6 +57,7 @@ const SyscallTable thread_syscalls = {
         SYSCALL(prctl, "a thread's name", ARG_IS(0, PR_SET_NAME)),
         SYSCALL(futex, "locks and conditions"),
         SYSCALL(sched_yield, "a lock that another thread is about to leave"),
+        SYSCALL(clock_nanosleep, "a thread that lets others go first"),
         SYSCALL(exit, "the end of a thread"),
         SYSCALL_END,
     },
