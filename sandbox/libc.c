@@ -59,6 +59,7 @@ const SyscallTable thread_syscalls = {
         SYSCALL(sched_yield, "a lock that another thread is about to leave"),
         SYSCALL(clock_nanosleep, "a thread that lets others go first"),
         SYSCALL(exit, "the end of a thread"),
+        SYSCALL(restart_syscall, "a wait in which the process was stopped"),
         SYSCALL_END,
     },
 };
