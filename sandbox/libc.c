@@ -58,6 +58,7 @@ const SyscallTable thread_syscalls = {
         SYSCALL(futex, "locks and conditions"),
         SYSCALL(sched_yield, "a lock that another thread is about to leave"),
         SYSCALL(clock_nanosleep, "a thread that lets others go first"),
+        SYSCALL_REFUSED(sched_getaffinity, EPERM, "malloc() counts processors for many threads: it takes them to be two"),
         SYSCALL(exit, "the end of a thread"),
         SYSCALL(restart_syscall, "a wait in which the process was stopped"),
         SYSCALL_END,

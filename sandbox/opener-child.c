@@ -46,6 +46,7 @@
 static const SyscallTable opener_syscalls = {
     "opener", (const SyscallRule[]) {
         SYSCALL(poll, "waits for requests"),
+        SYSCALL(restart_syscall, "a wait in which the process was stopped"),
         SYSCALL(recvmsg, "requests"),
         SYSCALL(sendmsg, "answers, with a descriptor"),
         SYSCALL(openat, "looks what is there", ARG_IS(2, PATH_FLAGS)),

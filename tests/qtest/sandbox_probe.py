@@ -30,7 +30,8 @@ NUMBERS = syscall_numbers()
 
 # Arguments that change nothing; other calls get a descriptor that is not open.
 HARMLESS = {
-    "brk": [0], "clock_gettime": [0, "p"], "mmap": [0, 0], "munmap": [1, 0], "futex": ["p", 0, 0],
+    "brk": [0], "clock_gettime": [0, "p"], "mmap": [0, 0], "munmap": [1, 0], "futex": ["p", 0x81, 0],     # FUTEX_WAKE_PRIVATE
+   
     "ppoll": [0, 0, "p"],                               # no descriptor, no time
     "clone": [0, 0, 0, 0, 0xffffffffffffffff],          # no address for a thread's own data: EPERM
 }
