@@ -212,9 +212,9 @@ def test_remote_device_and_disk_are_plugged_by_path(empty, tmp_path):
     empty.works(empty.lsi(), fill=0x77)
     assert f"opened '{tmp_path}/late' for reading and writing" in empty.q.stderr()
     pid = empty.remotes()["1"]["pid"]
-    empty.qmp.command("rdevice_del", id="hd1")
-    empty.qmp.command("rdrive_del", id="d1")
-    empty.qmp.command("rdevice_del", id="lsi1")
+    empty.qmp.command("rdevice_del", rid="1", id="hd1")
+    empty.qmp.command("rdrive_del", rid="1", id="d1")
+    empty.qmp.command("rdevice_del", rid="1", id="lsi1")
     wait_until(lambda: not alive(pid), "the process of a removed device ends")
 
 
@@ -222,7 +222,7 @@ def test_killed_remote_is_started_again(machine):
     machine.works(machine.lsi())
     os.kill(machine.remotes()["0"]["pid"], signal.SIGKILL)
     machine.wait_event("REMOTE_STATE", to="dead")
-    machine.qmp.command("remote_restart", id="lsi0")
+    machine.qmp.command("remote_restart", rid="0")
     machine.wait_state("0", "ready")
     machine.works(machine.lsi())
 
@@ -263,7 +263,7 @@ def test_many_threads_come_and_go(empty):
     for number in range(20):
         empty.qmp.command("rdevice_add", rid="many", id=f"lsi{number}", driver="lsi53c895a")
     for number in range(20):
-        empty.qmp.command("rdevice_del", id=f"lsi{number}")
+        empty.qmp.command("rdevice_del", rid="many", id=f"lsi{number}")
     empty.qmp.command("query-status")
 
 
