@@ -64,6 +64,9 @@ static bool main_confine(GError **errp)
 {
     block_init_io(NULL); /* without io_uring there are no disks, which is told to who wants one */
     remote_find_default_program();
+    if (!remote_restrict_programs(errp)) {
+        return false;
+    }
     monitor_allow_editing(false); /* it reads files of the user's and of the terminal's */
     fd_forbid_paths(opener_open);
     return sandbox_confine_main(main_profile, errp);
@@ -75,6 +78,7 @@ static bool main_start(const MainConfig *config, GError **errp)
     remote_set_vm_name(config->monitor.start.vm_name);
     event_clock_set_manual(); /* qtest steps it; nothing else runs a guest in this version */
     if (!start_run(&config->monitor.start, START_FDS, START_DRIVE, errp) || !machine_create(config, errp) ||
+        !main_configure_remotes(config, errp) ||
         (config->sandbox.on && (!open_endpoints(config, errp) || !main_confine(errp))) ||
         !start_run(&config->monitor.start, START_DEVICE, START_LATE_OBJECTS, errp) ||
         !main_make_remotes(config, errp)) {

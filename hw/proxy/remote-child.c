@@ -211,16 +211,23 @@ char *remote_default_program(GError **errp)
     return g_strdup(default_program);
 }
 
+/* Behind the title, for a process with SANDBOX (NULL: its default).  QEMU's words, so that its own remote can be started too. */
+#define ARGUMENTS(sandbox) \
+    "-machine", "x-remote,auto-shutdown=off", "-nodefaults", "-display", "none", \
+    "-chardev", "socket,id=control,fd=3", "-mon", "chardev=control,mode=control", (sandbox) ? "-sandbox" : NULL, (sandbox), NULL
+
+const char **remote_child_arguments(const char *sandbox)
+{
+    const char *const arguments[] = { ARGUMENTS(sandbox) };
+
+    return g_memdup2(arguments, sizeof(arguments));
+}
+
 RemoteChild *remote_child_spawn(const char *rid, const char *path, const char *sandbox, int control_fd,
                                 const RemoteChildOps *ops, void *opaque, GError **errp)
 {
     g_autofree char *title = g_strdup_printf(PROGRAM ": %s/%s", vm_name ? vm_name : "vm", rid);
-    /* QEMU's words, so that its own remote can be started too. */
-    const char *const argv[] = {
-        title, "-machine", "x-remote,auto-shutdown=off", "-nodefaults", "-display", "none",
-        "-chardev", "socket,id=control,fd=3", "-mon", "chardev=control,mode=control", sandbox ? "-sandbox" : NULL, sandbox,
-        NULL,
-    };
+    const char *const argv[] = { title, ARGUMENTS(sandbox) };
     SpawnRequest request = {
         .path = path,
         .argv = argv,

@@ -71,6 +71,9 @@ typedef struct Spawner {
     int64_t deadline_ms;
     bool sock_full;   /* the main emulator does not read */
     bool sock_failed; /* another reason, such as too many descriptors under way: tried again after RETRY_MS */
+    bool restricted;
+    char forms[SPAWNER_TEXT_MAX]; /* restricted: as they came */
+    size_t forms_len;
     char *strings[SPAWNER_STRINGS_MAX + 2]; /* argv and envp, each with its NULL */
     union {
         SpawnerRequest header;
@@ -288,6 +291,43 @@ static bool parse_request(Spawner *s, size_t len, unsigned fd_count, SpawnerImag
     return take_strings(request->text, len, &pos, request->envc, &table) && pos == len;
 }
 
+/* Whether the form at *pos, which is left behind, is that of IMAGE. */
+static bool form_fits(Spawner *s, size_t *pos, const SpawnerImage *image)
+{
+    char *string = next_string(s->forms, s->forms_len, pos);
+    bool fits = strcmp(string, image->path) == 0;
+    char *const *arg = image->argv + 1; /* the first is only what ps shows */
+
+    while ((string = next_string(s->forms, s->forms_len, pos)) && string[0]) {
+        fits = fits && *arg && strcmp(string, *arg) == 0;
+        arg += fits;
+    }
+    return fits && *arg == NULL;
+}
+
+static bool may_start(Spawner *s, const SpawnerImage *image)
+{
+    bool fits = !s->restricted;
+
+    for (size_t pos = 0; pos < s->forms_len && !fits;) {
+        fits = form_fits(s, &pos, image) && image->envp[0] == NULL;
+    }
+    return fits;
+}
+
+/* False: not well-formed, or said before. */
+static bool restrict_forms(Spawner *s, size_t len)
+{
+    len -= sizeof(SpawnerRequest);
+    if (s->restricted || (len > 0 && s->request.header.text[len - 1] != '\0')) {
+        return false;
+    }
+    memcpy(s->forms, s->request.header.text, len);
+    s->forms_len = len;
+    s->restricted = true;
+    return true;
+}
+
 static void start_child(Spawner *s, Slot *slot, const SpawnerImage *image)
 {
     int error_pipe[2];
@@ -327,6 +367,8 @@ static void handle_request(Spawner *s, Slot *slot, size_t len, FdSet *fds)
         slot_refuse(slot, SPAWNER_STEP_FDS, EMFILE);
     } else if (!parse_request(s, len, fds->num, &image)) {
         slot_refuse(slot, SPAWNER_STEP_REQUEST, 0);
+    } else if (!may_start(s, &image)) {
+        slot_refuse(slot, SPAWNER_STEP_FORM, 0);
     } else if (slots_used(s) >= SPAWNER_CHILDREN_MAX) {
         slot_refuse(slot, SPAWNER_STEP_CHILDREN, 0);
     } else {
@@ -356,6 +398,10 @@ static void receive_request(Spawner *s, Slot *slot)
     if (n < (ssize_t)sizeof(SpawnerRequest) || n > (ssize_t)sizeof(s->request)) {
         /* The end, or what the main emulator never sends: without its serial it cannot be answered. */
         begin_ending(s);
+    } else if (s->request.header.restricts) {
+        if (!restrict_forms(s, (size_t)n)) {
+            begin_ending(s);
+        }
     } else {
         handle_request(s, slot, (size_t)n, &fds);
     }

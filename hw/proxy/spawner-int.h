@@ -25,9 +25,11 @@
 typedef struct SpawnerRequest {
     uint64_t serial; /* the main emulator's name for the process; the spawner only repeats it */
     uint32_t argc, envc, fd_count;
-    uint32_t pid_namespace; /* 0 or 1 */
+    uint16_t pid_namespace; /* 0 or 1 */
+    uint16_t restricts; /* 0 or 1: no process is asked for, `text` is what may be (spawner_restrict()) */
     char comm[SPAWNER_COMM_SIZE]; /* may fill it without a final NUL; empty: none */
-    char text[];                  /* path, arguments, environment: each with its NUL */
+    /* Path, arguments, environment: each with its NUL.  Or forms: path and arguments, each with its NUL, and one more NUL. */
+    char text[];
 } SpawnerRequest;
 
 G_STATIC_ASSERT(sizeof(SpawnerRequest) == offsetof(SpawnerRequest, text));
@@ -45,6 +47,7 @@ typedef enum SpawnerStep {
     SPAWNER_STEP_NONE,
     SPAWNER_STEP_REQUEST,  /* the request is not well-formed */
     SPAWNER_STEP_FDS,      /* the descriptors did not all arrive */
+    SPAWNER_STEP_FORM,     /* restricted, and no form fits */
     SPAWNER_STEP_CHILDREN, /* SPAWNER_CHILDREN_MAX are alive */
     SPAWNER_STEP_FORK,
     SPAWNER_STEP_PIDFD,

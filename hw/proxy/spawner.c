@@ -65,6 +65,8 @@ static const struct {
 } step_texts[SPAWNER_STEPS] = {
     [SPAWNER_STEP_REQUEST] = { "the spawner refuses the request", "this is a bug" },
     [SPAWNER_STEP_FDS] = { "its descriptors did not reach the spawner", "raise the limit (ulimit -n)" },
+    [SPAWNER_STEP_FORM] = { "mpqemu is confined, and its command line does not name that program with those arguments",
+                            "restart mpqemu with -remote rid=RID,exec=PATH" },
     [SPAWNER_STEP_CHILDREN] = { "too many processes are alive", "remove remote devices first" },
     [SPAWNER_STEP_FORK] = { "no new process", "raise the limits (ulimit -u, ulimit -n, the cgroup's pids.max)" },
     [SPAWNER_STEP_PIDFD] = { "no process descriptor", "raise the limit (ulimit -n); Linux 5.3 is needed" },
@@ -339,6 +341,27 @@ static GByteArray *build_request(const SpawnRequest *r, uint64_t serial)
     }
     memcpy(request->data, &header, sizeof(header));
     return request;
+}
+
+bool spawner_restrict(const SpawnForm *forms, unsigned count, GError **errp)
+{
+    g_autoptr(GByteArray) request = g_byte_array_new();
+    SpawnerRequest header = { .restricts = 1 };
+    ssize_t n;
+
+    g_byte_array_append(request, (const guint8 *)&header, sizeof(header));
+    for (unsigned i = 0; i < count; i++) {
+        g_byte_array_append(request, (const guint8 *)forms[i].path, strlen(forms[i].path) + 1);
+        append_strings(request, forms[i].args);
+        g_byte_array_append(request, (const guint8 *)"", 1);
+    }
+    n = request->len > SPAWNER_REQUEST_MAX ? -EMSGSIZE
+                                           : fd_socket_send(spawner.sock, request->data, request->len, NULL, 0, MSG_DONTWAIT);
+    if (n < 0) {
+        error_setg_errno(errp, (int)-n, "the spawner cannot be told what programs it may start; give fewer -remote");
+        return false;
+    }
+    return true;
 }
 
 static bool check_request(const SpawnRequest *r, GError **errp)

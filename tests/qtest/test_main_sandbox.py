@@ -351,3 +351,12 @@ def test_hmp_clients_are_served(tmp_path):
                     text += data
         with m.connect() as second:
             assert second.command("query-status")["running"]
+
+
+# ---------------------------------------------------------------------------------- what the spawner refuses
+
+def test_programs_of_the_command_line_are_started_at_any_time(tmp_path, remote_program):
+    with Managed(MAIN, tmp_path, *ON, "-remote", f"rid=a,exec={remote_program}", "-remote", "rid=b,sandbox=seccomp") as m:
+        for rid, level in (("a", "full"), ("b", "seccomp"), ("c", "full")):
+            m.qmp.command("rdevice_add", rid=rid, id=f"lsi{rid}", driver="lsi53c895a")
+            assert m.remotes()[rid]["sandbox"] == level

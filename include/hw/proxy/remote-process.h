@@ -103,6 +103,12 @@ void remote_restart(const char *rdev_id, RemoteDone *done, void *opaque);
 /* Looks for the program of processes without exec=, which a confined main emulator cannot do later. */
 void remote_find_default_program(void);
 
+/*
+ * From now on no process is started but those of remote_configure(), as they are, and the default one.  Whatever this
+ * program says later: the spawner sees to it.  Before any is started.
+ */
+bool remote_restrict_programs(GError **errp);
+
 /* What managing processes needs on top of the tables of link and threads. */
 extern const SyscallTable remote_process_syscalls;
 
