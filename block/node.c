@@ -54,8 +54,9 @@ static const BlockDriver *driver_for_filename(const char *filename)
 {
     struct stat st = { 0 };
 
-    if (g_str_has_prefix(filename, "/dev/fdset/")) {
-        auto_fd fd = fd_open_path(filename, O_RDONLY, NULL);
+    /* In a confined process, too, a look at what will be opened. */
+    if (g_str_has_prefix(filename, "/dev/fdset/") || fd_paths_forbidden()) {
+        auto_fd fd = fd_open_path(filename, O_RDONLY | O_NONBLOCK, NULL);
 
         if (fd >= 0 && fd_stat(fd, &st) < 0) {
             st.st_mode = 0;

@@ -53,6 +53,14 @@ const SyscallTable mpqemu_link_syscalls = {
     },
 };
 
+const SyscallTable mpqemu_link_client_syscalls = {
+    "link client", (const SyscallRule[]) {
+        SYSCALL(ppoll, "waits for a reply, for a bounded time"),
+        SYSCALL(setsockopt, "how long a receive waits", ARG_IS(1, SOL_SOCKET), ARG_IS(2, SO_RCVTIMEO)),
+        SYSCALL_END,
+    },
+};
+
 /* The descriptors of the message that begins at link->in[start]. */
 typedef struct PendingSet {
     size_t start;

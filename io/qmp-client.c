@@ -35,6 +35,15 @@
 
 #define NS_PER_MS G_GINT64_CONSTANT(1000000)
 
+const SyscallTable qmp_client_syscalls = {
+    "control channel", (const SyscallRule[]) {
+        SYSCALL(sendmsg, "commands, and the descriptors with them"),
+        SYSCALL(recvfrom, "answers and events"),
+        SYSCALL(getsockopt, "a channel must be a stream", ARG_IS(1, SOL_SOCKET), ARG_IS(2, SO_TYPE)),
+        SYSCALL_END,
+    },
+};
+
 /* Bytes of one recv(): some hundred events. */
 #define RECEIVE_MAX (16u * 1024)
 

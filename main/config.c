@@ -15,6 +15,7 @@
 
 #include "hw/core/device.h"
 #include "machine.h"
+#include "main/profile.h"
 #include "remote-options.h"
 #include "util/cmdline.h"
 #include "util/error.h"
@@ -170,6 +171,40 @@ static bool opt_stopped(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
+static bool opt_sandbox(const char *arg, void *opaque, GError **errp)
+{
+    MainConfig *config = opaque;
+
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        printf("-sandbox options:\n"
+               "  on    - no capabilities, an allow-list of system calls: no program is started and no file opened but by\n"
+               "          the spawner and the opener, two processes that are forked at the start\n"
+               "  off   - nothing (default)\n"
+               "  list  - prints the list of system calls\n"
+               "User, namespaces and the view of the file system stay the user's (ns=off).\n");
+        config->monitor.start.only_help = true;
+        return true;
+    }
+    if (g_str_equal(arg, "list")) {
+        main_profiles_print();
+        config->monitor.start.only_help = true;
+        return true;
+    }
+    if (!sandbox_parse(arg, false, &config->sandbox, errp)) {
+        return false;
+    }
+    if (config->sandbox.log) {
+        error_setg(errp, "-sandbox %s: log is for qemu-remote; this program has several threads, which it cannot watch: use "
+                   "on or off", arg);
+        return false;
+    }
+    if (config->sandbox.namespaces) {
+        error_setg(errp, "-sandbox %s: this program keeps its namespaces in this version; use ns=off, or run it in some", arg);
+        return false;
+    }
+    return true;
+}
+
 static bool opt_trace(const char *arg, void *opaque, GError **errp)
 {
     bool printed = false;
@@ -277,6 +312,9 @@ static const CmdlineOption options[] = {
     { "qtest-log", "PATH | none", "writes the qtest conversation to a file", opt_qtest_log },
     { "S", NULL, "does not start the machine", opt_stopped },
     MONITOR_OPTION_ROWS,
+    { "sandbox", "on|off[,ns=off] | list",
+      "confines the process before its devices are made (default: off); it keeps its user and\nnamespaces.  '-sandbox help' "
+      "explains, '-sandbox list' prints the system calls", opt_sandbox },
     { "trace", "PATTERN | [enable=PATTERN][,events=FILE][,file=PATH]",
       "switches trace events on; '-trace help' lists them", opt_trace },
     { "D", "PATH", "writes traces to a file", opt_log_file },

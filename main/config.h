@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <glib.h>
 #include "monitor/options.h"
+#include "sandbox/sandbox.h"
 #include "util/options.h"
 
 typedef struct MainConfig {
@@ -24,6 +25,7 @@ typedef struct MainConfig {
     const char *qtest;                 /* -qtest; NULL: not given */
     const char *qtest_log;             /* -qtest-log; NULL: none */
     bool stopped;                      /* -S */
+    SandboxConfig sandbox;             /* off unless -sandbox says more */
     GPtrArray *remotes;                /* CmdlineAction *: -remote, -rdrive, -rdevice */
     GPtrArray *rdrives;
     GPtrArray *rdevices;

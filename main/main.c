@@ -5,7 +5,7 @@
  * Runs in: mpqemu.
  *
  * Theory of operation.  The whole command line is parsed, then carried out step by step
- * (config.h); the first failure ends the program with status 1.  The main thread then is the event
+ * (config.h); the first failure ends the program with status 1.  With -sandbox on it confines itself on the way.  The main thread then is the event
  * loop: it holds the machine lock except while it waits.  The program ends by a monitor's quit, SIGTERM, SIGINT,
  * SIGHUP, or when the only possible qtest client has gone: devices are unrealized, images flushed.
  */
@@ -20,9 +20,12 @@
 #include "hw/scsi/lsi53c895a.h"
 #include "hw/scsi/scsi.h"
 #include "machine.h"
+#include "main/profile.h"
 #include "monitor/commands.h"
 #include "monitor/monitor.h"
 #include "remote-options.h"
+#include "sandbox/opener.h"
+#include "sandbox/sandbox.h"
 #include "system/ram.h"
 #include "system/reset.h"
 #include "system/runstate.h"
@@ -46,21 +49,43 @@ static GType (*const types[])(void) = {
 
 /* ---- start --------------------------------------------------------------------------------------- */
 
+/* Who waits for the other ends' connections sees them when all is ready; confined, when it can still be connected. */
+static bool open_endpoints(const MainConfig *config, GError **errp)
+{
+    return monitor_open(&config->monitor, errp) &&
+           (!config->qtest || qtest_open(config->qtest, config->qtest_log, errp));
+}
+
+/*
+ * Before there are threads, and before a remote process is talked to: they inherit all of it, or find it done.  What the
+ * command line names by path has been opened; the images of -rdrive come from the opener.
+ */
+static bool main_confine(GError **errp)
+{
+    block_init_io(NULL); /* without io_uring there are no disks, which is told to who wants one */
+    remote_find_default_program();
+    if (!remote_restrict_programs(errp)) {
+        return false;
+    }
+    monitor_allow_editing(false); /* it reads files of the user's and of the terminal's */
+    fd_forbid_paths(opener_open);
+    return sandbox_confine_main(main_profile, errp);
+}
+
 static bool main_start(const MainConfig *config, GError **errp)
 {
     monitor_set_vm_name(config->monitor.start.vm_name);
     remote_set_vm_name(config->monitor.start.vm_name);
     event_clock_set_manual(); /* qtest steps it; nothing else runs a guest in this version */
     if (!start_run(&config->monitor.start, START_FDS, START_DRIVE, errp) || !machine_create(config, errp) ||
+        !main_configure_remotes(config, errp) ||
+        (config->sandbox.on && (!open_endpoints(config, errp) || !main_confine(errp))) ||
         !start_run(&config->monitor.start, START_DEVICE, START_LATE_OBJECTS, errp) ||
         !main_make_remotes(config, errp)) {
         return false;
     }
     system_reset();
-    if (!monitor_open(&config->monitor, errp) || !monitor_start()) {
-        return false;
-    }
-    if (config->qtest && !qtest_start(config->qtest, config->qtest_log, errp)) {
+    if ((!config->sandbox.on && !open_endpoints(config, errp)) || !monitor_start() || !qtest_start(errp)) {
         return false;
     }
     if (!config->stopped) {
@@ -112,7 +137,7 @@ int main(int argc, char **argv)
     if (config->monitor.start.only_help) {
         return 0;
     }
-    if (!spawner_start(&err)) {
+    if (!spawner_start(&err) || (config->sandbox.on && !opener_start(&err))) {
         log_error("%s", err->message);
         return 1;
     }
@@ -129,5 +154,6 @@ int main(int argc, char **argv)
     main_stop();
     shutdown_signals_stop();
     spawner_stop();
+    opener_stop();
     return status;
 }

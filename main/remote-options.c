@@ -96,15 +96,17 @@ static bool try_round(GPtrArray *additions)
     return progress;
 }
 
+bool main_configure_remotes(const MainConfig *config, GError **errp)
+{
+    return cmdline_actions_run(config->remotes, remote_configure, errp);
+}
+
 bool main_make_remotes(const MainConfig *config, GError **errp)
 {
     g_autoptr(GPtrArray) additions = g_ptr_array_new_with_free_func(addition_free);
     Addition *first;
     int status;
 
-    if (!cmdline_actions_run(config->remotes, remote_configure, errp)) {
-        return false;
-    }
     collect(additions, config->rdrives, remote_drive_add);
     collect(additions, config->rdevices, remote_device_add);
     while (additions->len > 0 && !shutdown_requested(&status) && try_round(additions)) {

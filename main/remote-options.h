@@ -14,8 +14,11 @@ bool main_opt_remote(const char *arg, void *opaque, GError **errp);
 bool main_opt_rdrive(const char *arg, void *opaque, GError **errp);
 bool main_opt_rdevice(const char *arg, void *opaque, GError **errp);
 
+/* Carries -remote out: nothing is started yet. */
+bool main_configure_remotes(const MainConfig *config, GError **errp);
+
 /*
- * Carries them out, and waits for the processes: on success all are made and ready.  The options' order does not
+ * Carries the others out, and waits for the processes: on success all are made and ready.  The options' order does not
  * matter: drives come before devices, and a device whose bus another one provides after that.  The machine exists.
  */
 bool main_make_remotes(const MainConfig *config, GError **errp);

@@ -75,6 +75,9 @@ static void begin_session(MonitorStream *stream, MonitorMode mode)
 void endpoints_begin(void)
 {
     begun = true;
+    for (unsigned i = 0; listeners && i < listeners->len; i++) {
+        event_source_set_events(((Listener *)g_ptr_array_index(listeners, i))->source, EVENT_READ);
+    }
     for (unsigned i = 0; waiting_streams && i < waiting_streams->len; i++) {
         Waiting *waiting = &g_array_index(waiting_streams, Waiting, i);
 
@@ -218,7 +221,7 @@ bool endpoint_listen(const char *path, bool wait, MonitorMode mode, GError **err
         return false;
     }
     listener = g_new0(Listener, 1);
-    source = event_loop_add_fd(event_loop_main(), fd, EVENT_READ, listener_ready, listener);
+    source = event_loop_add_fd(event_loop_main(), fd, begun ? EVENT_READ : 0, listener_ready, listener);
     if (!source) {
         error_setg_errno(errp, errno, "unix:%s: the socket cannot be watched", path);
         unlink(path);

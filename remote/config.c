@@ -157,7 +157,7 @@ static bool opt_sandbox(const char *arg, void *opaque, GError **errp)
         config->monitor.start.only_help = true;
         return true;
     }
-    return sandbox_parse(arg, &config->sandbox, errp);
+    return sandbox_parse(arg, true, &config->sandbox, errp);
 }
 
 static bool opt_daemonize(const char *arg, void *opaque, GError **errp)

@@ -68,7 +68,7 @@ static bool remote_confine(const RemoteConfig *remote_config, GError **errp)
     block_init_io(NULL);
     config.fixed_files = !monitor_wanted(&remote_config->monitor); /* nobody can add or resize an image */
     monitor_allow_editing(false); /* it needs a thread */
-    fd_forbid_paths();
+    fd_forbid_paths(NULL);
     return sandbox_confine(&config, remote_profile(monitor_listens(), monitor_on_stdio()), errp);
 }
 

@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/prctl.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
@@ -34,6 +36,31 @@ const SyscallTable libc_syscalls = {
         SYSCALL_REFUSED(getpid, EPERM, "abort(): likewise"),
         SYSCALL_REFUSED(tgkill, EPERM, "abort(): it ends by an instruction that traps, and SIGSEGV"),
         SYSCALL_REFUSED(writev, EPERM, "malloc() reports corruption: it aborts without"),
+        SYSCALL_END,
+    },
+};
+
+/* As glibc's pthread_create() has it: a thread of this process, and nothing that is none. */
+#define THREAD_FLAGS \
+    (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SETTLS | \
+     CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+
+const SyscallTable thread_syscalls = {
+    "threads", (const SyscallRule[]) {
+        SYSCALL(clone, "a new thread, no process", ARG_IS(0, THREAD_FLAGS)),
+        SYSCALL_REFUSED(clone3, ENOSYS, "a new thread: clone() is tried next, whose flags can be looked at"),
+        SYSCALL(mprotect, "stacks and heaps of threads; never executable", ARG_BITS(2, PROT_EXEC, 0)),
+        SYSCALL(madvise, "stacks and heaps of threads that have ended"),
+        SYSCALL(set_robust_list, "the beginning of a thread"),
+        SYSCALL(rseq, "the beginning of a thread"),
+        SYSCALL(rt_sigprocmask, "signals are the main thread's"),
+        SYSCALL(prctl, "a thread's name", ARG_IS(0, PR_SET_NAME)),
+        SYSCALL(futex, "locks and conditions"),
+        SYSCALL(sched_yield, "a lock that another thread is about to leave"),
+        SYSCALL(clock_nanosleep, "a thread that lets others go first"),
+        SYSCALL_REFUSED(sched_getaffinity, EPERM, "malloc() counts processors for many threads: it takes them to be two"),
+        SYSCALL(exit, "the end of a thread"),
+        SYSCALL(restart_syscall, "a wait in which the process was stopped"),
         SYSCALL_END,
     },
 };

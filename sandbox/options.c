@@ -38,14 +38,13 @@ static bool check_stock_keys(Options *opts, const char *arg, GError **errp)
     return true;
 }
 
-bool sandbox_parse(const char *arg, SandboxConfig *config, GError **errp)
+bool sandbox_parse(const char *arg, bool namespaces, SandboxConfig *config, GError **errp)
 {
     static const char *const known[] = {
         "mode", "ns", "obsolete", "elevateprivileges", "spawn", "resourcecontrol", NULL,
     };
     static const char *const modes[] = { "off", "on", "log", NULL };
     g_autoptr(Options) opts = options_parse("-sandbox", arg, "mode", errp);
-    bool namespaces = true;
     int mode = 1;
 
     if (!opts || !options_get_enum(opts, "mode", modes, &mode, errp) ||

@@ -83,9 +83,11 @@ static bool lock_securebits(GError **errp)
     return true;
 }
 
-bool privileges_drop(GError **errp)
+bool privileges_drop(const int *kept, unsigned count, GError **errp)
 {
-    bool may_lock;
+    bool may_lock, had[PRIVILEGES_KEPT_MAX] = { false };
+
+    g_assert(count <= PRIVILEGES_KEPT_MAX);
 
     /* In a user namespace of our own we have them all; with ns=off nothing is left to lose. */
     if (capng_get_caps_process() < 0) {
@@ -96,7 +98,15 @@ bool privileges_drop(GError **errp)
     if (may_lock && !lock_securebits(errp)) {
         return false;
     }
+    for (unsigned i = 0; i < count; i++) {
+        had[i] = capng_have_capability(CAPNG_EFFECTIVE, kept[i]);
+    }
     capng_clear(CAPNG_SELECT_ALL);
+    for (unsigned i = 0; i < count; i++) {
+        if (had[i]) {
+            capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, kept[i]);
+        }
+    }
     if (capng_apply(may_lock ? CAPNG_SELECT_ALL : CAPNG_SELECT_CAPS) < 0) {
         error_setg(errp, "-sandbox: capabilities cannot be dropped");
         return false;
@@ -108,7 +118,7 @@ bool privileges_drop(GError **errp)
  * A ruleset that governs every right this kernel's Landlock knows and grants none.  The second lock on a door that the
  * empty root and the filter keep shut: the only one for paths with ns=off.
  */
-static bool lock_by_landlock(int abi, GError **errp)
+static bool lock_by_landlock(int abi, bool signals_out, GError **errp)
 {
     /* Rights were added from ABI to ABI; a kernel refuses bits that it does not know. */
     static const unsigned char fs_bits[] = { 0, 13, 14, 15, 15, 16 };
@@ -117,7 +127,8 @@ static bool lock_by_landlock(int abi, GError **errp)
     } ruleset = {
         .fs = (UINT64_C(1) << fs_bits[MIN((size_t)abi, G_N_ELEMENTS(fs_bits) - 1)]) - 1,
         .net = abi >= 4 ? 3 : 0,    /* bind and connect by TCP */
-        .scoped = abi >= 6 ? 3 : 0, /* abstract sockets, signals to processes outside */
+        /* Abstract sockets, and signals to processes outside. */
+        .scoped = abi < 6 ? 0 : signals_out ? 1 : 3,
     };
     const size_t size = abi >= 6 ? 24 : abi >= 4 ? 16 : 8;
     auto_fd fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size, 0);
@@ -129,14 +140,19 @@ static bool lock_by_landlock(int abi, GError **errp)
     return true;
 }
 
-bool privileges_lock(int *ret_landlock, GError **errp)
+bool privileges_no_new(GError **errp)
 {
-    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
         error_setg_errno(errp, errno, "-sandbox: no_new_privs cannot be set");
         return false;
     }
+    return true;
+}
+
+bool privileges_lock(bool signals_out, int *ret_landlock, GError **errp)
+{
+    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
     *ret_landlock = abi > 0 ? (int)abi : 0; /* none: not built, or not in the kernel's lsm= list */
-    return abi <= 0 || lock_by_landlock((int)abi, errp);
+    return abi <= 0 || lock_by_landlock((int)abi, signals_out, errp);
 }

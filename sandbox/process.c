@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sandbox/opener.h"
 #include "sandbox/sandbox-int.h"
 #include "util/error.h"
 #include "util/fd.h"
@@ -107,14 +109,18 @@ static bool limit_further(const SandboxConfig *config, GError **errp)
            (!config->fixed_files || lower_limit(RLIMIT_FSIZE, "file sizes", largest_file(), errp));
 }
 
-/* No core: it holds the guest's memory.  Not dumpable: nobody traces us or reads our memory but root. */
-static bool limit_process(GError **errp)
+bool process_hide(GError **errp)
 {
     if (prctl(PR_SET_DUMPABLE, 0) < 0) {
         error_setg_errno(errp, errno, "-sandbox: the process cannot be made undumpable");
         return false;
     }
-    return lower_limit(RLIMIT_CORE, "cores", 0, errp) &&
+    return lower_limit(RLIMIT_CORE, "cores", 0, errp);
+}
+
+static bool limit_process(GError **errp)
+{
+    return process_hide(errp) &&
            lower_limit(RLIMIT_NOFILE, "descriptors", DESCRIPTORS_MAX, errp) &&
            lower_limit(RLIMIT_MEMLOCK, "locked memory", 64 * 1024 * 1024, errp) &&
            lower_limit(RLIMIT_MSGQUEUE, "message queues", 0, errp);
@@ -124,6 +130,8 @@ void sandbox_remove_at_end(const char *path)
 {
     if (supervisor >= 0) {
         supervisor_send_file(supervisor, path);
+    } else {
+        opener_remove_at_end(path);
     }
 }
 
@@ -153,8 +161,8 @@ bool sandbox_confine(const SandboxConfig *config, const SyscallTable *const *pro
     }
     prctl(PR_GET_PDEATHSIG, &death_signal);
     if (!close_inherited(errp) || !privileges_prepare(errp) || !privileges_leave_root(errp) ||
-        (config->namespaces && !namespaces_enter(errp)) || !limit_further(config, errp) || !privileges_drop(errp) ||
-        !privileges_lock(&state.landlock, errp)) {
+        (config->namespaces && !namespaces_enter(errp)) || !limit_further(config, errp) || !privileges_drop(NULL, 0, errp) ||
+        !privileges_no_new(errp) || !privileges_lock(false, &state.landlock, errp)) {
         return false;
     }
     /* Both were lost with the user. */
@@ -170,5 +178,21 @@ bool sandbox_confine(const SandboxConfig *config, const SyscallTable *const *pro
     fd_close(&supervisor);
     state.profile = profile;
     state.level = config->log ? SANDBOX_LOG : config->namespaces ? SANDBOX_FULL : SANDBOX_SECCOMP;
+    return true;
+}
+
+bool sandbox_confine_main(const SyscallTable *const *profile, GError **errp)
+{
+    /* Remote processes of root are nobody's, and must be ended all the same; the filter has no kill() but by pidfd. */
+    static const int kept[] = { CAP_KILL };
+    int notifier;
+
+    if (!process_hide(errp) || !privileges_prepare(errp) || !privileges_drop(kept, G_N_ELEMENTS(kept), errp) ||
+        !privileges_no_new(errp) || !privileges_lock(true, &state.landlock, errp) || !opener_seal(errp) ||
+        !filter_load(profile, false, &notifier, errp)) {
+        return false;
+    }
+    state.profile = profile;
+    state.level = SANDBOX_SECCOMP;
     return true;
 }

@@ -45,11 +45,22 @@ bool privileges_prepare(GError **errp);
 /* privileges.c: root becomes nobody (65534), outside of any namespace too; others stay who they are. */
 bool privileges_leave_root(GError **errp);
 
-/* privileges.c: no capabilities, ever again. */
-bool privileges_drop(GError **errp);
+#define PRIVILEGES_KEPT_MAX 2
 
-/* privileges.c: no right by file or by path.  *ret_landlock: the kernel's ABI, 0: it has none. */
-bool privileges_lock(int *ret_landlock, GError **errp);
+/* privileges.c: no capabilities, ever again, but the COUNT ones of KEPT as far as they are there. */
+bool privileges_drop(const int *kept, unsigned count, GError **errp);
+
+/* privileges.c: no_new_privs: no program that is executed gives any. */
+bool privileges_no_new(GError **errp);
+
+/*
+ * privileges.c, after privileges_no_new(): no right by file or by path, and none to signal processes outside but with
+ * SIGNALS_OUT.  *ret_landlock: the kernel's ABI, 0: it has none.
+ */
+bool privileges_lock(bool signals_out, int *ret_landlock, GError **errp);
+
+/* process.c: no core, which would hold the guest's memory; nobody traces us or reads our memory but root. */
+bool process_hide(GError **errp);
 
 /*
  * filter.c: loads the filter of PROFILE.  With LOG, what it does not allow goes to *ret_notifier (owned; needs

@@ -121,8 +121,14 @@ static void memory_backend_memfd_init(MemfdBackend *self)
 static int open_mem_path(MemoryBackend *backend, GError **errp)
 {
     int access = backend->readonly ? O_RDONLY : O_RDWR;
-    int fd = open(backend->mem_path, access | O_CLOEXEC);
+    int fd;
 
+    if (fd_paths_forbidden()) {
+        error_setg(errp, "-object memory-backend-file,id=%s: this process is confined and opens no mem-path=%s; give it on "
+                   "the command line", backend->qom.name, backend->mem_path);
+        return -1;
+    }
+    fd = open(backend->mem_path, access | O_CLOEXEC);
     if (fd < 0 && errno == EISDIR) {
         fd = open(backend->mem_path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     } else if (fd < 0 && errno == ENOENT && !backend->readonly) {

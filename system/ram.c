@@ -38,6 +38,15 @@ const SyscallTable ram_syscalls = {
     },
 };
 
+const SyscallTable ram_maker_syscalls = {
+    "making guest memory", (const SyscallRule[]) {
+        SYSCALL(memfd_create, "memory backends at run time"),
+        SYSCALL(ftruncate, "their size"),
+        SYSCALL(fcntl, "which is sealed", ARG_IS(1, F_ADD_SEALS)),
+        SYSCALL_END,
+    },
+};
+
 static struct {
     uintptr_t start; /* 0: free; 1: being filled */
     uintptr_t end;

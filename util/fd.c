@@ -311,10 +311,12 @@ static int open_from_fdset(const char *path, int flags, GError **errp)
 }
 
 static bool paths_forbidden;
+static FdOpener *path_opener; /* NULL: none */
 
-void fd_forbid_paths(void)
+void fd_forbid_paths(FdOpener *opener)
 {
     paths_forbidden = true;
+    path_opener = opener;
 }
 
 bool fd_paths_forbidden(void)
@@ -328,6 +330,9 @@ int fd_open_path(const char *path, int flags, GError **errp)
 
     if (g_str_has_prefix(path, FDSET_PREFIX)) {
         return open_from_fdset(path, flags, errp);
+    }
+    if (path_opener) {
+        return path_opener(path, flags, errp);
     }
     if (paths_forbidden) {
         error_setg(errp, "Could not open '%s': this process is confined and opens no files", path);

@@ -99,6 +99,15 @@ void log_warn(const char *fmt, ...)
     va_end(args);
 }
 
+void log_info(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    write_line("info: ", fmt, args, 0);
+    va_end(args);
+}
+
 /* A failed assertion of GLib's kind says why before it aborts. */
 static void write_glib_text(const char *text)
 {

@@ -22,6 +22,7 @@
 
 #include "accel/qtest.h"
 #include "qtest-int.h"
+#include "sandbox/sandbox.h"
 #include "system/runstate.h"
 #include "trace/accel-qtest.h"
 #include "util/error.h"
@@ -36,7 +37,18 @@
 /* Interrupt lines kept for a client that does not read; one that lets more pile up is cut off. */
 #define QUEUE_MAX (1024u * 1024)
 
-static Qtest *qtest; /* NULL: not started */
+const SyscallTable qtest_syscalls = {
+    "qtest", (const SyscallRule[]) {
+        SYSCALL(accept4, "clients"),
+        SYSCALL(read, "commands"),
+        SYSCALL(write, "answers, and the log"),
+        SYSCALL(poll, "waits for clients and commands"),
+        SYSCALL(shutdown, "ends a client's connection under its thread", ARG_IS(1, SHUT_RDWR)),
+        SYSCALL_END,
+    },
+};
+
+static Qtest *qtest; /* NULL: not opened */
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
@@ -376,6 +388,7 @@ static bool open_unix(Qtest *q, const char *text, GError **errp)
         return false;
     }
     q->socket_path = g_strdup(path);
+    sandbox_remove_at_end(path);
     q->listen_fd = fd_steal(&fd);
     return true;
 }
@@ -396,7 +409,7 @@ static bool open_chardev(Qtest *q, const char *chardev, GError **errp)
 
 static void qtest_free(Qtest *q)
 {
-    if (q->socket_path) {
+    if (q->socket_path && !fd_paths_forbidden()) {
         unlink(q->socket_path);
     }
     if (q->own_fds) {
@@ -433,10 +446,9 @@ static Qtest *qtest_new(void)
     return q;
 }
 
-bool qtest_start(const char *chardev, const char *log_path, GError **errp)
+bool qtest_open(const char *chardev, const char *log_path, GError **errp)
 {
     Qtest *q = qtest_new();
-    g_autoptr(GError) err = NULL;
 
     q->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (q->stop_fd < 0) {
@@ -455,18 +467,28 @@ bool qtest_start(const char *chardev, const char *log_path, GError **errp)
     if (!open_chardev(q, chardev, errp)) {
         goto fail;
     }
-    q->thread = g_thread_try_new("qtest", qtest_thread, q, &err);
-    if (!q->thread) {
-        error_setg(errp, "-qtest: cannot start its thread: %s; raise the limit of threads "
-                   "(ulimit -u)", err->message);
-        goto fail;
-    }
     qtest = q;
     return true;
 
 fail:
     qtest_free(q);
     return false;
+}
+
+bool qtest_start(GError **errp)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!qtest) {
+        return true;
+    }
+    qtest->thread = g_thread_try_new("qtest", qtest_thread, qtest, &err);
+    if (!qtest->thread) {
+        error_setg(errp, "-qtest: cannot start its thread: %s; raise the limit of threads "
+                   "(ulimit -u)", err->message);
+        return false;
+    }
+    return true;
 }
 
 void qtest_stop(void)
@@ -476,6 +498,11 @@ void qtest_stop(void)
     bool told, locked;
 
     if (!q) {
+        return;
+    }
+    if (!q->thread) {
+        qtest = NULL;
+        qtest_free(q);
         return;
     }
     pthread_mutex_lock(&q->lock);

@@ -18,6 +18,16 @@
 #include "util/fd.h"
 #include "util/machine-lock.h"
 
+const SyscallTable pci_proxy_syscalls = {
+    "pci-proxy-dev", (const SyscallRule[]) {
+        SYSCALL(eventfd2, "the interrupt of a device that is plugged or attached again"),
+        SYSCALL(shutdown, "ends what waits for a device that goes", ARG_IS(1, SHUT_RDWR)),
+        SYSCALL(preadv2, "takes an interrupt, never waiting"),
+        SYSCALL(write, "tells the end of an interrupt"),
+        SYSCALL_END,
+    },
+};
+
 #define NS_PER_MS G_GINT64_CONSTANT(1000000)
 
 /* Longest wait for the workers to end.  It can only be exceeded by the race in irq.c. */

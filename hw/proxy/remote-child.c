@@ -13,7 +13,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "trace/hw-proxy.h"
@@ -37,6 +39,17 @@ struct RemoteChild {
     bool ending;                /* to be ended as soon as it has started */
     const RemoteChildOps *ops;  /* NULL: it has no owner any more */
     void *opaque;
+};
+
+const SyscallTable remote_process_syscalls = {
+    "remote processes", (const SyscallRule[]) {
+        SYSCALL(socketpair, "control channels and links", ARG_IS(0, AF_UNIX)),
+        SYSCALL(pidfd_send_signal, "asks a process to end", ARG_IS(1, SIGTERM)),
+        SYSCALL(pidfd_send_signal, "ends one that does not", ARG_IS(1, SIGKILL)),
+        SYSCALL(pidfd_send_signal, "wakes a stopped one, to hear it", ARG_IS(1, SIGCONT)),
+        SYSCALL(wait4, "whether the spawner has ended", ARG_IS(2, WNOHANG)),
+        SYSCALL_END,
+    },
 };
 
 static unsigned living;   /* children that have not been reaped */
@@ -169,35 +182,54 @@ static const SpawnOps spawn_ops = { child_started, child_failed, child_exited };
 
 /* ---- start ----------------------------------------------------------------------------------- */
 
-/* Installed the two programs are neighbours; in a build directory they are cousins.  NULL with *errp. */
-char *remote_default_program(GError **errp)
+static char *default_program; /* NULL: not looked for, or not there */
+
+/* Installed the two programs are neighbours; in a build directory they are cousins. */
+void remote_find_default_program(void)
 {
     static const char *const places[] = { PROGRAM, "../remote/" PROGRAM };
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
     g_autofree char *directory = self ? g_path_get_dirname(self) : NULL;
 
-    for (unsigned i = 0; directory && i < G_N_ELEMENTS(places); i++) {
+    for (unsigned i = 0; directory && !default_program && i < G_N_ELEMENTS(places); i++) {
         g_autofree char *path = g_build_filename(directory, places[i], NULL);
 
         if (access(path, X_OK) == 0) {
-            return g_canonicalize_filename(path, NULL);
+            default_program = g_canonicalize_filename(path, NULL);
         }
     }
-    error_setg(errp, "there is no " PROGRAM " beside this program (%s); say where it is with -remote rid=RID,exec=PATH",
-               directory ? directory : "/proc is not mounted");
-    return NULL;
+}
+
+/* NULL with *errp. */
+char *remote_default_program(GError **errp)
+{
+    if (!default_program && !fd_paths_forbidden()) {
+        remote_find_default_program();
+    }
+    if (!default_program) {
+        error_setg(errp, "there is no " PROGRAM " beside this program, or /proc is not mounted; say where it is with "
+                   "-remote rid=RID,exec=PATH");
+    }
+    return g_strdup(default_program);
+}
+
+/* Behind the title, for a process with SANDBOX (NULL: its default).  QEMU's words, so that its own remote can be started too. */
+#define ARGUMENTS(sandbox) \
+    "-machine", "x-remote,auto-shutdown=off", "-nodefaults", "-display", "none", \
+    "-chardev", "socket,id=control,fd=3", "-mon", "chardev=control,mode=control", (sandbox) ? "-sandbox" : NULL, (sandbox), NULL
+
+const char **remote_child_arguments(const char *sandbox)
+{
+    const char *const arguments[] = { ARGUMENTS(sandbox) };
+
+    return g_memdup2(arguments, sizeof(arguments));
 }
 
 RemoteChild *remote_child_spawn(const char *rid, const char *path, const char *sandbox, bool pid_namespace, int control_fd,
                                 const RemoteChildOps *ops, void *opaque, GError **errp)
 {
     g_autofree char *title = g_strdup_printf(PROGRAM ": %s/%s", vm_name ? vm_name : "vm", rid);
-    /* QEMU's words, so that its own remote can be started too. */
-    const char *const argv[] = {
-        title, "-machine", "x-remote,auto-shutdown=off", "-nodefaults", "-display", "none",
-        "-chardev", "socket,id=control,fd=3", "-mon", "chardev=control,mode=control", sandbox ? "-sandbox" : NULL, sandbox,
-        NULL,
-    };
+    const char *const argv[] = { title, ARGUMENTS(sandbox) };
     SpawnRequest request = {
         .path = path,
         .argv = argv,

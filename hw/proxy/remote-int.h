@@ -146,6 +146,9 @@ typedef struct RemoteChildOps {
     void (*exited)(const int *wait_status, void *opaque);   /* NULL: not known; the child is no more */
 } RemoteChildOps;
 
+/* What remote_child_spawn() starts a program with, behind the title; NULL-ended.  Free with g_free(), not its strings. */
+const char **remote_child_arguments(const char *sandbox);
+
 /* The qemu-remote that belongs to this program; free with g_free().  NULL with *errp. */
 char *remote_default_program(GError **errp);
 

@@ -430,6 +430,45 @@ static bool wants_pid_namespace(const RemoteProcess *remote)
     return remote->sandbox == REMOTE_SANDBOX_ON || (remote->sandbox == REMOTE_SANDBOX_DEFAULT && remote->own_program);
 }
 
+/* PATH with SANDBOX as what may be started. */
+static void add_form(GArray *forms, const char *path, const char *sandbox)
+{
+    SpawnForm form = { path, remote_child_arguments(sandbox) };
+
+    g_array_append_val(forms, form);
+}
+
+static GArray *collected; /* of SpawnForm, inside remote_restrict_programs() */
+
+static void collect_form(RemoteProcess *remote)
+{
+    if (!remote->exec && !remote->launched) {
+        remote->exec = remote_default_program(NULL); /* not there: told when it is to be started */
+    }
+    if (remote->exec) {
+        add_form(collected, remote->exec, sandbox_options[remote->sandbox]);
+    }
+}
+
+bool remote_restrict_programs(GError **errp)
+{
+    g_autofree char *program = remote_default_program(NULL);
+    g_autoptr(GArray) forms = g_array_new(false, false, sizeof(SpawnForm));
+    bool done;
+
+    if (program) {
+        add_form(forms, program, NULL);
+    }
+    collected = forms;
+    remote_for_all(collect_form);
+    collected = NULL;
+    done = spawner_restrict((const SpawnForm *)(void *)forms->data, forms->len, errp);
+    for (unsigned i = 0; i < forms->len; i++) {
+        g_free((void *)g_array_index(forms, SpawnForm, i).args);
+    }
+    return done;
+}
+
 /* The process's program and both ends of its control channel; ours is returned. */
 static int spawn_child(RemoteProcess *remote, GError **errp)
 {

@@ -20,9 +20,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -32,16 +30,11 @@
 
 #include "hw/proxy/spawner-int.h"
 #include "io/fd-socket.h"
+#include "sandbox/helper.h"
 #include "sandbox/sandbox.h"
 #include "util/fd.h"
 
 G_STATIC_ASSERT(SPAWNER_FDS_MAX <= FD_SOCKET_MAX);
-
-/* Where the spawner keeps its socket: the first number behind the standard ones. */
-#define SOCK_FD 3
-
-/* Comes when the main emulator has died, also when somebody else still holds its end of the socket. */
-#define PARENT_DIED SIGUSR1
 
 #define RETRY_MS 10
 
@@ -78,6 +71,9 @@ typedef struct Spawner {
     int64_t deadline_ms;
     bool sock_full;   /* the main emulator does not read */
     bool sock_failed; /* another reason, such as too many descriptors under way: tried again after RETRY_MS */
+    bool restricted;
+    char forms[SPAWNER_TEXT_MAX]; /* restricted: as they came */
+    size_t forms_len;
     char *strings[SPAWNER_STRINGS_MAX + 2]; /* argv and envp, each with its NULL */
     union {
         SpawnerRequest header;
@@ -189,7 +185,7 @@ static void kill_all(Spawner *s, int number)
 /* False: not told (now). */
 static bool tell(Spawner *s, const SpawnerAnswer *answer, int fd)
 {
-    ssize_t n = fd_socket_send(SOCK_FD, answer, sizeof(*answer), &fd, fd >= 0, MSG_DONTWAIT);
+    ssize_t n = fd_socket_send(HELPER_SOCK_FD, answer, sizeof(*answer), &fd, fd >= 0, MSG_DONTWAIT);
 
     s->sock_full = n == -EAGAIN;
     s->sock_failed = n < 0 && !s->sock_full;
@@ -295,6 +291,43 @@ static bool parse_request(Spawner *s, size_t len, unsigned fd_count, SpawnerImag
     return take_strings(request->text, len, &pos, request->envc, &table) && pos == len;
 }
 
+/* Whether the form at *pos, which is left behind, is that of IMAGE. */
+static bool form_fits(Spawner *s, size_t *pos, const SpawnerImage *image)
+{
+    char *string = next_string(s->forms, s->forms_len, pos);
+    bool fits = strcmp(string, image->path) == 0;
+    char *const *arg = image->argv + 1; /* the first is only what ps shows */
+
+    while ((string = next_string(s->forms, s->forms_len, pos)) && string[0]) {
+        fits = fits && *arg && strcmp(string, *arg) == 0;
+        arg += fits;
+    }
+    return fits && *arg == NULL;
+}
+
+static bool may_start(Spawner *s, const SpawnerImage *image)
+{
+    bool fits = !s->restricted;
+
+    for (size_t pos = 0; pos < s->forms_len && !fits;) {
+        fits = form_fits(s, &pos, image) && image->envp[0] == NULL;
+    }
+    return fits;
+}
+
+/* False: not well-formed, or said before. */
+static bool restrict_forms(Spawner *s, size_t len)
+{
+    len -= sizeof(SpawnerRequest);
+    if (s->restricted || (len > 0 && s->request.header.text[len - 1] != '\0')) {
+        return false;
+    }
+    memcpy(s->forms, s->request.header.text, len);
+    s->forms_len = len;
+    s->restricted = true;
+    return true;
+}
+
 static void start_child(Spawner *s, Slot *slot, const SpawnerImage *image)
 {
     int error_pipe[2];
@@ -335,6 +368,8 @@ static void handle_request(Spawner *s, Slot *slot, size_t len, FdSet *fds)
         slot_refuse(slot, SPAWNER_STEP_FDS, EMFILE);
     } else if (!parse_request(s, len, fds->num, &image)) {
         slot_refuse(slot, SPAWNER_STEP_REQUEST, 0);
+    } else if (!may_start(s, &image)) {
+        slot_refuse(slot, SPAWNER_STEP_FORM, 0);
     } else if (slots_used(s) >= SPAWNER_CHILDREN_MAX) {
         slot_refuse(slot, SPAWNER_STEP_CHILDREN, 0);
     } else {
@@ -348,7 +383,7 @@ static void begin_ending(Spawner *s)
     if (s->ending == ENDING_NO) {
         s->ending = ENDING_GRACE;
         s->deadline_ms = now_ms() + ending_ms[ENDING_GRACE];
-        close(SOCK_FD);
+        close(HELPER_SOCK_FD);
     }
 }
 
@@ -356,7 +391,7 @@ static void receive_request(Spawner *s, Slot *slot)
 {
     FdSet fds;
     /* MSG_TRUNC: the length is told whole, so one that is too long is seen. */
-    ssize_t n = fd_socket_receive(SOCK_FD, &s->request, sizeof(s->request), &fds, MSG_DONTWAIT | MSG_TRUNC);
+    ssize_t n = fd_socket_receive(HELPER_SOCK_FD, &s->request, sizeof(s->request), &fds, MSG_DONTWAIT | MSG_TRUNC);
 
     if (n == -EAGAIN || n == -EINTR) {
         return;
@@ -364,6 +399,10 @@ static void receive_request(Spawner *s, Slot *slot)
     if (n < (ssize_t)sizeof(SpawnerRequest) || n > (ssize_t)sizeof(s->request)) {
         /* The end, or what the main emulator never sends: without its serial it cannot be answered. */
         begin_ending(s);
+    } else if (s->request.header.restricts) {
+        if (!restrict_forms(s, (size_t)n)) {
+            begin_ending(s);
+        }
     } else {
         handle_request(s, slot, (size_t)n, &fds);
     }
@@ -378,7 +417,7 @@ static void drain_signals(Spawner *s)
 
     while (read(s->signal_fd, &info, sizeof(info)) == sizeof(info)) {
         /* Anybody may send that signal. */
-        if (info.ssi_signo == PARENT_DIED && getppid() != s->parent) {
+        if (info.ssi_signo == HELPER_PARENT_DIED && getppid() != s->parent) {
             begin_ending(s);
         }
     }
@@ -416,7 +455,7 @@ static void turn(Spawner *s)
     if (s->ending) {
         timeout = (int)MAX(s->deadline_ms - now_ms(), 0);
     } else {
-        polled[1].fd = SOCK_FD;
+        polled[1].fd = HELPER_SOCK_FD;
         polled[1].events = (slot ? POLLIN : 0) | (s->sock_full ? POLLOUT : 0);
         timeout = s->sock_failed ? RETRY_MS : -1;
     }
@@ -450,83 +489,17 @@ static void turn(Spawner *s)
 
 /* ---- start --------------------------------------------------------------------------------------- */
 
-/*
- * What ps shows instead of the main emulator's command line: the kernel reads it from the memory where
- * the arguments were at exec, whose place /proc tells.  Without /proc it stays as it is.
- */
-static void set_title(const char *title)
-{
-    unsigned long start = 0, end = 0;
-    char stat[1024];
-    auto_fd fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, stat, sizeof(stat) - 1);
-    char *field;
-
-    if (n <= 0) {
-        return;
-    }
-    stat[n] = '\0';
-    /* Field 2, the name, may contain anything; the arguments' bounds are fields 48 and 49. */
-    field = strrchr(stat, ')');
-    for (int i = 2; field && i < 48; i++) {
-        field = strchr(field + 1, ' ');
-    }
-    /* NOLINTNEXTLINE(cert-err34-c): the kernel writes numbers that fit */
-    if (field && sscanf(field, " %lu %lu", &start, &end) == 2 && start && end > start) {
-        size_t room = end - start;
-        size_t len = MIN(strlen(title), room - 1);
-
-        memset((char *)start, 0, room);
-        memcpy((char *)start, title, len);
-    }
-}
-
-/* Standard input from /dev/null, SOCK at its number, and nothing else above standard error. */
-static bool arrange_fds(int sock)
-{
-    int null;
-
-    /* The launcher may have closed standard descriptors, and the socket have got such a number. */
-    sock = fcntl(sock, F_DUPFD_CLOEXEC, SOCK_FD + 1);
-    null = fcntl(open("/dev/null", O_RDWR | O_CLOEXEC), F_DUPFD_CLOEXEC, SOCK_FD + 1);
-    if (sock < 0 || null < 0 || dup2(null, STDIN_FILENO) < 0) {
-        return false;
-    }
-    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
-        int flags = fcntl(fd, F_GETFD);
-
-        /* Close-on-exec was not inherited: it is something of the main emulator's. */
-        if ((flags < 0 || (flags & FD_CLOEXEC)) && dup2(null, fd) < 0) {
-            return false;
-        }
-    }
-    return dup3(sock, SOCK_FD, O_CLOEXEC) >= 0 && close_range(SOCK_FD + 1, ~0u, 0) == 0;
-}
-
 void spawner_child_main(int sock, pid_t parent)
 {
     static Spawner spawner;
     Spawner *s = &spawner;
-    sigset_t heard;
 
-    spawner_reset_signal_actions(); /* an ignored SIGCHLD would reap our children for us */
-    /* A terminal's signals, for the session, are for the main emulator to decide on. */
-    setsid();
-    prctl(PR_SET_NAME, "mpqemu-spawner");
-    set_title("mpqemu: spawner");
-    sigemptyset(&heard);
-    sigaddset(&heard, SIGCHLD);
-    sigaddset(&heard, PARENT_DIED);
     s->parent = parent;
     for (unsigned i = 0; i < SLOTS; i++) {
         s->slots[i].error_pipe = s->slots[i].pidfd = -1;
     }
-    if (!arrange_fds(sock)) {
-        _exit(1);
-    }
-    s->signal_fd = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
-    prctl(PR_SET_PDEATHSIG, PARENT_DIED);
-    if (s->signal_fd < 0 || getppid() != parent) {
+    s->signal_fd = helper_begin("spawner", sock, parent);
+    if (s->signal_fd < 0) {
         _exit(1);
     }
     do {

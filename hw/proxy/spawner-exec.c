@@ -15,17 +15,10 @@
 #include <unistd.h>
 
 #include "hw/proxy/spawner-int.h"
+#include "sandbox/helper.h"
 
 /* The keep list begins behind the standard descriptors. */
 #define FIRST_KEPT 3
-
-void spawner_reset_signal_actions(void)
-{
-    /* Numbers that cannot be changed (SIGKILL, SIGSTOP, those of the C library) are refused, which is fine. */
-    for (int number = 1; number < NSIG; number++) {
-        signal(number, SIG_DFL);
-    }
-}
 
 static G_NORETURN void fail(int error_fd, SpawnerStep step, int error)
 {
@@ -90,7 +83,7 @@ void spawner_exec(const SpawnerImage *image, int error_fd)
     struct pollfd reader = { .fd = error_fd, .events = 0 };
     sigset_t none;
 
-    spawner_reset_signal_actions();
+    helper_reset_signal_actions();
     /*
      * The spawner may have died before the kernel heard of the signal: then nobody reads the pipe.  getppid() does not tell
      * inside a PID namespace.

@@ -25,9 +25,11 @@
 typedef struct SpawnerRequest {
     uint64_t serial; /* the main emulator's name for the process; the spawner only repeats it */
     uint32_t argc, envc, fd_count;
-    uint32_t pid_namespace; /* 0 or 1 */
+    uint16_t pid_namespace; /* 0 or 1 */
+    uint16_t restricts; /* 0 or 1: no process is asked for, `text` is what may be (spawner_restrict()) */
     char comm[SPAWNER_COMM_SIZE]; /* may fill it without a final NUL; empty: none */
-    char text[];                  /* path, arguments, environment: each with its NUL */
+    /* Path, arguments, environment: each with its NUL.  Or forms: path and arguments, each with its NUL, and one more NUL. */
+    char text[];
 } SpawnerRequest;
 
 G_STATIC_ASSERT(sizeof(SpawnerRequest) == offsetof(SpawnerRequest, text));
@@ -45,6 +47,7 @@ typedef enum SpawnerStep {
     SPAWNER_STEP_NONE,
     SPAWNER_STEP_REQUEST,  /* the request is not well-formed */
     SPAWNER_STEP_FDS,      /* the descriptors did not all arrive */
+    SPAWNER_STEP_FORM,     /* restricted, and no form fits */
     SPAWNER_STEP_CHILDREN, /* SPAWNER_CHILDREN_MAX are alive */
     SPAWNER_STEP_FORK,
     SPAWNER_STEP_PIDFD,
@@ -82,17 +85,14 @@ typedef struct SpawnerExecError {
 
 /*
  * The spawner's life on socket SOCK, in a process just forked off PARENT; every signal is blocked.
- * Closes all that was inherited but SOCK and standard output and error.
+ * Closes all that was inherited but SOCK and standard output and error (sandbox/helper.h).
  */
-G_NORETURN void spawner_child_main(int sock, pid_t parent);
+void spawner_child_main(int sock, pid_t parent);
 
 /*
  * In a child just forked off the spawner: becomes IMAGE, or writes a SpawnerExecError into ERROR_FD
  * (close-on-exec), whose reader is the spawner, and ends.
  */
 G_NORETURN void spawner_exec(const SpawnerImage *image, int error_fd);
-
-/* All actions are the default ones afterwards. */
-void spawner_reset_signal_actions(void);
 
 #endif

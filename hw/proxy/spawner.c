@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "io/fd-socket.h"
+#include "sandbox/helper.h"
 #include "trace/hw-proxy.h"
 #include "util/error.h"
 #include "util/event-loop.h"
@@ -64,6 +65,8 @@ static const struct {
 } step_texts[SPAWNER_STEPS] = {
     [SPAWNER_STEP_REQUEST] = { "the spawner refuses the request", "this is a bug" },
     [SPAWNER_STEP_FDS] = { "its descriptors did not reach the spawner", "raise the limit (ulimit -n)" },
+    [SPAWNER_STEP_FORM] = { "mpqemu is confined, and its command line does not name that program with those arguments",
+                            "restart mpqemu with -remote rid=RID,exec=PATH" },
     [SPAWNER_STEP_CHILDREN] = { "too many processes are alive", "remove remote devices first" },
     [SPAWNER_STEP_FORK] = { "no new process", "raise the limits (ulimit -u, ulimit -n, the cgroup's pids.max)" },
     [SPAWNER_STEP_PIDFD] = { "no process descriptor", "raise the limit (ulimit -n); Linux 5.3 is needed" },
@@ -111,49 +114,13 @@ static void spawner_readable(int fd, unsigned ready, void *opaque);
 static void fail_processes(void *opaque);
 static void send_waiting(void);
 
-static bool fork_spawner(int socks[2], GError **errp)
-{
-    const pid_t parent = getpid();
-    sigset_t all, before;
-    pid_t pid;
-    int err;
-
-    /* No signal may run a handler of the main emulator's in the spawner. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    pid = fork();
-    if (pid == 0) {
-        spawner_child_main(socks[1], parent);
-    }
-    err = errno;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (pid < 0) {
-        error_setg(errp, "cannot fork the spawner: %s; raise the limit of processes (ulimit -u)",
-                   errno_text(err));
-        return false;
-    }
-    spawner.pid = pid;
-    return true;
-}
-
 bool spawner_start(GError **errp)
 {
-    int socks[2];
-
     g_assert(!spawner.used);
     reap_spawner();
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socks) < 0) {
-        error_setg(errp, "cannot make the spawner's socket: %s; raise the limit (ulimit -n)",
-                   errno_text(errno));
+    if (!helper_start("spawner", spawner_child_main, &spawner.sock, &spawner.pid, errp)) {
         return false;
     }
-    if (!fork_spawner(socks, errp)) {
-        fd_close(&socks[0]);
-        fd_close(&socks[1]);
-        return false;
-    }
-    fd_close(&socks[1]);
-    spawner.sock = socks[0];
     spawner.used = true;
     spawner.processes = g_hash_table_new(g_int64_hash, g_int64_equal);
     spawner.fail_bh = event_bh_new(event_loop_main(), fail_processes, NULL);
@@ -374,6 +341,27 @@ static GByteArray *build_request(const SpawnRequest *r, uint64_t serial)
     }
     memcpy(request->data, &header, sizeof(header));
     return request;
+}
+
+bool spawner_restrict(const SpawnForm *forms, unsigned count, GError **errp)
+{
+    g_autoptr(GByteArray) request = g_byte_array_new();
+    SpawnerRequest header = { .restricts = 1 };
+    ssize_t n;
+
+    g_byte_array_append(request, (const guint8 *)&header, sizeof(header));
+    for (unsigned i = 0; i < count; i++) {
+        g_byte_array_append(request, (const guint8 *)forms[i].path, strlen(forms[i].path) + 1);
+        append_strings(request, forms[i].args);
+        g_byte_array_append(request, (const guint8 *)"", 1);
+    }
+    n = request->len > SPAWNER_REQUEST_MAX ? -EMSGSIZE
+                                           : fd_socket_send(spawner.sock, request->data, request->len, NULL, 0, MSG_DONTWAIT);
+    if (n < 0) {
+        error_setg_errno(errp, (int)-n, "the spawner cannot be told what programs it may start; give fewer -remote");
+        return false;
+    }
+    return true;
 }
 
 static bool check_request(const SpawnRequest *r, GError **errp)

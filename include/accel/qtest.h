@@ -28,17 +28,25 @@
 #include <stdbool.h>
 #include <glib.h>
 
+#include "util/syscalls.h"
+
 /*
- * Opens CHARDEV and starts serving:
+ * Opens CHARDEV:
  *   unix:PATH,server=on[,wait=on|off]  listens; one client after the other.  The machine does
  *                                      nothing without a client, so `wait` makes no difference
  *   unix:PATH[,server=off]             connects; the program ends when the peer closes
  *   stdio                              standard input and output; the program ends at end of file
  * LOG_PATH: a file that gets all lines, or NULL.
  */
-bool qtest_start(const char *chardev, const char *log_path, GError **errp);
+bool qtest_open(const char *chardev, const char *log_path, GError **errp);
 
-/* Ends the thread and closes everything; nothing when not started. */
+/* Starts serving what qtest_open() has opened; nothing when that was not called. */
+bool qtest_start(GError **errp);
+
+/* Ends the thread and closes everything; nothing when not opened. */
 void qtest_stop(void);
+
+/* Of its thread, and of the main loop. */
+extern const SyscallTable qtest_syscalls;
 
 #endif

@@ -185,5 +185,6 @@ int mpqemu_link_check_silence(MpqemuLink *link);
 
 /* What a server needs; a client waits by other means, too. */
 extern const SyscallTable mpqemu_link_syscalls;
+extern const SyscallTable mpqemu_link_client_syscalls; /* on top, for who waits for replies */
 
 #endif

@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <json-glib/json-glib.h>
 #include "util/event-loop.h"
+#include "util/syscalls.h"
 
 typedef struct QmpClient QmpClient;
 
@@ -82,5 +83,7 @@ void qmp_client_counters(const QmpClient *client, uint64_t *ret_received, uint64
  * Never waits.
  */
 void qmp_client_ping(QmpClient *client, int64_t *ret_silent_ms);
+
+extern const SyscallTable qmp_client_syscalls;
 
 #endif

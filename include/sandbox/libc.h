@@ -15,6 +15,9 @@
  */
 extern const SyscallTable libc_syscalls;
 
+/* What it needs on top in a process that makes threads at run time. */
+extern const SyscallTable thread_syscalls;
+
 /* The sanitizers' runtime; empty in a build without.  Such a build is for tests: it is less confined. */
 extern const SyscallTable sanitizer_syscalls;
 

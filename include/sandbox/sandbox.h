@@ -15,6 +15,8 @@
  *                        privileges.c  no capabilities, securebits locked, no_new_privs, Landlock without rights
  *                        filter.c      allow-list of system calls; all else kills
  *
+ * The main emulator runs sandbox_confine_main() instead, when its command line has opened what it names.
+ *
  * There is no silent fall-back: a stage that cannot be had is an error which names the lower level to ask for.
  */
 #ifndef SANDBOX_SANDBOX_H
@@ -52,10 +54,10 @@ typedef struct SandboxState {
 #define SANDBOX_OPTION_SYNTAX "on|off|log[,ns=on|off]"
 
 /*
- * Reads the argument of -sandbox into *config.  QEMU's obsolete=, elevateprivileges=, spawn= and resourcecontrol= are
+ * Reads the argument of -sandbox into *config; NAMESPACES is what ns= is without being said.  QEMU's obsolete=, elevateprivileges=, spawn= and resourcecontrol= are
  * taken when they ask for less (deny): that is so anyway.
  */
-bool sandbox_parse(const char *arg, SandboxConfig *config, GError **errp);
+bool sandbox_parse(const char *arg, bool namespaces, SandboxConfig *config, GError **errp);
 
 /*
  * The first stage, right after the command line was read: no thread, and no descriptor but inherited ones.  Returns in
@@ -65,7 +67,7 @@ bool sandbox_enter(const SandboxConfig *config, const char *name, GError **errp)
 
 /*
  * The file PATH, which is there, is removed when the process has ended: it cannot do so itself once it is confined.  Between
- * the two stages.  Does nothing without a supervisor; then the file stays.
+ * the two stages.  Does nothing without a supervisor or an opener; then the file stays.
  */
 void sandbox_remove_at_end(const char *path);
 
@@ -74,6 +76,13 @@ void sandbox_remove_at_end(const char *path);
  * yet.  On failure the process is confined in part and must end.
  */
 bool sandbox_confine(const SandboxConfig *config, const SyscallTable *const *profile, GError **errp);
+
+/*
+ * The only stage of a main emulator, which keeps its uid, its namespaces and what it inherited, and of root's capabilities
+ * CAP_KILL.  Before there are threads: capabilities and Landlock are each thread's own, and threads that are made later
+ * inherit them and the filter.  An opener (sandbox/opener.h) runs and is sealed.  As sandbox_confine() otherwise.
+ */
+bool sandbox_confine_main(const SyscallTable *const *profile, GError **errp);
 
 /* Any thread. */
 const SandboxState *sandbox_state(void);

@@ -86,5 +86,6 @@ GType memory_backend_file_get_type(void);
 
 /* What taking memory from a peer needs. */
 extern const SyscallTable ram_syscalls;
+extern const SyscallTable ram_maker_syscalls; /* on top, for who makes guest memory */
 
 #endif

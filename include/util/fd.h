@@ -107,11 +107,14 @@ unsigned fdset_count(void);
 /* The lowest number that is no set. */
 int64_t fdset_free_id(void);
 
+/* Opens PATH for this process in another one; as fd_open_path(). */
+typedef int FdOpener(const char *path, int flags, GError **errp);
+
 /*
- * From now on fd_open_path() opens nothing but /dev/fdset/ID, and says so: the system would only claim that there is no
- * such file.  For a process that has confined itself.
+ * From now on fd_open_path() opens nothing itself but /dev/fdset/ID; it asks OPENER, or with NULL says so: the system would
+ * only claim that there is no such file.  For a process that has confined itself.
  */
-void fd_forbid_paths(void);
+void fd_forbid_paths(FdOpener *opener);
 bool fd_paths_forbidden(void);
 
 /*

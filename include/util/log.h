@@ -27,6 +27,9 @@ void log_error(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 /* "PROGRAM: warning: text". */
 void log_warn(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 
+/* "PROGRAM: info: text": for the record. */
+void log_info(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+
 /*
  * "PROGRAM: guest error: text" for what a guest or a peer did wrong.  At most 10 lines a second in
  * all, since a limit for each source would grow with the sources; the number of suppressed lines is

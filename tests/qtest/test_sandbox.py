@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The sandbox of qemu-remote, rule by rule from the inside, and as it looks from the outside.
 # Runs in: neither program; drives qemu-remote from outside, and by a preloaded probe from inside.
-"""What the program prints with -sandbox list is taken at its word: each rule is probed on both sides, and every other
-system call there is must kill.  The probe (tests/sandbox/probe.c) acts in the unchanged program when it is confined and
-idle."""
+"""Each rule of the list is probed on both sides, and every other system call there is must kill (sandbox_probe.py)."""
 
 import errno
 import os
@@ -16,90 +14,20 @@ import time
 import pytest
 
 from qmp import Qmp, QmpError
-from remote_process import BUILD, LSI_IDS, PROGRAM, WAIT, Link, Remote, serve
+from remote_process import LSI_IDS, PROGRAM, WAIT, Link, Remote, serve
+from sandbox_probe import NUMBERS, PROBE, PROBED, Prober, listed, other_numbers, proc_status
 
-PROBE = os.path.join(BUILD, "tests", "sandbox", "sandbox-probe.so")
-PROBED = 42                     # exit status of a process whose probe came to its end
-FAR = 9999                      # a descriptor number that is not open
 LSI = ("-no-shutdown", "-device", "lsi53c895a,id=lsi0")
 
 pytestmark = pytest.mark.skipif(not os.path.exists(PROBE), reason="a build with a sanitizer has another profile and no probe")
 
-
-def syscall_numbers():
-    """{name: number} of this machine, from the kernel's header (package linux-libc-dev)."""
-    text = subprocess.run(["cc", "-E", "-dM", "-"], input="#include <sys/syscall.h>\n#include <asm/unistd.h>\n", text=True,
-                          check=True, capture_output=True).stdout
-    return {name: int(number) for name, number in re.findall(r"^#define __NR_(\w+) (\d+)$", text, re.M)}
-
-
-NUMBERS = syscall_numbers()
-
-
-class Rule:
-    """A line of the list: name, {argument: (mask, value)}, errno name of a refused call or None."""
-
-    def __init__(self, line):
-        left, _, self.error = line.strip().partition(" -> ")
-        self.name, _, conditions = left.partition(" ")
-        self.args = {}
-        for text in filter(None, conditions.split(", ")):
-            index, mask, value = re.fullmatch(r"arg(\d)(?: & (0x[0-9a-f]+))? == (0x[0-9a-f]+)", text).groups()
-            self.args[int(index)] = (int(mask or "0xffffffff", 16), int(value, 16))
-        self.number = NUMBERS[self.name]
-
-    def __repr__(self):
-        return "-".join([self.name, *(f"{value:x}" for _, value in self.args.values()), *filter(None, [self.error])])
-
-    def words(self, wrong=None):
-        """A harmless call that fits, or one whose argument WRONG does not."""
-        args = HARMLESS.get(self.name, [FAR])
-        args = args + [0] * (6 - len(args))
-        for index, (_, value) in self.args.items():
-            args[index] = value
-        if wrong is not None:
-            mask, value = self.args[wrong]
-            args[wrong] = value + 1000000 if mask == 0xffffffff else value | mask
-        return " ".join(map(str, [self.number, *args]))
-
-
-# Arguments that change nothing; other calls get a descriptor that is not open.
-HARMLESS = {"brk": [0], "clock_gettime": [0, "p"], "mmap": [0, 0], "munmap": [1, 0], "futex": ["p", 0, 0]}
-
-
-def listed(title):
-    """(allowed rules, refused rules) of the profile TITLE."""
-    text = subprocess.run([PROGRAM, "-sandbox", "list"], check=True, capture_output=True, text=True, timeout=WAIT).stdout
-    found = {}
-    for line in text.splitlines():
-        if line and not line.startswith(" "):
-            current = found.setdefault(line, [])
-        elif line.startswith("  ") and not line.startswith("   "):
-            current.append(Rule(line))
-    allowed = next(rules for head, rules in found.items() if re.fullmatch(title + r": \d+ system calls", head))
-    return allowed, found[title + ": not made, but no reason to die"]
-
-
-ALLOWED, REFUSED = listed("device")
-
-
-def probe(*steps, options=(), timeout=WAIT):
-    """(status, results, standard error) of a confined process that does STEPS."""
-    run = subprocess.run([PROGRAM, *LSI, *options], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout,
-                         env={**os.environ, "LD_PRELOAD": PROBE, "SANDBOX_PROBE": ";".join(steps)})
-    return run.returncode, [int(x) for x in re.findall(r"^probe: (-?\d+)$", run.stderr, re.M)], run.stderr
-
-
-def lives(*steps):
-    status, results, err = probe(*steps)
-    assert status == PROBED and len(results) == len(steps), (status, err)
-    return results
+PROBER = Prober(PROGRAM, *LSI)
+probe, lives = PROBER.probe, PROBER.lives
+ALLOWED, REFUSED = listed(PROGRAM, "device")
 
 
 def killed(step):
-    status, results, err = probe(step)
-    assert (status, results) == (-signal.SIGSYS, []), (step, status, results)
-    assert "a system call that its sandbox forbids" in err
+    assert "a system call that its sandbox forbids" in PROBER.killed(step)
 
 
 # ---------------------------------------------------------------------------------- rule by rule
@@ -131,19 +59,7 @@ def test_refused_call_fails_as_declared(rule):
 
 
 def test_every_other_call_kills():
-    """Each on its own, sixteen processes at a time; numbers beyond the last one, too."""
-    # The kernel's own probes of functions pass every filter; a process that has none installed gains nothing by them.
-    exempt = {335, 336}                                 # uretprobe, uprobe
-    known = {rule.number for rule in ALLOWED + REFUSED} | exempt
-    others = [number for number in range(max(NUMBERS.values()) + 20) if number not in known]
-    others += [0x40000000 + NUMBERS["read"], 0x40000000 + NUMBERS["openat"]]       # by the numbers of x32
-    env = {**os.environ, "LD_PRELOAD": PROBE}
-    for start in range(0, len(others), 16):
-        running = [(number, subprocess.Popen([PROGRAM, *LSI], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                             stderr=subprocess.DEVNULL, env={**env, "SANDBOX_PROBE": str(number)}))
-                   for number in others[start:start + 16]]
-        for number, process in running:
-            assert process.wait(WAIT) == -signal.SIGSYS, f"system call {number}"
+    PROBER.all_killed(other_numbers(ALLOWED + REFUSED))
 
 
 # ---------------------------------------------------------------------------------- what an intruder would try
@@ -264,11 +180,6 @@ def _confined(tmp_path):
         yield remote
 
 
-def proc_status(pid):
-    with open(f"/proc/{pid}/status", encoding="utf-8") as text:
-        return dict(line.rstrip("\n").split(":\t", 1) for line in text if ":\t" in line)
-
-
 def test_process_has_nothing_left(confined):
     status = proc_status(confined.pid)
     for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
@@ -319,7 +230,7 @@ def test_level_is_told_by_qmp(confined):
     with Qmp.connect(confined.qmp_path) as qmp:
         info = qmp.negotiate().command("query-sandbox")
     assert info["level"] == "full" and info["landlock"] >= 0
-    allowed, _ = listed("device with a listening monitor")
+    allowed, _ = listed(PROGRAM, "device with a listening monitor")
     assert info["syscalls"] == sorted({rule.name for rule in allowed})
 
 

@@ -2,16 +2,19 @@
 /*
  * A probe inside a confined process: preloaded into an unchanged program, it acts as one that was taken over.
  *
- * Runs in: qemu-remote under test (LD_PRELOAD); tests/qtest/test_sandbox.py drives it.
+ * Runs in: a program under test (LD_PRELOAD); tests/qtest/sandbox_probe.py drives it.
  *
  * The first time the program's event loop waits without end it is confined and idle.  Then the steps of the variable
- * SANDBOX_PROBE are done, one after the other, each told on standard error as "probe: RESULT", where a failed system call
+ * SANDBOX_PROBE are done by the main thread, one after the other, each told on standard error as "probe: RESULT", where a failed system call
  * is a negative errno; then the process ends with status 42.  Steps are separated by ';':
  *
  *   NUMBER ARG ...   a system call; ARG is a number, "p" (the address of a zeroed page), or "s=TEXT" (of TEXT)
  *   call NAME        one of the library paths in `calls`
+ *
+ * The steps of SANDBOX_PROBE_OPENER are done by mpqemu's opener, the first time that it waits.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,14 +29,15 @@
 #define ARGS 6
 #define STATUS 42
 
-static char *steps;
+static char *steps, *opener_steps;
 static char page[4096] __attribute__((aligned(4096)));
 
 __attribute__((constructor)) static void remember_steps(void)
 {
-    const char *text = getenv("SANDBOX_PROBE");
+    const char *text = getenv("SANDBOX_PROBE"), *opener_text = getenv("SANDBOX_PROBE_OPENER");
 
     steps = text ? strdup(text) : NULL;
+    opener_steps = opener_text ? strdup(opener_text) : NULL;
 }
 
 /* ---- library paths -------------------------------------------------------------------------------------------- */
@@ -148,11 +152,11 @@ static long system_call(char *text)
     return result == -1 ? -errno : result;
 }
 
-static void run_steps(void)
+static void run_steps(char *text)
 {
     char *save = NULL;
 
-    for (char *step = strtok_r(steps, ";", &save); step; step = strtok_r(NULL, ";", &save)) {
+    for (char *step = strtok_r(text, ";", &save); step; step = strtok_r(NULL, ";", &save)) {
         long result = strncmp(step, "call ", 5) == 0 ? library_call(step + 5) : system_call(step);
         char line[64];
         int len = snprintf(line, sizeof(line), "probe: %ld\n", result);
@@ -167,7 +171,16 @@ static void run_steps(void)
 int epoll_pwait2(int fd, struct epoll_event *events, int max, const struct timespec *timeout, const sigset_t *mask)
 {
     if (steps && !timeout) {
-        run_steps();
+        run_steps(steps);
     }
     return (int)syscall(SYS_epoll_pwait2, fd, events, max, timeout, mask, sizeof(*mask));
+}
+
+int poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+    /* What ps shows, which a helper writes over its arguments. */
+    if (opener_steps && strcmp(program_invocation_name, "mpqemu: opener") == 0) {
+        run_steps(opener_steps);
+    }
+    return (int)syscall(SYS_poll, fds, count, timeout);
 }

@@ -31,7 +31,7 @@ static void test_option_says_what_is_confined(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         SandboxConfig config = { false, false, false };
 
-        g_assert_true(sandbox_parse(cases[i].arg, &config, NULL));
+        g_assert_true(sandbox_parse(cases[i].arg, true, &config, NULL));
         g_assert_cmpint(config.on, ==, cases[i].config.on);
         g_assert_cmpint(config.log, ==, cases[i].config.log);
         g_assert_cmpint(config.namespaces, ==, cases[i].config.namespaces);
@@ -51,7 +51,7 @@ static void test_option_is_refused_with_its_value(void)
         SandboxConfig config = { true, true, true };
         g_autoptr(GError) err = NULL;
 
-        if (!sandbox_parse(cases[i].arg, &config, &err)) {
+        if (!sandbox_parse(cases[i].arg, true, &config, &err)) {
             g_assert_nonnull(strstr(err->message, cases[i].word));
         } else {
             g_assert_cmpstr(cases[i].arg, ==, ""); /* as "on" */

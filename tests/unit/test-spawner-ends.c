@@ -389,6 +389,72 @@ static void test_spawner_counts_children_itself(void)
     raw_end(pid, sock);
 }
 
+/* Tells the spawner at SOCK that only `/bin/true -a b` and `/bin/false` may be started; LEN bytes of it. */
+static void raw_restrict(int sock, size_t len)
+{
+    static const char forms[] = "/bin/true\0-a\0b\0\0/bin/false\0";
+    g_autofree SpawnerRequest *message = g_malloc0(sizeof(*message) + sizeof(forms));
+
+    message->restricts = 1;
+    memcpy(message->text, forms, sizeof(forms));
+    g_assert_cmpint(send(sock, message, sizeof(*message) + MIN(len, sizeof(forms)), MSG_NOSIGNAL), >, 0);
+}
+
+static void test_restricted_spawner_starts_only_what_was_named(void)
+{
+    static const struct {
+        uint32_t argc, envc;
+        const char *text;
+        size_t len;
+    } cases[] = {
+        { 1, 0, "/bin/sh\0x", 10 },                 /* another program */
+        { 1, 0, "/bin/true\0x", 12 },               /* arguments missing */
+        { 2, 0, "/bin/true\0x\0-a", 15 },
+        { 3, 0, "/bin/true\0x\0b\0-a", 17 },        /* in another order */
+        { 4, 0, "/bin/true\0x\0-a\0b\0c", 19 },     /* one more */
+        { 2, 0, "/bin/false\0x\0-a", 16 },
+        { 1, 0, "-a\0x", 5 },                       /* an argument is no program: refused as malformed */
+        { 3, 1, "/bin/true\0x\0-a\0b\0LD_PRELOAD=x", 30 },
+        { 1, 0, "/bin/../bin/false\0x", 20 },
+    };
+    static const char good[] = "/bin/true\0any title\0-a\0b";
+    SpawnerRequest header = { .argc = 3 };
+    g_autofree char *message = g_malloc0(sizeof(header) + sizeof(good));
+    SpawnerAnswer answer;
+    int sock;
+    pid_t pid = raw_spawner(&sock);
+
+    raw_restrict(sock, SIZE_MAX);
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        SpawnerRequest bad = { .argc = cases[i].argc, .envc = cases[i].envc };
+
+        g_test_message("request %u", i);
+        g_assert_cmpint(raw_request(sock, &bad, cases[i].text, cases[i].len, 0), ==,
+                        cases[i].text[0] == '/' ? SPAWNER_STEP_FORM : SPAWNER_STEP_REQUEST);
+    }
+    memcpy(message, &header, sizeof(header));
+    memcpy(message + sizeof(header), good, sizeof(good));
+    g_assert_cmpint(send(sock, message, sizeof(header) + sizeof(good), 0), >, 0);
+    g_assert_cmpint(recv(sock, &answer, sizeof(answer), 0), ==, sizeof(answer));
+    g_assert_cmpuint(answer.kind, ==, SPAWNER_STARTED);
+    /* It cannot be said again. */
+    raw_restrict(sock, SIZE_MAX);
+    while (recv(sock, &answer, sizeof(answer), 0) > 0) {
+    }
+    raw_end(pid, sock);
+}
+
+static void test_restriction_without_a_final_nul_ends_the_spawner(void)
+{
+    int sock;
+    pid_t pid = raw_spawner(&sock);
+    char byte;
+
+    raw_restrict(sock, 5);
+    g_assert_cmpint(recv(sock, &byte, 1, 0), <=, 0);
+    raw_end(pid, sock);
+}
+
 /* ---- main ----------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -417,6 +483,10 @@ int main(int argc, char **argv)
 
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/spawner-ends/spawner-dies", test_spawner_dies);
+    g_test_add_func("/spawner-ends/restricted-spawner-starts-only-what-was-named",
+                    test_restricted_spawner_starts_only_what_was_named);
+    g_test_add_func("/spawner-ends/restriction-without-a-final-nul-ends-the-spawner",
+                    test_restriction_without_a_final_nul_ends_the_spawner);
     g_test_add_func("/spawner-ends/stop-tells-nobody", test_stop_tells_nobody);
     g_test_add_func("/spawner-ends/main-emulator-dies", test_main_emulator_dies);
     g_test_add_func("/spawner-ends/main-emulator-dies-but-not-its-socket", test_main_emulator_dies_but_not_its_socket);

@@ -53,6 +53,7 @@
 #define HW_PROXY_PCI_PROXY_DEV_H
 
 #include "hw/pci/pci.h"
+#include "util/syscalls.h"
 
 /*
  * The device link's state machine.  One function changes it (hw/proxy/state.c).
@@ -148,5 +149,8 @@ void pci_proxy_kill(PciProxyDev *proxy, const char *reason);
  * the reason.  False with *errp: not DEAD, no socket, or no descriptors and threads left.
  */
 bool pci_proxy_reattach_take_fd(PciProxyDev *proxy, int fd, GError **errp);
+
+/* On top of the tables of link and threads. */
+extern const SyscallTable pci_proxy_syscalls;
 
 #endif

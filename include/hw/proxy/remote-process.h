@@ -25,6 +25,7 @@
 #include <sys/types.h>
 #include <glib.h>
 #include "util/options.h"
+#include "util/syscalls.h"
 
 typedef struct RemoteProcess RemoteProcess;
 
@@ -98,6 +99,18 @@ void remote_block_resize(const char *rdev_id, const char *device, uint64_t size,
 
 /* Starts RID's process again, whatever its state and policy (a living one is killed first). */
 void remote_restart(const char *rdev_id, RemoteDone *done, void *opaque);
+
+/* Looks for the program of processes without exec=, which a confined main emulator cannot do later. */
+void remote_find_default_program(void);
+
+/*
+ * From now on no process is started but those of remote_configure(), as they are, and the default one.  Whatever this
+ * program says later: the spawner sees to it.  Before any is started.
+ */
+bool remote_restrict_programs(GError **errp);
+
+/* What managing processes needs on top of the tables of link and threads. */
+extern const SyscallTable remote_process_syscalls;
 
 /* The machine's name (-name), for the processes' titles in ps; copied. */
 void remote_set_vm_name(const char *name);

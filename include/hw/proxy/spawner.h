@@ -20,7 +20,8 @@
  *
  * The protocol between the two is one SOCK_SEQPACKET message a request and an answer; both ends are
  * this program, so it is private.  The spawner still checks sizes and counts: the main emulator may
- * have been taken over by a guest.  It execs files only that are regular, by absolute path.
+ * have been taken over by a guest.  It execs files only that are regular, by absolute path; after spawner_restrict()
+ * only those named there.
  */
 #ifndef HW_PROXY_SPAWNER_H
 #define HW_PROXY_SPAWNER_H
@@ -79,6 +80,18 @@ typedef struct SpawnOps {
 /* Asks for a child.  The callbacks come later, from the event loop.  NULL with *errp: refused here. */
 SpawnedProcess *spawner_spawn(const SpawnRequest *request, const SpawnOps *ops, void *opaque,
                               GError **errp);
+
+/* What may be started: a program with these arguments behind the first, and an empty environment. */
+typedef struct SpawnForm {
+    const char *path;
+    const char *const *args; /* NULL-ended; none is empty */
+} SpawnForm;
+
+/*
+ * From now on the spawner starts nothing but what fits one of FORMS, whatever it is asked: for a main emulator that confines
+ * itself.  Once, before anything is asked for.
+ */
+bool spawner_restrict(const SpawnForm *forms, unsigned count, GError **errp);
 
 /*
  * Forgets PROCESS: no more callbacks, it is reaped all the same.  Does not end it.  Accepts NULL; may be
