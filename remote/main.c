@@ -13,8 +13,6 @@
  * links waits for whoever manages it; when that one has gone, too, it ends with its last link.
  */
 
-#include <errno.h>
-
 #include "block/block.h"
 #include "config.h"
 #include "hw/core/bus.h"
@@ -54,18 +52,13 @@ static GType (*const types[])(void) = {
 static bool remote_confine(const RemoteConfig *remote_config, GError **errp)
 {
     SandboxConfig config = remote_config->sandbox;
-    int ret;
 
+    /* What can be made no more afterwards.  Why it could not is told to who wants an interrupt or a disk. */
+    eventfd_signal_init();
+    block_init_io(NULL);
     if (!config.on) {
         return true;
     }
-    /* What can be made no more afterwards.  Without io_uring there are no disks, which is told to who wants one. */
-    ret = eventfd_signal_init();
-    if (ret < 0 && ret != -ENOSYS && ret != -EPERM) {
-        error_setg_errno(errp, -ret, "-sandbox: no io_uring for interrupts can be made");
-        return false;
-    }
-    block_init_io(NULL);
     config.fixed_files = !monitor_wanted(&remote_config->monitor); /* nobody can add or resize an image */
     monitor_allow_editing(false); /* it needs a thread */
     fd_forbid_paths(NULL);

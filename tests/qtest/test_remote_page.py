@@ -33,6 +33,7 @@ def block(beginning):
 def without_numbers(text):
     """Pids, counters and the remote's path differ from run to run."""
     text = re.sub(r"(/\S*)?/qemu-remote", "qemu-remote", text)
+    text = re.sub(r"\bsandbox (full|none)\b", "sandbox LEVEL", text)       # none: a build with a sanitizer
     text = re.sub(r"(?<![a-z\"'])\b\d+\b", "N", text)
     return [re.sub(r" +", " ", line).strip() for line in text.strip().splitlines()]
 
