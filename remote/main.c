@@ -28,7 +28,6 @@
 #include "system/ram.h"
 #include "system/reset.h"
 #include "system/runstate.h"
-#include "util/error.h"
 #include "util/event-loop.h"
 #include "util/fd.h"
 #include "util/log.h"
