@@ -61,6 +61,17 @@ static void put_le64(uint8_t *p, uint64_t v)
     put_le32(p + 4, (uint32_t)(v >> 32));
 }
 
+const SyscallTable dma_link_server_syscalls = {
+    "DMA link", (const SyscallRule[]) {
+        SYSCALL(socketpair, "requests of a device without guest memory; local only", ARG_IS(0, AF_UNIX)),
+        SYSCALL(setsockopt, "how long the device waits", ARG_IS(1, SOL_SOCKET), ARG_IS(2, SO_RCVTIMEO)),
+        SYSCALL(setsockopt, "how long the device waits", ARG_IS(1, SOL_SOCKET), ARG_IS(2, SO_SNDTIMEO)),
+        SYSCALL(recvmsg, "requests"),
+        SYSCALL(sendmsg, "answers"),
+        SYSCALL_END,
+    },
+};
+
 int dma_link_pair(unsigned timeout_ms, int *ret_server, int *ret_client)
 {
     struct timeval limit = { .tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000 };

@@ -15,6 +15,7 @@
 #include "block/block.h"
 #include "hw/proxy/pci-proxy-dev.h"
 #include "hw/proxy/remote-process.h"
+#include "io/dma-link.h"
 #include "io/mpqemu-link.h"
 #include "io/qmp-client.h"
 #include "monitor/options.h"
@@ -27,9 +28,10 @@
 #include "util/log.h"
 
 const SyscallTable *const main_profile[] = {
-    &libc_syscalls, &thread_syscalls, &sanitizer_syscalls, &event_loop_syscalls, &log_syscalls, &fd_syscalls, &ram_syscalls,
-    &ram_maker_syscalls, &mpqemu_link_syscalls, &mpqemu_link_client_syscalls, &qmp_client_syscalls, &pci_proxy_syscalls, &remote_process_syscalls,
-    &opener_client_syscalls, &block_syscalls, &monitor_listener_syscalls, &monitor_stdio_syscalls, &qtest_syscalls, NULL,
+    &libc_syscalls, &thread_syscalls, &sanitizer_syscalls, &event_loop_syscalls, &log_syscalls, &fd_syscalls,
+    &ram_syscalls, &ram_maker_syscalls, &mpqemu_link_syscalls, &mpqemu_link_client_syscalls, &dma_link_server_syscalls,
+    &qmp_client_syscalls, &pci_proxy_syscalls, &remote_process_syscalls, &opener_client_syscalls, &block_syscalls,
+    &monitor_listener_syscalls, &monitor_stdio_syscalls, &qtest_syscalls, NULL,
 };
 
 static const struct {

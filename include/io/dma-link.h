@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <glib.h>
+#include "util/syscalls.h"
 
 /* Bytes of the window: the bound of the memory that a device has under way. 1 MiB holds the largest common request. */
 #define DMA_LINK_WINDOW (UINT32_C(1) << 20)
@@ -69,5 +70,8 @@ int dma_link_answer(int fd, uint32_t serial, DmaLinkResult result);
  * the stream is unknown: -ETIMEDOUT, -EPROTO, -ECONNRESET at the end of the connection, or another.
  */
 int dma_link_call(int fd, const DmaLinkRequest *request, DmaLinkResult *ret_result);
+
+/* What the main emulator needs; a device process needs no more than for its link. */
+extern const SyscallTable dma_link_server_syscalls;
 
 #endif
