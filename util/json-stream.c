@@ -74,6 +74,45 @@ static bool is_foreign(char c)
 /* ---- words ----------------------------------------------------------------------------------- */
 
 /* A string after its opening quote; returns what is behind the closing one, NULL with *errp. */
+/* The number of the four hexadecimal digits at P, or -1. */
+static int read_hex4(const char *p)
+{
+    int value = 0;
+
+    for (unsigned i = 0; i < 4; i++) {
+        int digit = g_ascii_xdigit_value(p[i]);
+
+        if (digit < 0) {
+            return -1; /* also at the end of the text */
+        }
+        value = value << 4 | digit;
+    }
+    return value;
+}
+
+/*
+ * The last digit of the escape whose digits begin at P, or NULL with *errp.  json-glib makes invalid UTF-8 of a half of a
+ * surrogate pair, which nobody could read again.
+ */
+static const char *check_code_point(const char *p, GError **errp)
+{
+    int value = read_hex4(p);
+    bool pair = value >= 0xd800 && value <= 0xdbff && p[4] == '\\' && p[5] == 'u';
+    int low = pair ? read_hex4(p + 6) : 0;
+
+    /* It would end the string for C: what is checked and what is used would not be the same. */
+    if (value == 0) {
+        error_setg(errp, "JSON parse error: '\\u0000' in a string");
+        return NULL;
+    }
+    if (value < 0 || (value >= 0xd800 && value <= 0xdfff && !(pair && low >= 0xdc00 && low <= 0xdfff))) {
+        error_setg(errp, "JSON parse error: '\\u' in a string without the four digits of a character, or half a surrogate "
+                   "pair");
+        return NULL;
+    }
+    return p + (pair ? 9 : 3);
+}
+
 static const char *check_string(const char *p, GError **errp)
 {
     for (; *p != '"'; p++) {
@@ -89,10 +128,11 @@ static const char *check_string(const char *p, GError **errp)
             error_setg(errp, "JSON parse error: unknown escape '\\%c' in a string", g_ascii_isgraph(*p) ? *p : '?');
             return NULL;
         }
-        /* It would end the string for C: what is checked and what is used would not be the same. */
-        if (strncmp(p, "u0000", 5) == 0) {
-            error_setg(errp, "JSON parse error: '\\u0000' in a string");
-            return NULL;
+        if (*p == 'u') {
+            p = check_code_point(p + 1, errp);
+            if (!p) {
+                return NULL;
+            }
         }
     }
     return p + 1;

@@ -149,6 +149,31 @@ static void test_foreign_bytes(void)
     expect("\x01\n\x02\n{}\n", "!!{}");
 }
 
+/* json-glib would make bytes of them that are no UTF-8. */
+static void test_halves_of_surrogate_pairs_are_refused(void)
+{
+    static const struct {
+        const char *text, *read;
+    } cases[] = {
+        { "{\"a\":\"\\ud83d\\ude00\"}", "{\"a\":\"\xf0\x9f\x98\x80\"}" },
+        { "{\"a\":\"\\ude00x\"}", "!" },
+        { "{\"a\":\"\\ud83dx\"}", "!" },
+        { "{\"a\":\"\\ud83d\\ud83d\"}", "!" },
+        { "{\"a\":\"\\ud83d\\u0041\"}", "!" },
+        { "{\"\\udfff\":1}", "!" },
+        { "{\"a\":\"\\u12g4\"}", "!" },
+        { "{\"a\":\"\\u123\"}", "!" },
+        { "{\"a\":\"\\u0000\"}", "!" },
+        { "{\"a\":\"\\ud7ff\\ue000\"}", "{\"a\":\"\xed\x9f\xbf\xee\x80\x80\"}" },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *got = read_all(cases[i].text);
+
+        g_assert_cmpstr(got, ==, cases[i].read);
+    }
+}
+
 static void test_nul_bytes(void)
 {
     static const char inside[] = "{\"a\":\"\0\"}\n{\"good\":1}", outside[] = "{\"a\":\0 1}\n{\"good\":1}";
@@ -323,6 +348,7 @@ int main(int argc, char **argv)
     g_test_add_func("/json-stream/values-limit", test_values);
     g_test_add_func("/json-stream/endless-text-is-told-once", test_endless_text);
     g_test_add_func("/json-stream/random-bytes", test_random_bytes);
+    g_test_add_func("/json-stream/halves-of-surrogate-pairs-are-refused", test_halves_of_surrogate_pairs_are_refused);
     g_test_add_func("/json-stream/line", test_line);
     g_test_add_func("/json-stream/large-and-small-numbers-are-written-as-json", test_large_and_small_numbers_are_written_as_json);
     return g_test_run();
