@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "sandbox/sandbox.h"
+#include "util/fd.h"
 
 /* As fork(), but for pthread_atfork(): callers have one thread. */
 static int clone_with(unsigned long flags)
@@ -27,11 +28,9 @@ static int clone_with(unsigned long flags)
 /* TEXT into FILE of /proc/self; async-signal-safe. */
 static bool write_proc(const char *path, const char *text)
 {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    auto_fd fd = open(path, O_WRONLY | O_CLOEXEC);
 
-    close(fd);
-    return done;
+    return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
 }
 
 /* "ID ID 1" into TEXT, without the C library's formatting, which may allocate. */

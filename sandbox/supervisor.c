@@ -21,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/socket.h>
@@ -48,12 +47,11 @@ static void G_GNUC_NORETURN end_as(int status, const char *name)
 {
     if (WIFSIGNALED(status)) {
         int number = WTERMSIG(status);
+        sigset_t set;
 
         if (number == SIGSYS) {
             log_error("%s has made a system call that its sandbox forbids, and was killed; -sandbox log tells which", name);
         }
-        sigset_t set;
-
         signal(number, SIG_DFL);
         sigemptyset(&set);
         sigaddset(&set, number);
@@ -185,11 +183,8 @@ static void close_all_but(int a, int b)
 /* It holds nothing worth having; all the same nobody shall trace it, and it leaves no core when it ends as the child did. */
 static void confine_supervisor(void)
 {
-    const struct rlimit none = { 0, 0 };
-
-    prctl(PR_SET_DUMPABLE, 0);
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    setrlimit(RLIMIT_CORE, &none);
+    process_hide(NULL);
+    privileges_no_new(NULL);
 }
 
 /* ---- the child ------------------------------------------------------------------------------------------------ */

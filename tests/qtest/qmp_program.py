@@ -67,17 +67,22 @@ def _paths(main_program, remote_program):
     return {"mpqemu": main_program, "qemu-remote": remote_program}
 
 
-@pytest.fixture(name="ours", params=OURS)
-def _ours(request, paths):
-    """Starts each of our programs: ours(*args, monitors=1)."""
+def starter(path, name):
+    """For a fixture: yields start(*args, **options) of programs, which it ends."""
     programs = []
 
     def start(*args, **options):
-        programs.append(Program(paths[request.param], request.param, *args, **options))
+        programs.append(Program(path, name, *args, **options))
         return programs[-1]
     yield start
     for program in programs:
         program.__exit__()
+
+
+@pytest.fixture(name="ours", params=OURS)
+def _ours(request, paths):
+    """Starts each of our programs: ours(*args, monitors=1)."""
+    yield from starter(paths[request.param], request.param)
 
 
 def wait_until(condition, what):

@@ -15,22 +15,14 @@ import pytest
 
 from device_process import device_pid
 from qmp import Qmp, QmpError, WAIT, socketpair
-from qmp_program import OURS, Program, wait_until, _ours, _paths  # noqa: F401 (fixtures)
+from qmp_program import OURS, Program, starter, wait_until, _ours, _paths  # noqa: F401 (fixtures)
 
 
 @pytest.fixture(name="peer", params=[*OURS, "stock"])
 def _peer(request, paths):
     """As ours, and stock QEMU."""
-    if request.param == "stock":
-        paths = {"stock": request.getfixturevalue("stock_program")}
-    programs = []
-
-    def start(*args, **options):
-        programs.append(Program(paths[request.param], request.param, *args, **options))
-        return programs[-1]
-    yield start
-    for program in programs:
-        program.__exit__()
+    stock = request.param == "stock"
+    yield from starter(request.getfixturevalue("stock_program") if stock else paths[request.param], request.param)
 
 
 def error_of(qmp, text, fds=()):
