@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Which process does the work of a program that was started.
+# Which process does the work of a program that was started, and what it holds.
 # Runs in: neither program.
 """A confined qemu-remote works in a child, which its first process only supervises."""
 
@@ -19,3 +19,14 @@ def device_pid(pid):
             return pid
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
         return int(children.read().split()[0])
+
+
+def held(pid):
+    """What process PID has open, {number: target}; a descriptor that it closes meanwhile is left out."""
+    targets = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            targets[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
+        except FileNotFoundError:
+            pass
+    return targets

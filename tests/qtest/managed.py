@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 
+from device_process import held
 from lsi_driver import BUFFER, DONE, SCRATCHA, Ioapic, Lsi
 from qmp import Qmp, QmpError
 from qtest import Qtest
@@ -60,7 +61,7 @@ class Holdings:
     """What a process holds: descriptors by kind, mapped files but the system's own, threads; each counted."""
 
     def __init__(self, pid):
-        self.counts = collections.Counter(self._kind(pid, name) for name in os.listdir(f"/proc/{pid}/fd"))
+        self.counts = collections.Counter(target.split(":[")[0] for target in held(pid).values())
         with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as maps:
             # Names only: anonymous memory is the allocator's affair.
             for line in maps:
@@ -68,13 +69,6 @@ class Holdings:
                 if name and not name[0].startswith("/usr/"):
                     self.counts["map " + name[0].strip()] += 1
         self.counts["thread"] = len(os.listdir(f"/proc/{pid}/task"))
-
-    @staticmethod
-    def _kind(pid, name):
-        try:
-            return os.readlink(f"/proc/{pid}/fd/{name}").split(":[")[0]
-        except FileNotFoundError:
-            return "gone"
 
     def __eq__(self, other):
         return self.counts == other.counts

@@ -12,6 +12,7 @@ import subprocess
 
 import pytest
 
+from device_process import held
 from lsi_driver import BUFFER, DONE, DSP, DSPS, MMIO_BASE, PCI_COMMAND
 from mpqemu_link import DMA_READ, DMA_WRITE, BounceHost, FakeDevice, LinkServer
 from managed import Managed, QmpError, children, image, wait_until
@@ -58,13 +59,9 @@ def shared_mappings(pid):
 
 def memory_descriptors(pid):
     """Sizes of the memfds that a device process holds."""
-    sizes = []
     pid = device_process(pid)
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        path = f"/proc/{pid}/fd/{name}"
-        if os.readlink(path).startswith("/memfd:"):
-            sizes.append(os.stat(path).st_size)
-    return sorted(sizes)
+    return sorted(os.stat(f"/proc/{pid}/fd/{fd}").st_size for fd, target in held(pid).items()
+                  if target.startswith("/memfd:"))
 
 
 def rw(machine, lsi, lba, blocks, data=b""):

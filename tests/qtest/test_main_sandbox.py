@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from device_process import held
 from managed import Managed, QmpError, alive, children, image, wait_until
 from remote_process import WAIT
 from sandbox_probe import BUILD, NUMBERS, PROBE, Prober, listed, other_numbers, proc_status
@@ -172,9 +173,8 @@ def test_opener_is_confined(machine):
     status = proc_status(helper(machine, "opener"))
     assert (status["Seccomp"], status["NoNewPrivs"], status["Threads"]) == ("2", "1", "1")
     assert int(status["CapEff"], 16) & ~0b110 == 0      # DAC_OVERRIDE, DAC_READ_SEARCH
-    held = [os.readlink(f"/proc/{helper(machine, 'opener')}/fd/{fd}")
-            for fd in os.listdir(f"/proc/{helper(machine, 'opener')}/fd") if int(fd) > 2]
-    assert len(held) == 3 and sorted(re.sub(r"\W.*", "", text) for text in held) == ["", "anon_inode", "socket"]
+    targets = [target for fd, target in held(helper(machine, "opener")).items() if fd > 2]
+    assert sorted(re.sub(r"\W.*", "", target) for target in targets) == ["", "anon_inode", "socket"]
 
 
 def test_there_is_no_opener_without_a_sandbox(tmp_path):

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from device_process import device_pid
+from device_process import device_pid, held
 from qmp import Qmp, QmpError, WAIT, socketpair
 from qmp_program import OURS, Program, starter, wait_until, _ours, _paths  # noqa: F401 (fixtures)
 
@@ -665,9 +665,8 @@ def test_client_that_vanishes_anywhere(ours):
     own = 2 if program.name == "mpqemu" else 1      # the last session's; mpqemu's to its spawner
 
     def sockets():
-        return [name for name in os.listdir(f"/proc/{pid}/fd")
-                if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")]
-    wait_until(lambda: len(sockets()) == own, sockets())
+        return [target for target in held(pid).values() if target.startswith("socket:")]
+    wait_until(lambda: len(sockets()) == own, "the sockets of clients that left are closed")
 
 
 def test_client_that_stops_reading_in_one_direction(ours):

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from block_rig import SECTOR, WAIT, Place, read10, until, write10
+from device_process import held
 from lsi_driver import ISTAT0, ISTAT_SIP, SIST0
 from qmp import Qmp, QmpError
 
@@ -156,19 +157,9 @@ def test_drive_add_and_del(start, image):
     assert qmp.command("query-block") == []
 
 
-def links(directory):
-    """What the descriptors in /proc/PID/fd are; one may close while we look."""
-    for name in os.listdir(directory):
-        try:
-            yield os.readlink(os.path.join(directory, name))
-        except FileNotFoundError:
-            pass
-
-
 @OPENS_FILES
 def test_images_come_and_go_without_a_trace(start, image):
     place = start()
-    fds = f"/proc/{place.pid}/fd"
 
     def come_and_go(times):
         for _ in range(times):
@@ -176,19 +167,19 @@ def test_images_come_and_go_without_a_trace(start, image):
             place.qmp.command("blockdev-add", **{"driver": "raw", "node-name": "r", "file": "f"})
             place.qmp.command("blockdev-del", **{"node-name": "r"})
             place.qmp.command("blockdev-del", **{"node-name": "f"})
-        until(lambda: image not in links(fds))
+        until(lambda: image not in held(place.pid).values())
 
     come_and_go(1)
-    before = len(os.listdir(fds))
+    before = len(held(place.pid))
     come_and_go(200)
-    assert len(os.listdir(fds)) == before
+    assert len(held(place.pid)) == before
 
 
 @OPENS_FILES
 def test_disks_come_and_go_a_thousand_times(start, image):
     """A node, a device on it, and away with both: nothing leaks, and the names serve again."""
     place = start()
-    qmp, fds = place.qmp, f"/proc/{place.pid}/fd"
+    qmp = place.qmp
 
     def come_and_go(times):
         for _ in range(times):
@@ -199,16 +190,16 @@ def test_disks_come_and_go_a_thousand_times(start, image):
             qmp.command("device_del", id="disk0")
             qmp.wait_event("DEVICE_DELETED", lambda event: event["data"].get("device") == "disk0")
             qmp.command("blockdev-del", **{"node-name": "n"})
-        until(lambda: image not in links(fds))
+        until(lambda: image not in held(place.pid).values())
 
     def memory():
         with open(f"/proc/{place.pid}/statm", encoding="ascii") as statm:
             return int(statm.read().split()[5]) * 4096  # data and stack
 
     come_and_go(50)
-    before = len(os.listdir(fds)), memory()
+    before = len(held(place.pid)), memory()
     come_and_go(1000)
-    assert len(os.listdir(fds)) == before[0]
+    assert len(held(place.pid)) == before[0]
     assert "asan" in os.environ.get("MPQEMU_BUILD", "") or memory() - before[1] < MIB
     assert qmp.command("query-block") == []
 

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from device_process import DEFAULT_LEVEL
+from device_process import DEFAULT_LEVEL, held
 from lsi_driver import PCI_COMMAND, SCRATCHA
 from managed import WAIT, Holdings, Managed, QmpError, alive, image, wait_same_holdings, wait_until
 from qtest import Qtest, QtestError
@@ -130,7 +130,7 @@ def test_a_process_looks_as_documented(machine):
     assert re.search(rf"^PPid:\s*{machine.pid}$", status, re.M)
     assert re.search(r"^Threads:\s*1$", status, re.M)
     # No path of the main emulator's: it has opened nothing but what it was given.
-    names = {os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")}
+    names = set(held(pid).values())
     output = {os.readlink(f"/proc/{machine.pid}/fd/{n}") for n in (1, 2)}
     files = {name for name in names - output if name.startswith("/") and not name.startswith("/memfd:")}
     assert files == {"/dev/null", str(machine.directory / "disk")}

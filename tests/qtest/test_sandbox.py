@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from device_process import held
 from qmp import Qmp, QmpError
 from remote_process import LSI_IDS, PROGRAM, WAIT, Link, Remote, serve
 from sandbox_probe import NUMBERS, PROBE, PROBED, Prober, listed, other_numbers, proc_status
@@ -209,10 +210,8 @@ def test_root_is_empty_and_read_only(confined):
 
 
 def test_descriptors_are_those_it_needs(confined, tmp_path):
-    kinds = []
-    for fd in sorted(map(int, os.listdir(f"/proc/{confined.pid}/fd"))):
-        kinds.append(re.sub(r":\[\d+\]", "", os.readlink(f"/proc/{confined.pid}/fd/{fd}")))
-    assert sorted(kinds[3:]) == sorted(["socket"] * 2 + ["anon_inode:[signalfd]", "anon_inode:[eventpoll]",
+    kinds = [re.sub(r":\[\d+\]", "", target) for fd, target in held(confined.pid).items() if fd > 2]
+    assert sorted(kinds) == sorted(["socket"] * 2 + ["anon_inode:[signalfd]", "anon_inode:[eventpoll]",
                                        "anon_inode:[eventfd]", "anon_inode:[io_uring]", "anon_inode:[io_uring]",
                                        f"{tmp_path}/disk.img"])
 
@@ -243,8 +242,8 @@ def test_socket_file_of_a_monitor_is_removed_at_the_end(confined):
 def test_supervisor_holds_nothing(confined):
     pid = confined.process.pid
     assert confined.pid != pid and proc_status(pid)["Name"] == "sandbox"
-    held = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd") if int(fd) > 2]
-    assert [text for text in held if not re.match(r"anon_inode:\[signalfd\]|socket:", text)] == []
+    assert [text for fd, text in held(pid).items() if fd > 2
+            and not re.match(r"anon_inode:\[signalfd\]|socket:", text)] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -115,9 +115,10 @@ static void test_longest_path_is_answered(void)
 static void test_descriptor_has_the_access_that_was_asked_for(void)
 {
     g_autofree char *path = NULL;
-    auto_fd made = g_file_open_tmp("test-opener-XXXXXX", &path, NULL);
+    auto_fd file = g_file_open_tmp("test-opener-XXXXXX", &path, NULL);
     Raw raw = raw_opener();
 
+    g_assert_cmpint(file, >=, 0);
     for (uint32_t writable = 0; writable < 2; writable++) {
         auto_fd fd = -1;
 
