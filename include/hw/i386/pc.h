@@ -1,20 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The pc board: RAM, PCI host bridge, I/O APIC.
+ * The pc board: what is where, and which interrupt goes to whom.
  *
  * Thread: main thread at start-up, with the machine lock held.  Runs in: mpqemu.
  *
- * Memory map.  RAM from 0 to PC_LOW_RAM_MAX (3 GiB), the rest from 4 GiB on.  PCI memory is the
- * whole address space behind everything else: BARs work wherever no RAM or board device is; the
- * hole below 4 GiB is where firmware puts them.  The I/O APIC's window is at 0xfec00000.
+ * Memory map.
  *
- * I/O ports.  0xcf8 and 0xcfc are the config mechanism (PCI Local Bus 3.0, section 3.2.2.3.2), the
- * rest belongs to PCI I/O BARs.
+ *   0x00000000  RAM, to the end of RAM or PC_LOW_RAM_MAX (3 GiB)
+ *   0x000a0000  PCI memory (VGA's place), seen when SMRAM is closed
+ *   0x000c0000  RAM or ROM in pieces of 16 KiB, 64 KiB from 0xf0000, by the host bridge's PAM registers
+ *   0xc0000000  PCI memory hole: BARs
+ *   0xfec00000  I/O APIC
+ *   0xfee00000  local APIC, each vCPU its own
+ *   0xfffc0000  firmware or the boot ROM; its last 128 KiB also below 1 MiB
+ *   4 GiB       the rest of RAM
  *
- * Interrupts.  GSI n is pin n of the I/O APIC.  Pin INTA to INTD (0 to 3) of the function in slot s
- * is routed to GSI 16 + ((s + pin) & 3); the PCI bus's lines are numbered by GSI.
+ * PCI memory is the whole address space behind everything else: BARs work wherever no RAM or board device is.
  *
- * QOM paths: /machine/ioapic, /machine/pci.0 (bus "pci.0"), the host bridge at slot 0.
+ * I/O ports.  0xcf8 and 0xcfc are the config mechanism (PCI Local Bus 3.0, section 3.2.2.3.2); ISA devices have their
+ * classic places; 0x600 is the power management block, 0x510 fw_cfg, 0xae00 ACPI PCI hot-plug; the rest belongs to PCI I/O
+ * BARs.
+ *
+ * Interrupts.  GSI n is pin n of the I/O APIC, but ISA interrupt 0 (the 8254) is pin 2.  GSIs 0 to 15 are the ISA
+ * interrupts, and go to the 8259s, too.  Pin INTA to INTD (0 to 3) of the function in slot s is PIRQ (s + pin) & 3, which
+ * is GSI 16 + that, and, at the 8259s only, the ISA interrupt that the PIIX3 routes it to.  The PCI bus's lines are
+ * numbered by GSI.
+ *
+ * QOM paths: /machine/ioapic, /machine/pci.0 (bus "pci.0"), the host bridge at slot 0, PIIX3 and PIIX4 PM at slot 1.
  */
 #ifndef HW_I386_PC_H
 #define HW_I386_PC_H
