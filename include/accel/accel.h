@@ -19,7 +19,7 @@
 #include <stdint.h>
 #include <glib.h>
 
-#include "system/vcpu.h"
+#include "accel/vcpu.h"
 #include "util/syscalls.h"
 
 /* Why vcpu_run() came back. */

@@ -18,8 +18,8 @@
  * A vCPU thread holds no lock while it runs guest code.  Device accesses go through address_space_read/write(), which
  * take the machine lock when a region wants it.
  */
-#ifndef SYSTEM_VCPU_H
-#define SYSTEM_VCPU_H
+#ifndef ACCEL_VCPU_H
+#define ACCEL_VCPU_H
 
 #include <stdbool.h>
 #include <stdint.h>
