@@ -53,7 +53,10 @@ struct X86Op {
 };
 _Static_assert(sizeof(X86Op) == 32, "two operations to a cache line");
 
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(X86_TRAMPOLINE)
+/* The build defines X86_TRAMPOLINE (0 or 1): 1 with sanitizers, whose frames stand in the way of tail calls. */
+#if !X86_TRAMPOLINE && defined(__clang__)
+#define X86_DISPATCH(cpu, o) __attribute__((musttail)) return (o)->fn(cpu, o)
+#elif !X86_TRAMPOLINE
 #define X86_DISPATCH(cpu, o) return (o)->fn(cpu, o)
 #else
 #define X86_DISPATCH(cpu, o) return (o)
@@ -249,7 +252,9 @@ struct X86Cpu {
     bool shadow;                 /* after STI or MOV SS at the end of a block: no interrupt before the next instruction */
     bool halted;
     bool one_insn;               /* the operation belongs to a block of one instruction that is not kept */
+    bool force_one;              /* the next instruction is to run so */
     uint32_t code_flags;         /* X86_CODE_* now */
+    uint64_t cs_base;            /* 0 in 64-bit mode */
 
     X86Segment seg[X86_SEGMENTS];
     X86Segment ldt, tr;
