@@ -99,7 +99,7 @@ typedef struct X86SseRow {
     uint8_t map;      /* X86_MAP_0F, _0F38 or _0F3A */
     uint8_t opcode;
     uint8_t pp;       /* X86_PP_* */
-    uint16_t attr;    /* X86_SSE_* */
+    uint8_t attr;     /* X86_SSE_* */
     X86Fn *reg, *mem; /* NULL: #UD */
     uint8_t group;    /* 0, or X86_SSE_GROUP(n): only with ModRM.reg == n (groups 12 to 15); op->reg is n then */
     uint32_t feature; /* X86_FEAT_* it needs; 0: SSE2 and below */

@@ -17,15 +17,15 @@
 /* A row: handlers are names without x86_op_, or NONE. */
 #define x86_op_NONE NULL
 #define ROW(map_, opcode_, pp_, attr_, feature_, reg_, mem_) \
-    { .map = X86_MAP_##map_, .opcode = opcode_, .pp = PP_##pp_, .attr = attr_, .feature = feature_, \
-      .reg = x86_op_##reg_, .mem = x86_op_##mem_ },
+    { .map = X86_MAP_##map_, .opcode = opcode_, .pp = PP_##pp_, .attr = (attr_) & 0xff, .group = (attr_) >> 8, \
+      .feature = feature_, .reg = x86_op_##reg_, .mem = x86_op_##mem_ },
 #define BOTH(map, opcode, pp, attr, feature, name) ROW(map, opcode, pp, attr, feature, name##_r, name##_m)
 
 #define IMM8 X86_SSE_IMM8
 #define MMX X86_SSE_MMX
 #define FLAGS X86_SSE_FLAGS
 #define ANY X86_SSE_ANY
-#define GROUP(n) X86_SSE_GROUP(n)
+#define GROUP(n) (X86_SSE_GROUP(n) << 8) /* beside the attributes */
 #define SSE3 X86_FEAT_SSE3
 #define SSSE3 X86_FEAT_SSSE3
 #define SSE41 X86_FEAT_SSE41
