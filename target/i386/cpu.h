@@ -53,7 +53,10 @@ struct X86Op {
 };
 _Static_assert(sizeof(X86Op) == 32, "two operations to a cache line");
 
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(X86_TRAMPOLINE)
+/* The build defines X86_TRAMPOLINE (0 or 1): 1 with sanitizers, whose frames stand in the way of tail calls. */
+#if !X86_TRAMPOLINE && defined(__clang__)
+#define X86_DISPATCH(cpu, o) __attribute__((musttail)) return (o)->fn(cpu, o)
+#elif !X86_TRAMPOLINE
 #define X86_DISPATCH(cpu, o) return (o)->fn(cpu, o)
 #else
 #define X86_DISPATCH(cpu, o) return (o)
@@ -144,6 +147,8 @@ enum {
 
 typedef X86SegmentState X86Segment;
 
+#define X86_PHYS_BITS 40 /* of guest-physical addresses */
+
 /* ---- lazy flags (flags.h) ------------------------------------------------------------------------------------------- */
 
 typedef enum X86CcOp {
@@ -224,6 +229,11 @@ typedef struct X86ExecEntry {
 #define X86_CODE_MP 0x100u   /* CR0.MP */
 #define X86_CODE_ONE 0x200u  /* one instruction to a block */
 
+/* What a fault during delivery of an exception or interrupt makes of both: see interrupt.c. */
+typedef enum X86EventClass {
+    X86_EVENT_NONE, X86_EVENT_BENIGN, X86_EVENT_CONTRIBUTORY, X86_EVENT_PAGE_FAULT, X86_EVENT_DOUBLE,
+} X86EventClass;
+
 struct X86Cpu {
     uint64_t regs[X86_REGS]; /* first: byte registers are addressed by op->reg as an offset */
     uint64_t cc_dst, cc_a, cc_b; /* sign-extended to 64 bits whatever the operand size */
@@ -242,7 +252,9 @@ struct X86Cpu {
     bool shadow;                 /* after STI or MOV SS at the end of a block: no interrupt before the next instruction */
     bool halted;
     bool one_insn;               /* the operation belongs to a block of one instruction that is not kept */
+    bool force_one;              /* the next instruction is to run so */
     uint32_t code_flags;         /* X86_CODE_* now */
+    uint64_t cs_base;            /* 0 in 64-bit mode */
 
     X86Segment seg[X86_SEGMENTS];
     X86Segment ldt, tr;
@@ -270,6 +282,11 @@ struct X86Cpu {
         bool restart;            /* no exception: repeat the instruction in a block of its own */
     } fault;
     jmp_buf fault_jmp;
+    /* interrupt.c: what is being delivered, if anything. */
+    struct {
+        X86EventClass delivering;
+        uint8_t ext;             /* the EXT bit of error codes that come of it */
+    } event;
 
     X86Machine *machine;
     X86CodeCache *code;

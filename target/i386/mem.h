@@ -31,33 +31,34 @@ static inline X86TlbEntry *x86_tlb_entry(X86Cpu *cpu, uint64_t addr)
 }
 
 /*
- * Host address of SIZE (up to 64) bytes at ADDR when the TLB has them in one page of RAM, else NULL.  The page of the last
- * byte is compared: an access that crosses pages fails as one that misses.
+ * Whether T, the entry for ADDR, has the SIZE (up to 64) bytes there in one page of RAM.  The page of the last byte is
+ * compared: an access that crosses pages fails as one that misses.  x86_hit_host() is their host address then.
  */
-static inline uint8_t *x86_fast_read(X86Cpu *cpu, uint64_t addr, unsigned size)
+static inline bool x86_hit_read(const X86TlbEntry *t, uint64_t addr, unsigned size)
 {
-    X86TlbEntry *e = x86_tlb_entry(cpu, addr);
-
-    return likely(e->tag_read == ((addr + size - 1) & X86_PAGE_MASK)) ? (uint8_t *)(uintptr_t)addr + e->addend : NULL;
+    return t->tag_read == ((addr + size - 1) & X86_PAGE_MASK);
 }
-static inline uint8_t *x86_fast_write(X86Cpu *cpu, uint64_t addr, unsigned size)
+static inline bool x86_hit_write(const X86TlbEntry *t, uint64_t addr, unsigned size)
 {
-    X86TlbEntry *e = x86_tlb_entry(cpu, addr);
-
-    return likely(e->tag_write == ((addr + size - 1) & X86_PAGE_MASK)) ? (uint8_t *)(uintptr_t)addr + e->addend : NULL;
+    return t->tag_write == ((addr + size - 1) & X86_PAGE_MASK);
+}
+static inline uint8_t *x86_hit_host(const X86TlbEntry *t, uint64_t addr)
+{
+    return (uint8_t *)((uintptr_t)addr + t->addend);
 }
 
 #define X86_MEM_ACCESS(bits) \
     static inline uint##bits##_t x86_ld##bits(X86Cpu *cpu, const X86Op *op, uint64_t addr) \
     { \
-        uint8_t *p = x86_fast_read(cpu, addr, bits / 8); \
-        return likely(p != NULL) ? *(X86Mem##bits *)p : (uint##bits##_t)x86_ld_slow(cpu, op, addr, bits / 8); \
+        const X86TlbEntry *t = x86_tlb_entry(cpu, addr); \
+        return likely(x86_hit_read(t, addr, bits / 8)) ? *(X86Mem##bits *)x86_hit_host(t, addr) \
+                                                       : (uint##bits##_t)x86_ld_slow(cpu, op, addr, bits / 8); \
     } \
     static inline void x86_st##bits(X86Cpu *cpu, const X86Op *op, uint64_t addr, uint##bits##_t value) \
     { \
-        uint8_t *p = x86_fast_write(cpu, addr, bits / 8); \
-        if (likely(p != NULL)) { \
-            *(X86Mem##bits *)p = value; \
+        const X86TlbEntry *t = x86_tlb_entry(cpu, addr); \
+        if (likely(x86_hit_write(t, addr, bits / 8))) { \
+            *(X86Mem##bits *)x86_hit_host(t, addr) = value; \
         } else { \
             x86_st_slow(cpu, op, addr, value, bits / 8); \
         } \
