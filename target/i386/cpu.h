@@ -248,6 +248,8 @@ struct X86Cpu {
     bool halted;
     bool one_insn;               /* the operation belongs to a block of one instruction that is not kept */
     bool gave_up_page;           /* x86_tlb_drop_marked() found one: others are to be told */
+    bool exec_evicted;           /* since the last flush a page left the exec TLB, and may still be in the jump cache */
+    uint64_t fetch_gpa;          /* page of the last fetch */
     bool force_one;              /* the next instruction is to run so */
     uint32_t code_flags;         /* X86_CODE_* now */
     uint64_t cs_base;            /* 0 in 64-bit mode */
@@ -381,6 +383,11 @@ static inline const X86Op *x86_leave(X86Cpu *cpu, const X86Op *op)
 
 /* CR0, CR4, EFER, CPL, EFLAGS.AC/VM/TF, DR7 or a segment changed: recomputes code_flags, mmu_mode, tlb, jump keys. */
 void x86_mode_changed(X86Cpu *cpu);
+
+/* jump_key[] from jump_epoch[], code_flags and CPL. */
+void x86_update_jump_keys(X86Cpu *cpu);
+#define X86_JUMP_MODE_BITS 11
+#define X86_JUMP_EPOCHS (1u << (32 - X86_JUMP_MODE_BITS))
 
 /* EFLAGS.IF may have become set: looks whether an interrupt waits. */
 static inline void x86_check_interrupts(X86Cpu *cpu)

@@ -33,7 +33,8 @@ X86Translate x86_tr_ea;     /* the same with a memory operand; arg: bytes access
 X86Translate x86_tr_rm;     /* fn for a register, fn_mem for memory of arg bytes (+ 256 for writing), 0: the operand size */
 X86Translate x86_tr_nop, x86_tr_nop90, x86_tr_ud;
 X86Translate x86_tr_fwait, x86_tr_x87, x86_tr_sse;
-X86Translate x86_tr_sti, x86_tr_port, x86_tr_segment_push, x86_tr_load_far, x86_tr_far_imm, x86_tr_ret_far;
+X86Translate x86_tr_sti, x86_tr_port, x86_tr_segment_push, x86_tr_load_far, x86_tr_far_imm, x86_tr_far_m, x86_tr_ret_far, x86_tr_int;
+X86Translate x86_tr_arpl_movsxd, x86_tr_mov_from_seg, x86_tr_mov_to_seg, x86_tr_group7, x86_tr_random;
 
 enum { X86_SCAN_BSF, X86_SCAN_BSR, X86_SCAN_POPCNT, X86_SCAN_CRC32_8, X86_SCAN_CRC32 };
 
