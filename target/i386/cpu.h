@@ -147,6 +147,8 @@ enum {
 
 typedef X86SegmentState X86Segment;
 
+#define X86_PHYS_BITS 40 /* of guest-physical addresses */
+
 /* ---- lazy flags (flags.h) ------------------------------------------------------------------------------------------- */
 
 typedef enum X86CcOp {
@@ -227,6 +229,11 @@ typedef struct X86ExecEntry {
 #define X86_CODE_MP 0x100u   /* CR0.MP */
 #define X86_CODE_ONE 0x200u  /* one instruction to a block */
 
+/* What a fault during delivery of an exception or interrupt makes of both: see interrupt.c. */
+typedef enum X86EventClass {
+    X86_EVENT_NONE, X86_EVENT_BENIGN, X86_EVENT_CONTRIBUTORY, X86_EVENT_PAGE_FAULT, X86_EVENT_DOUBLE,
+} X86EventClass;
+
 struct X86Cpu {
     uint64_t regs[X86_REGS]; /* first: byte registers are addressed by op->reg as an offset */
     uint64_t cc_dst, cc_a, cc_b; /* sign-extended to 64 bits whatever the operand size */
@@ -280,6 +287,11 @@ struct X86Cpu {
         bool restart;            /* no exception: repeat the instruction in a block of its own */
     } fault;
     jmp_buf fault_jmp;
+    /* interrupt.c: what is being delivered, if anything. */
+    struct {
+        X86EventClass delivering;
+        uint8_t ext;             /* the EXT bit of error codes that come of it */
+    } event;
 
     X86Machine *machine;
     X86CodeCache *code;
