@@ -282,6 +282,7 @@ struct X86Cpu {
     /* An exception on its way to delivery; x86_raise() sets it and jumps to the run loop. */
     struct {
         int vector;              /* -1: none */
+        bool has_error;
         uint32_t error;
         bool restart;            /* no exception: repeat the instruction in a block of its own */
     } fault;

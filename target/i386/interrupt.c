@@ -277,14 +277,10 @@ static bool doubles(X86EventClass first, X86EventClass next)
            (first == X86_EVENT_PAGE_FAULT && next != X86_EVENT_BENIGN);
 }
 
-/* Vectors with an error code: #DF, #TS, #NP, #SS, #GP, #PF, #AC. */
-#define HAS_ERROR (1u << X86_EXC_DF | 0x1fu << X86_EXC_TS | 1u << X86_EXC_AC)
-
 bool x86_deliver_exception(X86Cpu *cpu)
 {
     Event event = {
-        .vector = cpu->fault.vector, .has_error = HAS_ERROR >> cpu->fault.vector & 1, .error = cpu->fault.error,
-        .rip = cpu->rip,
+        .vector = cpu->fault.vector, .has_error = cpu->fault.has_error, .error = cpu->fault.error, .rip = cpu->rip,
     };
     X86EventClass next = class_of(event.vector);
 
@@ -327,6 +323,7 @@ bool x86_deliver_debug_trap(X86Cpu *cpu, uint64_t dr6_bits)
 {
     cpu->dr[6] |= dr6_bits & DR6_BITS;
     cpu->fault.vector = X86_EXC_DB;
+    cpu->fault.has_error = false;
     return x86_deliver_exception(cpu);
 }
 

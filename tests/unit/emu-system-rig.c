@@ -326,6 +326,7 @@ void sys_code(SysRig *rig, uint32_t addr, const uint8_t *code, const uint8_t *en
 {
     memcpy(rig->ram + addr, code, end - code);
     rig->state.rip = addr - rig->state.segment[X86_CS].base;
+    rig->state.halted = false;
 }
 
 void sys_run(SysRig *rig)

@@ -65,7 +65,6 @@ static void test_leave_long(void)
 GUEST(exc_de, 64, "xor %edx, %edx\n xor %ecx, %ecx\n 1: div %ecx\n");
 GUEST(exc_ud, 64, "nop\n ud2\n");
 GUEST(exc_gp_canonical, 64, "mov $0x800000000000, %rax\n mov (%rax), %eax\n");
-GUEST(exc_ss_canonical, 64, "mov $0x800000000000, %rax\n mov %rax, %rbp\n mov (%rbp), %eax\n");
 GUEST(exc_gp_selector, 64, "mov $0xc3, %eax\n mov %eax, %ds\n");
 GUEST(exc_gp_null_ss, 64, "mov $3, %eax\n mov %eax, %ss\n");
 GUEST(exc_np, 64, "mov $0x78, %eax\n mov %eax, %es\n");
@@ -91,7 +90,6 @@ static void test_exceptions(void)
         { "DE", exc_de, exc_de_end, X86_EXC_DE, -1, 2 },
         { "UD", exc_ud, exc_ud_end, X86_EXC_UD, -1, 2 },
         { "GP canonical", exc_gp_canonical, exc_gp_canonical_end, X86_EXC_GP, 0, 2 },
-        { "SS canonical", exc_ss_canonical, exc_ss_canonical_end, X86_EXC_SS, 0, 3 },
         { "GP selector", exc_gp_selector, exc_gp_selector_end, X86_EXC_GP, 0xc0, 2 },
         { "GP null SS", exc_gp_null_ss, exc_gp_null_ss_end, X86_EXC_GP, 0, 2 },
         { "NP", exc_np, exc_np_end, X86_EXC_NP, 0x78, 2 },
@@ -319,7 +317,7 @@ static void test_interrupt(void)
     sys_rig_clear(&rig);
 }
 
-GUEST(iret_hlt, 64, "iretq\n");
+GUEST(nmi_handler, 64, "hlt\n inc %eax\n iretq\n");
 GUEST(nop_hlt, 64, "nop\n hlt\n");
 
 static void test_nmi(void)
@@ -328,15 +326,25 @@ static void test_nmi(void)
 
     sys_rig_init(&rig, NULL);
     sys_long(&rig);
+    SYS_CODE(&rig, SYS_HANDLERS + X86_EXC_NMI * 16, nmi_handler);
     SYS_CODE(&rig, SYS_KERNEL, nop_hlt);
     x86_cpu_nmi(rig.cpu);
     SYS_RUN_VECTOR(&rig, X86_EXC_NMI);
     g_assert_cmphex(sys_stack(&rig, 0, 8), ==, SYS_KERNEL);
-    /* Another one waits for IRET. */
+    uint64_t sp = rig.state.gpr[X86_RSP];
+    /* Another one waits for IRET, and does not end HLT. */
     x86_cpu_nmi(rig.cpu);
     g_assert_cmpint(x86_cpu_run(rig.cpu), ==, X86_EXIT_HALTED);
     x86_cpu_get_state(rig.cpu, &rig.state);
-    g_assert_cmpint(sys_vector(&rig), ==, -1);
+    g_assert_cmphex(rig.state.gpr[X86_RAX], ==, 0);
+    g_assert_cmphex(rig.state.gpr[X86_RSP], ==, sp);
+    rig.cpu->halted = false;
+    g_assert_cmpint(x86_cpu_run(rig.cpu), ==, X86_EXIT_HALTED);
+    x86_cpu_get_state(rig.cpu, &rig.state);
+    g_assert_cmpint(sys_vector(&rig), ==, X86_EXC_NMI);
+    g_assert_cmphex(rig.state.gpr[X86_RAX], ==, 1);
+    g_assert_cmphex(rig.state.gpr[X86_RSP], ==, sp);
+    g_assert_cmphex(sys_stack(&rig, 0, 8), ==, SYS_KERNEL);
     sys_rig_clear(&rig);
 }
 
