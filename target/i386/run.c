@@ -21,6 +21,7 @@ _Noreturn void x86_raise(X86Cpu *cpu, int vector, uint32_t error)
         cpu->op = NULL;
     }
     cpu->fault.vector = vector;
+    cpu->fault.has_error = X86_EXC_WITH_ERROR >> vector & 1;
     cpu->fault.error = error;
     longjmp(cpu->fault_jmp, 1);
 }

@@ -157,6 +157,7 @@ static void make_gates(void)
         ram[handler] = 0xf4; /* HLT */
     }
     put64(TSS + 4, KERNEL_STACK);
+    ram[TSS + 0x66] = 0x68; /* no I/O permission map */
     put64(GDT + KERNEL_CS, 0x00af9b000000ffffull);
 }
 
