@@ -136,11 +136,6 @@ enum {
     X86_EXC_XM,
 };
 
-/* Bit n: vector n has an error code. */
-#define X86_EXC_WITH_ERROR \
-    (1u << X86_EXC_DF | 1u << X86_EXC_TS | 1u << X86_EXC_NP | 1u << X86_EXC_SS | 1u << X86_EXC_GP | 1u << X86_EXC_PF | \
-     1u << X86_EXC_AC)
-
 /* Attribute bits of X86Segment.attr (as X86SegmentState.attr) */
 #define X86_SEG_TYPE 0x000fu
 #define X86_SEG_S 0x0010u
