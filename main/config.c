@@ -149,6 +149,46 @@ static bool opt_numa(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
+/* ---- boot ------------------------------------------------------------------------------------ */
+
+static bool opt_kernel(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->kernel = arg;
+    return true;
+}
+
+static bool opt_initrd(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->initrd = arg;
+    return true;
+}
+
+static bool opt_append(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->append = arg;
+    return true;
+}
+
+static bool opt_bios(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->bios = arg;
+    return true;
+}
+
+static bool check_boot(const MainConfig *config, GError **errp)
+{
+    if (!config->kernel && (config->initrd || config->append)) {
+        error_setg(errp, "%s: only a kernel takes it; add -kernel FILE",
+                   config->initrd ? "-initrd" : "-append");
+        return false;
+    }
+    if (config->kernel && config->bios) {
+        error_setg(errp, "-bios %s: -kernel is booted without firmware; leave one of them out", config->bios);
+        return false;
+    }
+    return true;
+}
+
 /* ---- run and debug --------------------------------------------------------------------------- */
 
 static bool opt_qtest(const char *arg, void *opaque, GError **errp)
@@ -307,6 +347,11 @@ static const CmdlineOption options[] = {
       "process that a launcher has started,\nand what its death means: detach (default), restart, pause or exit",
       main_opt_remote },
 
+    { "kernel", "FILE", "boots this Linux kernel: a bzImage, or an ELF file with a PVH entry", opt_kernel, "Boot" },
+    { "initrd", "FILE", "gives the kernel this initial RAM disk", opt_initrd },
+    { "append", "TEXT", "gives the kernel this command line", opt_append },
+    { "bios", "FILE", "boots this firmware", opt_bios },
+
     { "qtest", "unix:PATH[,server=on] | stdio", "a test program plays the guest's CPU", opt_qtest,
       "Running" },
     { "qtest-log", "PATH | none", "writes the qtest conversation to a file", opt_qtest_log },
@@ -365,6 +410,9 @@ MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
     if (!config->monitor.start.only_help && !config->accel && !config->qtest) {
         error_setg(errp, "there is nothing to run the guest in this version but a test program; "
                    "give -accel qtest -qtest unix:PATH,server=on");
+        return NULL;
+    }
+    if (!check_boot(config, errp)) {
         return NULL;
     }
     return g_steal_pointer(&config);

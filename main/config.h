@@ -22,6 +22,10 @@ typedef struct MainConfig {
     uint64_t ram_size;                 /* -m, bytes; 0: not given */
     GPtrArray *numa_memdevs;           /* char *, owned: the nodes' memory backends, in order */
     const char *accel;                 /* NULL: not given */
+    const char *kernel;                /* -kernel, -initrd, -append, -bios; NULL: not given */
+    const char *initrd;
+    const char *append;
+    const char *bios;
     const char *qtest;                 /* -qtest; NULL: not given */
     const char *qtest_log;             /* -qtest-log; NULL: none */
     bool stopped;                      /* -S */

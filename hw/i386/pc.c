@@ -5,6 +5,8 @@
  * Runs in: mpqemu.  The memory map and the interrupt routing stand in include/hw/i386/pc.h.
  */
 #include "hw/i386/pc.h"
+#include "hw/i386/linux-boot.h"
+#include "hw/i386/pc-firmware.h"
 #include "hw/i386/pci-host.h"
 #include "hw/intc/ioapic.h"
 #include "hw/pci/pci.h"
@@ -18,6 +20,7 @@ typedef struct PcBoard {
     MemoryRegion pci_io;
     PciBus *bus;
     Ioapic *ioapic;
+    LinuxBoot *linux_boot; /* NULL: firmware boots, or nobody does */
 } PcBoard;
 
 static PcBoard board;
@@ -61,19 +64,46 @@ static bool pc_add_ioapic(GError **errp)
     return true;
 }
 
+/* What the reset vector finds. */
+static bool pc_add_boot(const PcConfig *config, GError **errp)
+{
+    MemoryRegion *memory = address_space_root(system_memory());
+    uint64_t low = MIN(config->ram_size, PC_LOW_RAM_MAX);
+    const LinuxRam ram = { low, PC_HIGH_RAM_BASE + config->ram_size - low };
+    E820Entry map[E820_ENTRIES_MAX];
+    BootRomParams params;
+
+    if (config->bios) {
+        return pc_firmware_load(config->bios, memory, &board.pci_memory, errp);
+    }
+    if (!config->kernel) {
+        return true;
+    }
+    board.linux_boot = linux_boot_open(config->kernel, config->initrd, config->append, &ram, errp);
+    if (!board.linux_boot) {
+        return false;
+    }
+    linux_boot_set_board(board.linux_boot, map, pc_e820(config->ram_size, 0, map), 0);
+    params = linux_boot_params(board.linux_boot);
+    return pc_firmware_boot_rom(&params, memory, errp);
+}
+
 /* Sources before the interrupt controller: they lower their lines. */
 static void pc_reset(void *opaque)
 {
     bus_reset(BUS(board.bus));
     device_reset(DEVICE(board.ioapic));
+    if (board.linux_boot) {
+        linux_boot_load(board.linux_boot);
+    }
 }
 
-bool pc_init(MemoryRegion *ram, uint64_t ram_size, GError **errp)
+bool pc_init(const PcConfig *config, GError **errp)
 {
     MemoryRegion *memory = address_space_root(system_memory());
     MemoryRegion *io = address_space_root(system_io());
 
-    pc_map_ram(ram, ram_size);
+    pc_map_ram(config->ram, config->ram_size);
     /* Behind RAM and board devices: a BAR that is put over them does not hide them. */
     memory_region_init(&board.pci_memory, NULL, "pci-memory", MEMORY_SIZE_WHOLE);
     memory_region_add(memory, 0, &board.pci_memory, -1);
@@ -85,7 +115,7 @@ bool pc_init(MemoryRegion *ram, uint64_t ram_size, GError **errp)
     board.bus = pci_root_bus_new("pci.0", &board.pci_memory, &board.pci_io, system_memory(),
                                  PCI_DEVFN_OF(1, 0));
     pci_bus_set_irqs(board.bus, pc_map_irq, pc_set_gsi, board.ioapic, IOAPIC_PINS);
-    if (!pci_host_init(board.bus, io, errp)) {
+    if (!pci_host_init(board.bus, io, errp) || !pc_add_boot(config, errp)) {
         return false;
     }
     reset_register(pc_reset, NULL);

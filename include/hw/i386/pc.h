@@ -36,11 +36,22 @@
 
 #define PC_LOW_RAM_MAX 0xc0000000ull
 #define PC_HIGH_RAM_BASE 0x100000000ull
+#define PC_FIRMWARE_BASE 0xfffc0000ull /* told as reserved; large firmware begins lower */
 
 #define PC_PCI_GSI_FIRST 16u /* INTx uses four GSIs from here */
 
-/* Builds the board on RAM, a region of RAM_SIZE bytes that lives as long as the program. */
-bool pc_init(MemoryRegion *ram, uint64_t ram_size, GError **errp);
+/* What the user may choose; paths and texts are used during pc_init() only. */
+typedef struct PcConfig {
+    MemoryRegion *ram; /* lives as long as the program */
+    uint64_t ram_size;
+    const char *kernel; /* -kernel: booted directly; NULL: firmware is */
+    const char *initrd; /* -initrd, -append: NULL, or with a kernel */
+    const char *append;
+    const char *bios;   /* -bios: NULL with a kernel; without, NULL is a ROM with nothing in it */
+} PcConfig;
+
+/* Builds the board.  All files are opened here. */
+bool pc_init(const PcConfig *config, GError **errp);
 
 /* The host bridge function "i440FX" (8086:1237); internal. */
 GType i440fx_get_type(void);
