@@ -5,6 +5,7 @@
  * Runs in: mpqemu.  The memory map and the interrupt routing stand in include/hw/i386/pc.h.
  */
 #include "hw/i386/pc.h"
+#include "hw/i386/i440fx.h"
 #include "hw/i386/linux-boot.h"
 #include "hw/i386/pc-firmware.h"
 #include "hw/i386/pci-host.h"
@@ -14,6 +15,7 @@
 
 /* Everything lives as long as the program. */
 typedef struct PcBoard {
+    MemoryRegion base_ram;
     MemoryRegion low_ram;
     MemoryRegion high_ram;
     MemoryRegion pci_memory;
@@ -37,13 +39,18 @@ static void pc_set_gsi(void *opaque, int gsi, int level)
     irq_set(ioapic->pins[gsi], level);
 }
 
+/* What is between 640 KiB and 1 MiB, the host bridge decides. */
 static void pc_map_ram(MemoryRegion *ram, uint64_t ram_size)
 {
     MemoryRegion *memory = address_space_root(system_memory());
     uint64_t low = MIN(ram_size, PC_LOW_RAM_MAX);
 
-    memory_region_init_alias(&board.low_ram, NULL, "ram-below-4g", ram, 0, low);
-    memory_region_add(memory, 0, &board.low_ram, 0);
+    memory_region_init_alias(&board.base_ram, NULL, "ram-below-640k", ram, 0, MIN(low, PC_BASE_RAM_END));
+    memory_region_add(memory, 0, &board.base_ram, 0);
+    if (low > PC_LOW_RAM_BASE) {
+        memory_region_init_alias(&board.low_ram, NULL, "ram-below-4g", ram, PC_LOW_RAM_BASE, low - PC_LOW_RAM_BASE);
+        memory_region_add(memory, PC_LOW_RAM_BASE, &board.low_ram, 0);
+    }
     if (ram_size > low) {
         memory_region_init_alias(&board.high_ram, NULL, "ram-above-4g", ram, low, ram_size - low);
         memory_region_add(memory, PC_HIGH_RAM_BASE, &board.high_ram, 0);
@@ -115,7 +122,8 @@ bool pc_init(const PcConfig *config, GError **errp)
     board.bus = pci_root_bus_new("pci.0", &board.pci_memory, &board.pci_io, system_memory(),
                                  PCI_DEVFN_OF(1, 0));
     pci_bus_set_irqs(board.bus, pc_map_irq, pc_set_gsi, board.ioapic, IOAPIC_PINS);
-    if (!pci_host_init(board.bus, io, errp) || !pc_add_boot(config, errp)) {
+    pci_host_new(board.bus, io);
+    if (!i440fx_new(board.bus, memory, config->ram, &board.pci_memory, errp) || !pc_add_boot(config, errp)) {
         return false;
     }
     reset_register(pc_reset, NULL);

@@ -34,6 +34,8 @@
 #include "hw/core/device.h"
 #include "system/memory.h"
 
+#define PC_BASE_RAM_END 0xa0000ull
+#define PC_LOW_RAM_BASE 0x100000ull
 #define PC_LOW_RAM_MAX 0xc0000000ull
 #define PC_HIGH_RAM_BASE 0x100000000ull
 #define PC_FIRMWARE_BASE 0xfffc0000ull /* told as reserved; large firmware begins lower */
