@@ -387,7 +387,8 @@ static void vcpus_reset(void *opaque)
         VcpuThread *t = vcpus[i]->thread;
 
         pthread_mutex_lock(&t->lock);
-        while ((t->reset || t->in_guest) && !t->in_device && vcpus[i] != current_vcpu) {
+        /* Before vcpus_start() there is nobody to wait for. */
+        while (t->thread && (t->reset || t->in_guest) && !t->in_device && vcpus[i] != current_vcpu) {
             pthread_cond_wait(&t->left, &t->lock);
         }
         pthread_mutex_unlock(&t->lock);
@@ -423,23 +424,15 @@ static void vcpu_free(Vcpu *vcpu)
 static bool vcpu_new(unsigned index, GError **errp)
 {
     Vcpu *vcpu = g_new0(Vcpu, 1);
-    g_autofree char *name = g_strdup_printf("CPU %u/%s", index, accel->name);
-    g_autoptr(GError) err = NULL;
 
     vcpu->index = vcpu->apic_id = index;
     vcpu->thread = g_new0(VcpuThread, 1);
     vcpu->thread->sipi = -1;
+    vcpu->thread->wait_sipi = waits_for_sipi(vcpu);
     pthread_mutex_init(&vcpu->thread->lock, NULL);
     pthread_cond_init(&vcpu->thread->go, NULL);
     pthread_cond_init(&vcpu->thread->left, NULL);
     if (!accel->vcpu_init(vcpu, errp)) {
-        vcpu_free(vcpu);
-        return false;
-    }
-    vcpu->thread->thread = g_thread_try_new(name, vcpu_thread, vcpu, &err);
-    if (!vcpu->thread->thread) {
-        error_setg(errp, "cannot start the thread of vCPU %u: %s; raise the limit of threads (ulimit -u)", index, err->message);
-        accel->vcpu_free(vcpu);
         vcpu_free(vcpu);
         return false;
     }
@@ -466,6 +459,21 @@ bool vcpus_create(unsigned wanted, GError **errp)
     return true;
 }
 
+bool vcpus_start(GError **errp)
+{
+    for (unsigned i = 0; i < count; i++) {
+        g_autofree char *name = g_strdup_printf("CPU %u/%s", i, accel->name);
+        g_autoptr(GError) err = NULL;
+
+        vcpus[i]->thread->thread = g_thread_try_new(name, vcpu_thread, vcpus[i], &err);
+        if (!vcpus[i]->thread->thread) {
+            error_setg(errp, "cannot start the thread of vCPU %u: %s; raise the limit of threads (ulimit -u)", i, err->message);
+            return false;
+        }
+    }
+    return true;
+}
+
 void vcpus_destroy(void)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -476,7 +484,9 @@ void vcpus_destroy(void)
     }
     machine_unlock();
     for (unsigned i = 0; i < count; i++) {
-        g_thread_join(vcpus[i]->thread->thread);
+        if (vcpus[i]->thread->thread) {
+            g_thread_join(vcpus[i]->thread->thread);
+        }
     }
     machine_lock();
     while (count > 0) {

@@ -51,15 +51,20 @@ struct Vcpu {
 };
 
 /*
- * Makes COUNT vCPUs (1 to VCPUS_MAX) of the accelerator in use, with their threads, parked until the machine runs.  Main
- * thread, after the accelerator's init, before the board; with the machine lock held.  Nothing for an accelerator
- * without vCPUs.  They are reset by system_reset(), and run and stop with the run state.
+ * Makes COUNT vCPUs (1 to VCPUS_MAX) of the accelerator in use, without their threads.  Main thread, after the
+ * accelerator's init, before the board; with the machine lock held.  Nothing for an accelerator without vCPUs.
  */
 bool vcpus_create(unsigned count, GError **errp);
 
 /*
- * Ends the threads.  Before the accelerator's state goes, and when the devices are gone: that ends accesses that wait for
- * another process.  With the machine lock held, which is dropped while waiting.
+ * Makes the threads, which inherit the confinement of the caller.  They are parked until the machine runs, reset by
+ * system_reset(), and run and stop with the run state.  On failure vcpus_destroy() is still due.
+ */
+bool vcpus_start(GError **errp);
+
+/*
+ * Ends the threads and frees the vCPUs.  Before accel_cleanup(), and when the devices are gone: that ends accesses that
+ * wait for another process.  With the machine lock held, which is dropped while waiting.
  */
 void vcpus_destroy(void);
 

@@ -225,6 +225,7 @@ static void setup(Fixture *f, gconstpointer data)
     atomic_store(&door, false);
     resets_told = 0;
     g_assert_true(vcpus_create(COUNT, NULL));
+    g_assert_true(vcpus_start(NULL));
     system_reset();
     vm_start();
     for (unsigned i = 1; i < COUNT; i++) {
@@ -269,8 +270,11 @@ static void test_parked_until_started(void)
 {
     memset(fake, 0, sizeof(fake));
     g_assert_true(vcpus_create(1, NULL));
+    system_reset(); /* done when the thread begins */
+    g_assert_true(vcpus_start(NULL));
+    WAIT_FOR(atomic_load(&fake[0].resets) == 1);
     system_reset();
-    g_assert_cmpint(atomic_load(&fake[0].resets), ==, 1);
+    g_assert_cmpint(atomic_load(&fake[0].resets), ==, 2);
     check_stands(0);
     g_assert_cmpint(vcpu_state(vcpu_get(0)), ==, VCPU_STATE_PARKED);
     vm_start();
@@ -512,6 +516,7 @@ static void test_destroy_running(void)
     memset(fake, 0, sizeof(fake));
     atomic_store(&fake[1].program, HALT);
     g_assert_true(vcpus_create(COUNT, NULL));
+    g_assert_true(vcpus_start(NULL));
     system_reset();
     vm_start();
     vcpu_sipi(vcpu_get(1), 1);
