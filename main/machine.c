@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 
+#include "accel/accel.h"
 #include "hw/core/bus.h"
 #include "hw/i386/pc.h"
 #include "machine.h"
@@ -186,7 +187,9 @@ bool machine_create(const MainConfig *config, GError **errp)
     uint64_t ram_size;
     MemoryRegion *ram = make_ram(config, &ram_size, errp);
 
-    return ram && find_type(config->machine)->init(config, ram, ram_size, errp);
+    /* RAM and processors first: the board connects them. */
+    return ram && accel_init(config->cpu_model, errp) && vcpus_create(config->cpus, errp) &&
+           find_type(config->machine)->init(config, ram, ram_size, errp);
 }
 
 void machine_destroy_devices(void)

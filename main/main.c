@@ -9,6 +9,7 @@
  * loop: it holds the machine lock except while it waits.  The program ends by a monitor's quit, SIGTERM, SIGINT,
  * SIGHUP, or when the only possible qtest client has gone: devices are unrealized, images flushed.
  */
+#include "accel/accel.h"
 #include "accel/qtest.h"
 #include "block/block.h"
 #include "config.h"
@@ -69,18 +70,27 @@ static bool main_confine(GError **errp)
     }
     monitor_allow_editing(false); /* it reads files of the user's and of the terminal's */
     fd_forbid_paths(opener_open);
-    return sandbox_confine_main(main_profile, errp);
+    return sandbox_confine_main(main_profile(), errp);
 }
 
 static bool main_start(const MainConfig *config, GError **errp)
 {
     monitor_set_vm_name(config->monitor.start.vm_name);
     remote_set_vm_name(config->monitor.start.vm_name);
-    event_clock_set_manual(); /* qtest steps it; nothing else runs a guest in this version */
+    if (!accel_select((const char *const *)config->accels->pdata, errp)) {
+        return false;
+    }
+    if (accel_current()->manual_clock) {
+        event_clock_set_manual();
+    } else {
+        event_clock_set_running(false);
+    }
+    reset_set_shutdown(config->no_reboot);
+    shutdown_set_keep(config->no_shutdown);
     if (!start_run(&config->monitor.start, START_FDS, START_DRIVE, errp) || !machine_create(config, errp) ||
         !main_configure_remotes(config, errp) ||
         (config->sandbox.on && (!open_endpoints(config, errp) || !main_confine(errp))) ||
-        !start_run(&config->monitor.start, START_DEVICE, START_LATE_OBJECTS, errp) ||
+        !vcpus_start(errp) || !start_run(&config->monitor.start, START_DEVICE, START_LATE_OBJECTS, errp) ||
         !main_make_remotes(config, errp)) {
         return false;
     }
@@ -98,15 +108,18 @@ static bool main_start(const MainConfig *config, GError **errp)
 
 /*
  * Devices first, in a living machine: taking a proxy away ends an access that waits for its remote,
- * and with it what the qtest thread is doing.
+ * and with it what a vCPU or the qtest thread is doing.
  */
 static void main_stop(void)
 {
     const char *hung;
 
+    vcpus_pause();
     machine_destroy_devices();
     remote_processes_stop();
     qtest_stop();
+    vcpus_destroy();
+    accel_cleanup();
     hung = block_cleanup();
     monitor_stop(); /* last: who sees its end may use the images */
     end_hung_storage(hung);
