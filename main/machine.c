@@ -37,13 +37,15 @@ static bool none_init(const MainConfig *config, MemoryRegion *ram, uint64_t ram_
 
 static bool pc_machine_init(const MainConfig *config, MemoryRegion *ram, uint64_t ram_size, GError **errp)
 {
+    /* Without processors, nobody would run it. */
+    const char *firmware = accel_current()->vcpu_init && !config->kernel ? PC_FIRMWARE_DEFAULT : NULL;
     const PcConfig pc = {
         .ram = ram,
         .ram_size = ram_size,
         .kernel = config->kernel,
         .initrd = config->initrd,
         .append = config->append,
-        .bios = config->bios,
+        .bios = config->bios ? config->bios : firmware,
     };
 
     return pc_init(&pc, errp);

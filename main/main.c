@@ -14,7 +14,6 @@
 #include "block/block.h"
 #include "config.h"
 #include "hw/i386/pc.h"
-#include "hw/intc/ioapic.h"
 #include "hw/proxy/pci-proxy-dev.h"
 #include "hw/proxy/remote-process.h"
 #include "hw/proxy/spawner.h"
@@ -39,8 +38,6 @@
 static GType (*const types[])(void) = {
     memory_backend_memfd_get_type,
     memory_backend_file_get_type,
-    ioapic_get_type,
-    i440fx_get_type,
     pci_proxy_dev_get_type,
     lsi53c895a_get_type,
     scsi_hd_get_type,
@@ -138,6 +135,7 @@ int main(int argc, char **argv)
     monitor_init();
     machine_lock();
     qom_register_types(types);
+    qom_register_types(pc_types);
     qmp_register_objects();
     qmp_register_remote();
     qmp_register_block();

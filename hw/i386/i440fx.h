@@ -56,4 +56,6 @@ I440fx *i440fx_new(PciBus *bus, MemoryRegion *memory, MemoryRegion *ram, MemoryR
  */
 void i440fx_open_ram(I440fx *bridge);
 
+GType i440fx_get_type(void);
+
 #endif

@@ -17,9 +17,6 @@
 #define FIRMWARE_MAX 0x1000000u  /* 16 MiB: below are the interrupt controllers */
 #define FIRMWARE_LOW_MAX 0x20000u
 
-/* What -bios takes when it is not given. */
-#define FIRMWARE_DEFAULT "bios-256k.bin"
-
 /*
  * Puts the firmware in file NAME at the end of 4 GiB of MEMORY, and its copy into PCI_MEMORY.  A NAME without a slash that
  * is not in the working directory is looked for where Debian's package seabios has its files.  Once.

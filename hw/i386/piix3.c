@@ -40,17 +40,25 @@ static const struct {
     { 0x69, 0x02, 0x00 },          /* top of memory for ISA masters */
 };
 
+int piix3_route(Piix3 *piix3, unsigned pirq)
+{
+    uint8_t pirqrc = piix3->pci.config[PIIX3_PIRQRC + pirq];
+    unsigned irq = pirqrc & 15;
+
+    return !(pirqrc & PIIX3_PIRQRC_DISABLE) && (ROUTABLE & 1u << irq) ? (int)irq : -1;
+}
+
 static void update_isa_irqs(Piix3 *piix3)
 {
-    const uint8_t *pirqrc = piix3->pci.config + PIIX3_PIRQRC;
     uint16_t asserted = 0, changed;
 
     for (unsigned pirq = 0; pirq < PIIX3_PIRQS; pirq++) {
-        if ((piix3->pirqs & 1u << pirq) && !(pirqrc[pirq] & PIIX3_PIRQRC_DISABLE)) {
-            asserted |= (uint16_t)(1u << (pirqrc[pirq] & 15));
+        int irq = piix3_route(piix3, pirq);
+
+        if ((piix3->pirqs & 1u << pirq) && irq >= 0) {
+            asserted |= (uint16_t)(1u << irq);
         }
     }
-    asserted &= ROUTABLE;
     changed = asserted ^ piix3->isa_asserted;
     piix3->isa_asserted = asserted;
     for (unsigned irq = 0; irq < ISA_IRQS; irq++) {

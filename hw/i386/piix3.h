@@ -42,6 +42,9 @@ Piix3 *piix3_new(PciBus *bus, uint8_t devfn, const Piix3Hooks *hooks, GError **e
 /* PIRQ (0 to 3) is asserted or not: from the PCI bus's lines. */
 void piix3_set_pirq(Piix3 *piix3, unsigned pirq, int level);
 
+/* The ISA interrupt that PIRQ (0 to 3) is routed to, or -1. */
+int piix3_route(Piix3 *piix3, unsigned pirq);
+
 /* The reset control register, one byte; the bridge's. */
 MemoryRegion *piix3_reset_control(Piix3 *piix3);
 

@@ -2,11 +2,15 @@
 /*
  * Unit tests of the pc board: what is where, and what a reset of the machine reaches.
  */
+#include "accel/accel.h"
 #include "hw/i386/pc.h"
 #include "hw/intc/ioapic.h"
 #include "hw/pci/pci.h"
 #include "system/reset.h"
 #include "util/machine-lock.h"
+
+/* There are no CPUs. */
+const Accel *const accels[] = { NULL };
 
 #define RAM_SIZE 0x100000ull
 #define ENTRY0 (IOAPIC_REG_REDIR + 0)

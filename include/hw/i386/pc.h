@@ -42,6 +42,9 @@
 
 #define PC_PCI_GSI_FIRST 16u /* INTx uses four GSIs from here */
 
+/* What firmware is looked for when the user has not named any. */
+#define PC_FIRMWARE_DEFAULT "bios-256k.bin"
+
 /* What the user may choose; paths and texts are used during pc_init() only. */
 typedef struct PcConfig {
     MemoryRegion *ram; /* lives as long as the program */
@@ -55,7 +58,7 @@ typedef struct PcConfig {
 /* Builds the board.  All files are opened here. */
 bool pc_init(const PcConfig *config, GError **errp);
 
-/* The host bridge function "i440FX" (8086:1237); internal. */
-GType i440fx_get_type(void);
+/* Types of the board's devices, for qom_register_types(). */
+extern GType (*const pc_types[])(void);
 
 #endif
