@@ -7,6 +7,7 @@
 #include "hw/i386/pc.h"
 #include "accel/accel.h"
 #include "hw/acpi/pm.h"
+#include "hw/acpi/tables.h"
 #include "hw/i386/i440fx.h"
 #include "hw/i386/linux-boot.h"
 #include "hw/i386/pc-firmware.h"
@@ -20,6 +21,8 @@
 #define BRIDGE_DEVFN PCI_DEVFN_OF(1, 0) /* PIIX3 */
 #define PM_DEVFN PCI_DEVFN_OF(1, 3)
 #define FIRST_FREE_DEVFN PCI_DEVFN_OF(2, 0)
+
+#define TABLES_ALIGN 0x1000u /* a memory map in whole pages */
 
 GType (*const pc_types[])(void) = {
     i440fx_get_type, piix3_get_type, acpi_pm_get_type, ioapic_get_type, i8259_get_type, pit_get_type, NULL,
@@ -39,7 +42,10 @@ typedef struct PcBoard {
     AcpiPm *pm;
     FwCfg *fw_cfg;
     PcIrqs irqs;
-    LinuxBoot *linux_boot; /* NULL: firmware boots, or nobody does */
+    AcpiConfig acpi;
+    LinuxBoot *linux_boot; /* NULL: firmware boots, or nobody does; these two go with it: */
+    GBytes *tables;        /* ACPI's */
+    uint64_t tables_base;
 } PcBoard;
 
 static PcBoard board;
@@ -155,17 +161,29 @@ static bool pc_add_bridges(MemoryRegion *ram, GError **errp)
 
 /* ---- boot ------------------------------------------------------------------------------------ */
 
+static void pc_describe(const PcConfig *config)
+{
+    uint64_t high_end = PC_HIGH_RAM_BASE + config->ram_size - MIN(config->ram_size, PC_LOW_RAM_MAX);
+
+    board.acpi = (AcpiConfig) {
+        .cpu_count = MAX(vcpu_count(), 1),
+        .pci_first = PC_PCI_MEMORY_BASE,
+        .pci_last = IOAPIC_BASE - 1,
+        .pci64_first = (high_end + PC_PCI64_ALIGN - 1) & ~(PC_PCI64_ALIGN - 1),
+    };
+    board.acpi.pci64_last = board.acpi.pci64_first + PC_PCI64_SIZE - 1;
+}
+
 static void pc_add_fw_cfg(const PcConfig *config)
 {
     E820Entry map[E820_ENTRIES_MAX];
     FwCfgE820 entries[E820_ENTRIES_MAX];
     unsigned count = pc_e820(config->ram_size, 0, map), used = 0;
-    unsigned cpus = MAX(vcpu_count(), 1);
 
     board.fw_cfg = fw_cfg_new(address_space_root(system_io()), system_memory());
     fw_cfg_set_number(board.fw_cfg, FW_CFG_RAM_SIZE, config->ram_size, 8);
-    fw_cfg_set_number(board.fw_cfg, FW_CFG_NB_CPUS, cpus, 2);
-    fw_cfg_set_number(board.fw_cfg, FW_CFG_MAX_CPUS, cpus, 2);
+    fw_cfg_set_number(board.fw_cfg, FW_CFG_NB_CPUS, board.acpi.cpu_count, 2);
+    fw_cfg_set_number(board.fw_cfg, FW_CFG_MAX_CPUS, board.acpi.cpu_count, 2);
     fw_cfg_set_number(board.fw_cfg, FW_CFG_BOOT_MENU, 0, 2);
     /* Firmware knows what is below 1 MiB. */
     for (unsigned i = 0; i < count; i++) {
@@ -174,30 +192,52 @@ static void pc_add_fw_cfg(const PcConfig *config)
         }
     }
     fw_cfg_set_e820(board.fw_cfg, entries, used);
+    acpi_tables_add_to_fw_cfg(&board.acpi, board.fw_cfg);
+}
+
+/* A kernel without firmware: it finds the tables at the end of low RAM. */
+static bool pc_add_linux(const PcConfig *config, GError **errp)
+{
+    g_autoptr(GBytes) any_place = acpi_tables_place(&board.acpi, 0, &board.tables_base);
+    uint64_t tables_size = (g_bytes_get_size(any_place) + TABLES_ALIGN - 1) & ~(uint64_t)(TABLES_ALIGN - 1);
+    uint64_t low = MIN(config->ram_size, PC_LOW_RAM_MAX);
+    const LinuxRam ram = {
+        .low_end = low - MIN(low, tables_size),
+        .high_end = PC_HIGH_RAM_BASE + config->ram_size - low,
+    };
+    E820Entry map[E820_ENTRIES_MAX];
+    BootRomParams params;
+    uint64_t rsdp;
+
+    board.linux_boot = linux_boot_open(config->kernel, config->initrd, config->append, &ram, errp);
+    if (!board.linux_boot) {
+        return false;
+    }
+    board.tables_base = ram.low_end;
+    board.tables = acpi_tables_place(&board.acpi, (uint32_t)board.tables_base, &rsdp);
+    linux_boot_set_board(board.linux_boot, map, pc_e820(config->ram_size, tables_size, map), rsdp);
+    params = linux_boot_params(board.linux_boot);
+    return pc_firmware_boot_rom(&params, address_space_root(system_memory()), errp);
 }
 
 /* What the reset vector finds. */
 static bool pc_add_boot(const PcConfig *config, GError **errp)
 {
-    MemoryRegion *memory = address_space_root(system_memory());
-    uint64_t low = MIN(config->ram_size, PC_LOW_RAM_MAX);
-    const LinuxRam ram = { low, PC_HIGH_RAM_BASE + config->ram_size - low };
-    E820Entry map[E820_ENTRIES_MAX];
-    BootRomParams params;
-
     if (config->bios) {
-        return pc_firmware_load(config->bios, memory, &board.pci_memory, errp);
+        return pc_firmware_load(config->bios, address_space_root(system_memory()), &board.pci_memory, errp);
     }
-    if (!config->kernel) {
-        return true;
-    }
-    board.linux_boot = linux_boot_open(config->kernel, config->initrd, config->append, &ram, errp);
-    if (!board.linux_boot) {
-        return false;
-    }
-    linux_boot_set_board(board.linux_boot, map, pc_e820(config->ram_size, 0, map), 0);
-    params = linux_boot_params(board.linux_boot);
-    return pc_firmware_boot_rom(&params, memory, errp);
+    return !config->kernel || pc_add_linux(config, errp);
+}
+
+/* As firmware would leave memory. */
+static void pc_load_linux(void)
+{
+    gsize size;
+    const void *tables = g_bytes_get_data(board.tables, &size);
+
+    i440fx_open_ram(board.bridge);
+    linux_boot_load(board.linux_boot);
+    address_space_copy_to(system_memory(), board.tables_base, tables, size, true);
 }
 
 /* Sources before the interrupt controllers: they lower their lines. */
@@ -210,8 +250,7 @@ static void pc_reset(void *opaque)
     }
     fw_cfg_reset(board.fw_cfg);
     if (board.linux_boot) {
-        i440fx_open_ram(board.bridge);
-        linux_boot_load(board.linux_boot);
+        pc_load_linux();
     }
 }
 
@@ -228,6 +267,7 @@ bool pc_init(const PcConfig *config, GError **errp)
     if (!pc_add_bridges(config->ram, errp)) {
         return false;
     }
+    pc_describe(config);
     pc_add_fw_cfg(config);
     if (!pc_add_boot(config, errp)) {
         return false;

@@ -154,7 +154,7 @@ def test_json_device(main_program):
         with Qtest(main_program, ["-device", '{"driver":"pci-proxy-dev","id":"p","addr":"5.0",'
                                   f'"fd":"{ours.fileno()}"}}'], pass_fds=[ours.fileno()]) as q:
             assert q.pci_read(5, 0, 4) == 0x10ff1af4
-            assert q.pci_read(1, 0, 4) == 0xffffffff
+            assert q.pci_read(2, 0, 4) == 0xffffffff
 
 
 def test_proxy_by_name_and_set(main_program):
