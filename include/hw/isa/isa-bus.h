@@ -67,6 +67,12 @@ bool isa_add_ports(IsaDevice *dev, MemoryRegion *mr, const MemoryRegionOps *ops,
 IsaBus *isa_device_bus(IsaDevice *dev);
 
 /*
+ * The board's ear for devices by which the guest resets the machine.  Called within a register access: the reset itself is
+ * for later.
+ */
+typedef void IsaResetRequest(void *opaque);
+
+/*
  * For boards: realizes DEV on BUS as /machine/unattached/NAME.  Takes the caller's reference; the tree keeps the device.
  * False, with nothing left, when it cannot be realized.
  */
