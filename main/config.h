@@ -21,10 +21,18 @@ typedef struct MainConfig {
     const char *memory_backend;        /* -machine memory-backend=; NULL: none */
     uint64_t ram_size;                 /* -m, bytes; 0: not given */
     GPtrArray *numa_memdevs;           /* char *, owned: the nodes' memory backends, in order */
-    const char *accel;                 /* NULL: not given */
+    const char *kernel;                /* -kernel, -initrd, -append, -bios; NULL: not given */
+    const char *initrd;
+    const char *append;
+    const char *bios;
+    GPtrArray *accels;                 /* char *, owned: -accel, in order; empty: not given */
+    unsigned cpus;                     /* -smp */
+    const char *cpu_model;             /* -cpu; NULL: not given */
     const char *qtest;                 /* -qtest; NULL: not given */
     const char *qtest_log;             /* -qtest-log; NULL: none */
     bool stopped;                      /* -S */
+    bool no_reboot;                    /* -no-reboot */
+    bool no_shutdown;                  /* -no-shutdown */
     SandboxConfig sandbox;             /* off unless -sandbox says more */
     GPtrArray *remotes;                /* CmdlineAction *: -remote, -rdrive, -rdevice */
     GPtrArray *rdrives;

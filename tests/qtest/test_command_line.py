@@ -19,10 +19,19 @@ def run(program, *args, **kwargs):
 
 
 @pytest.mark.parametrize("args,text", [
-    ([], "-accel qtest"),
-    (["-accel", "tcg"], "-accel tcg: not in this version"),
-    (["-accel", "kvm"], "-accel kvm: not in this version"),
-    (["-machine", "pc,accel=tcg"], "-machine accel tcg: not in this version"),
+    (["-accel", "tcg"], "-accel tcg: there is no tcg in this program; its own engine is emu"),
+    (["-accel", "qtest:hvf"], "-accel qtest:hvf: there is no accelerator 'hvf'; -accel help lists them"),
+    (["-accel", "qtest,thread=multi"], "thread"),
+    (["-machine", "pc,accel=tcg"], "-machine accel tcg: there is no tcg"),
+    (["-smp", "0"], "-smp 0: there can be 1 to 8 processors"),
+    (["-smp", "9"], "-smp 9: there can be 1 to 8 processors"),
+    (["-smp", "4,sockets=3"], "do not make 4 processors"),
+    (["-smp", "4,sockets=1,cores=2,threads=1"], "do not make 4 processors"),
+    (["-smp", "4,sockets=0"], "do not make 4 processors"),
+    (["-smp", "2,maxcpus=4"], "leave maxcpus= out"),
+    (["-smp", "2,dies=2"], "dies"),
+    (["-d", "in_asm"], "-d in_asm: there is no log item 'in_asm'; -d help lists them"),
+    (["-d", "trace:no_such_event"], "no trace event"),
     (["-frobnicate"], "-frobnicate: unknown option; -help"),
     (["-device"], "-device: its argument is missing"),
     (["disk.img"], "unexpected argument 'disk.img'"),
@@ -88,6 +97,8 @@ def test_refused(main_program, args, text):
     (["-device", "x-pci-proxy-dev,help"], ["fd="]),
     (["-object", "help"], ["memory-backend-memfd"]),
     (["-trace", "help"], ["proxy_state", "mpqemu_link_out"]),
+    (["-accel", "help"], ["qtest"]),
+    (["-d", "help"], ["guest_errors", "trace:"]),
 ])
 def test_help(main_program, args, texts):
     result = run(main_program, *args)

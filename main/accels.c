@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The accelerators that were built in.
+ *
+ * Runs in: mpqemu.
+ */
+#include "accel/accel.h"
+#include "accel/qtest.h"
+
+const Accel *const accels[] = {
+    &qtest_accel,
+    NULL,
+};
