@@ -15,6 +15,7 @@
 
 #include "accel/accel.h"
 #include "hw/core/device.h"
+#include "hw/rtc/mc146818.h"
 #include "machine.h"
 #include "main/profile.h"
 #include "remote-options.h"
@@ -273,6 +274,30 @@ static bool opt_bios(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
+/* -rtc [base=]utc|localtime|DATE[,clock=vm]: the clock goes with the guest's time. */
+static bool opt_rtc(const char *arg, void *opaque, GError **errp)
+{
+    static const char *const known[] = { "base", "clock", NULL };
+    MainConfig *config = opaque;
+    g_autoptr(Options) opts = options_parse("-rtc", arg, NULL, errp);
+    const char *base, *clock;
+
+    if (!opts) {
+        return false;
+    }
+    base = options_get(opts, "base");
+    clock = options_get(opts, "clock");
+    if (!options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    if (clock && !g_str_equal(clock, "vm")) {
+        error_setg(errp, "-rtc %s: the clock goes with the guest's time, and stands when the guest does; use clock=vm, or leave "
+                   "it out", arg);
+        return false;
+    }
+    return !base || rtc_parse_base(base, &config->rtc_base, errp);
+}
+
 static bool check_boot(const MainConfig *config, GError **errp)
 {
     if (!config->kernel && (config->initrd || config->append)) {
@@ -489,7 +514,9 @@ static const CmdlineOption options[] = {
     { "kernel", "FILE", "boots this Linux kernel: a bzImage, or an ELF file with a PVH entry", opt_kernel, "Boot" },
     { "initrd", "FILE", "gives the kernel this initial RAM disk", opt_initrd },
     { "append", "TEXT", "gives the kernel this command line", opt_append },
-    { "bios", "FILE", "boots this firmware", opt_bios },
+    { "bios", "FILE", "boots this firmware; without it and a kernel it is SeaBIOS", opt_bios },
+    { "rtc", "[base=utc|localtime|DATE]",
+      "what the guest's clock shows at the start (default: utc); DATE is 2026-06-17T16:01:21\nor 2026-06-17, in UTC", opt_rtc },
 
     { "qtest", "unix:PATH[,server=on] | stdio", "a test program plays the guest's CPU", opt_qtest,
       "Running" },
@@ -561,6 +588,9 @@ MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
     g_autoptr(MainConfig) config = g_new0(MainConfig, 1);
 
     config->machine = "pc";
+    if (!rtc_parse_base("utc", &config->rtc_base, errp)) {
+        return NULL;
+    }
     config->machine_opts = options_new("-machine");
     config->cpus = 1;
     config->accels = g_ptr_array_new_with_free_func(g_free);

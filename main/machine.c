@@ -42,6 +42,7 @@ static bool pc_machine_init(const MainConfig *config, MemoryRegion *ram, uint64_
     const PcConfig pc = {
         .ram = ram,
         .ram_size = ram_size,
+        .rtc_base = config->rtc_base,
         .kernel = config->kernel,
         .initrd = config->initrd,
         .append = config->append,

@@ -13,8 +13,12 @@
 #include "hw/i386/pc-firmware.h"
 #include "hw/i386/pc-irq.h"
 #include "hw/i386/pci-host.h"
+#include "hw/misc/debugexit.h"
+#include "hw/misc/port92.h"
+#include "hw/misc/pvpanic.h"
 #include "hw/nvram/fw_cfg.h"
 #include "hw/pci/pci.h"
+#include "hw/rtc/mc146818.h"
 #include "hw/timer/i8254.h"
 #include "system/reset.h"
 
@@ -22,10 +26,15 @@
 #define PM_DEVFN PCI_DEVFN_OF(1, 3)
 #define FIRST_FREE_DEVFN PCI_DEVFN_OF(2, 0)
 
+#define KIB 1024u
+#define MIB 0x100000u
+#define KIB64 0x10000u
+
 #define TABLES_ALIGN 0x1000u /* a memory map in whole pages */
 
 GType (*const pc_types[])(void) = {
-    i440fx_get_type, piix3_get_type, acpi_pm_get_type, ioapic_get_type, i8259_get_type, pit_get_type, NULL,
+    i440fx_get_type, piix3_get_type, acpi_pm_get_type, ioapic_get_type, i8259_get_type, pit_get_type,
+    isa_device_get_type, rtc_get_type, port92_get_type, pvpanic_get_type, debug_exit_get_type, NULL,
 };
 
 /* Everything lives as long as the program. */
@@ -159,6 +168,51 @@ static bool pc_add_bridges(MemoryRegion *ram, GError **errp)
     return true;
 }
 
+/* ---- ISA ------------------------------------------------------------------------------------- */
+
+/* SIZE bytes from REG up, little-endian. */
+static void set_cmos(Rtc *rtc, unsigned reg, uint64_t value, unsigned size)
+{
+    for (unsigned i = 0; i < size; i++) {
+        rtc_set_cmos(rtc, reg + i, (uint8_t)(value >> (8 * i)));
+    }
+}
+
+/* What firmware of this kind of machine reads from the clock's memory. */
+static void pc_fill_cmos(Rtc *rtc, uint64_t ram_size)
+{
+    uint64_t low = MIN(ram_size, PC_LOW_RAM_MAX);
+    uint64_t extended = low > PC_LOW_RAM_BASE ? low - PC_LOW_RAM_BASE : 0;
+    uint64_t above_16m = low > 16 * MIB ? low - 16 * MIB : 0;
+
+    set_cmos(rtc, 0x14, 0x06, 1); /* equipment: numeric coprocessor, PS/2 mouse; no floppy */
+    set_cmos(rtc, 0x15, MIN(low, PC_BASE_RAM_END) / KIB, 2);
+    set_cmos(rtc, 0x17, MIN(extended / KIB, UINT16_MAX), 2);
+    set_cmos(rtc, 0x30, MIN(extended / KIB, UINT16_MAX), 2);
+    set_cmos(rtc, 0x34, above_16m / KIB64, 2);
+    set_cmos(rtc, 0x5b, (ram_size - low) / KIB64, 3);
+    set_cmos(rtc, 0x5f, board.acpi.cpu_count - 1, 1);
+    set_cmos(rtc, 0x38, 0x01, 1); /* SeaBIOS: a floppy without a signature boots, too */
+    set_cmos(rtc, 0x3d, 0x32, 1); /* SeaBIOS: boots from disk, then from CD */
+}
+
+static void pc_request_reset(void *opaque)
+{
+    reset_request(SHUTDOWN_CAUSE_GUEST_RESET);
+}
+
+static bool pc_add_isa_devices(const PcConfig *config, GError **errp)
+{
+    Rtc *rtc = rtc_create(board.isa, config->rtc_base, errp);
+
+    if (!rtc || !port92_create(board.isa, pc_request_reset, NULL, errp)) {
+        return false;
+    }
+    board.acpi.isa_devices |= ACPI_ISA_RTC;
+    pc_fill_cmos(rtc, config->ram_size);
+    return true;
+}
+
 /* ---- boot ------------------------------------------------------------------------------------ */
 
 static void pc_describe(const PcConfig *config)
@@ -268,6 +322,9 @@ bool pc_init(const PcConfig *config, GError **errp)
         return false;
     }
     pc_describe(config);
+    if (!pc_add_isa_devices(config, errp)) {
+        return false;
+    }
     pc_add_fw_cfg(config);
     if (!pc_add_boot(config, errp)) {
         return false;
