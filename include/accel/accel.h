@@ -95,6 +95,9 @@ extern const Accel *const accels[];
 /* The one in use; NULL before accel_select().  Any thread. */
 const Accel *accel_current(void);
 
+/* For accel_select(), and for tests of what uses one. */
+void accel_set_current(const Accel *accel);
+
 /*
  * Takes the first of NAMES ("kvm:emu" split at colons) that opens; its reason for each one passed over is logged.  False
  * with the reasons of all when none does, or one is unknown; then nothing is in use.
