@@ -19,6 +19,7 @@
 #include "machine.h"
 #include "main/profile.h"
 #include "remote-options.h"
+#include "serial-options.h"
 #include "util/cmdline.h"
 #include "util/error.h"
 #include "util/trace.h"
@@ -456,10 +457,21 @@ static bool accept_none(const char *option, const char *arg, GError **errp)
     }
 
 ACCEPT_NONE(opt_display, "-display")
-ACCEPT_NONE(opt_serial, "-serial")
 ACCEPT_NONE(opt_parallel, "-parallel")
 ACCEPT_NONE(opt_vga, "-vga")
 ACCEPT_NONE(opt_net, "-net")
+
+static bool opt_nographic(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->nographic = true;
+    return true;
+}
+
+static bool opt_nodefaults(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->nodefaults = true;
+    return true;
+}
 
 static bool opt_daemonize(const char *arg, void *opaque, GError **errp)
 {
@@ -497,6 +509,13 @@ static const CmdlineOption options[] = {
     { "add-fd", "fd=N,set=ID[,opaque=NAME]",
       "puts an inherited descriptor into a set, opened as /dev/fdset/ID,\nand names it for fd=",
       start_opt_add_fd },
+
+    { "serial", "stdio | mon:stdio | unix:PATH[,server=on][,wait=off] | file:PATH | pty | null |\n"
+      "        chardev:ID | none", "the next of the serial ports COM1 to COM4.  mon: shares the terminal with a monitor,\n"
+      "by Ctrl-A c; Ctrl-A h lists the other keys", main_opt_serial, "Serial ports" },
+    { "debugcon", "DEVICE", "shows what the guest writes to I/O port 0xe9; as -serial", main_opt_debugcon },
+    { "nographic", NULL, "-serial mon:stdio, unless something else is said or -nodefaults given", opt_nographic },
+    { "nodefaults", NULL, "no serial port by default", opt_nodefaults },
 
     { "rdevice", "DRIVER,id=ID,rid=RID[,prop=value...]",
       "adds a device in the remote process RID, which is started when there is\nnone.  A PCI device appears here "
@@ -536,12 +555,9 @@ static const CmdlineOption options[] = {
     { "help", NULL, "prints this text", opt_help },
     { "h", NULL, NULL, opt_help },
 
-    { "nodefaults", NULL, "accepted: there are no default devices", opt_accepted,
+    { "no-user-config", NULL, "accepted: no configuration file is read", opt_accepted,
       "Accepted for QEMU's command lines" },
-    { "nographic", NULL, "accepted: there is no display", opt_accepted },
-    { "no-user-config", NULL, "accepted: no configuration file is read", opt_accepted },
     { "display", "none", "accepted", opt_display },
-    { "serial", "none", "accepted", opt_serial },
     { "parallel", "none", "accepted", opt_parallel },
     { "vga", "none", "accepted", opt_vga },
     { "net", "none", "accepted", opt_net },

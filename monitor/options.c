@@ -47,6 +47,7 @@ static bool add_legacy(const char *option, const char *arg, void *opaque, GError
     MonitorOptions *options = opaque;
     g_autofree char *text = NULL;
 
+    options->given = true;
     if (g_str_equal(arg, "none") || g_str_equal(arg, "null")) {
         return true; /* nobody ever comes */
     }
@@ -89,6 +90,7 @@ bool monitor_opt_mon(const char *arg, void *opaque, GError **errp)
 {
     MonitorOptions *options = opaque;
 
+    options->given = true;
     return cmdline_action_add(options->monitors, "-mon", arg, "chardev", errp);
 }
 
