@@ -39,7 +39,7 @@ static bool pc_machine_init(const MainConfig *config, MemoryRegion *ram, uint64_
 {
     /* Without processors, nobody would run it. */
     const char *firmware = accel_current()->vcpu_init && !config->kernel ? PC_FIRMWARE_DEFAULT : NULL;
-    const PcConfig pc = {
+    PcConfig pc = {
         .ram = ram,
         .ram_size = ram_size,
         .rtc_base = config->rtc_base,
@@ -49,6 +49,9 @@ static bool pc_machine_init(const MainConfig *config, MemoryRegion *ram, uint64_
         .bios = config->bios ? config->bios : firmware,
     };
 
+    for (unsigned i = 0; i < config->num_serials; i++) {
+        pc.serial_ports |= config->serials[i].chardev ? 1u << i : 0;
+    }
     return pc_init(&pc, errp);
 }
 

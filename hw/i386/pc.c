@@ -6,6 +6,7 @@
  */
 #include "hw/i386/pc.h"
 #include "accel/accel.h"
+#include "hw/acpi/pci-hotplug.h"
 #include "hw/acpi/pm.h"
 #include "hw/acpi/tables.h"
 #include "hw/i386/i440fx.h"
@@ -13,6 +14,7 @@
 #include "hw/i386/pc-firmware.h"
 #include "hw/i386/pc-irq.h"
 #include "hw/i386/pci-host.h"
+#include "hw/intc/apic.h"
 #include "hw/misc/debugexit.h"
 #include "hw/misc/port92.h"
 #include "hw/misc/pvpanic.h"
@@ -49,6 +51,7 @@ typedef struct PcBoard {
     PciHost *host;
     I440fx *bridge;
     AcpiPm *pm;
+    AcpiPciHotplug *hotplug;
     FwCfg *fw_cfg;
     PcIrqs irqs;
     AcpiConfig acpi;
@@ -104,6 +107,11 @@ static bool pc_add_ioapic(GError **errp)
     return true;
 }
 
+static uint8_t pc_acknowledge(void *opaque)
+{
+    return i8259_acknowledge(opaque);
+}
+
 /* The controllers and the timer that an accelerator may have in the kernel. */
 static bool pc_add_irqchip(GError **errp)
 {
@@ -118,6 +126,11 @@ static bool pc_add_irqchip(GError **errp)
         return false;
     }
     i8259_set_eoi(board.irqs.pic, pc_irq_pic_eoi, &board.irqs);
+    if (vcpu_count() > 0) {
+        apics_create(address_space_root(system_memory()), board.irqs.ioapic);
+        apic_set_pic(pc_acknowledge, board.irqs.pic);
+        i8259_set_intr(board.irqs.pic, apic_pic_line());
+    }
     return true;
 }
 
@@ -126,6 +139,24 @@ static bool pc_add_irqchip(GError **errp)
 static unsigned pc_map_irq(PciDevice *dev, unsigned pin)
 {
     return PC_PCI_GSI_FIRST + ((PCI_SLOT_OF(dev->devfn) + pin) & 3);
+}
+
+static void pc_send_msi(void *opaque, PciDevice *dev, uint64_t address, uint32_t data)
+{
+    if (board.irqs.kernel) {
+        board.irqs.kernel->send_msi(address, data);
+    } else {
+        apic_send_msi(address, data);
+    }
+}
+
+static void pc_add_pci_bus(void)
+{
+    board.bus = pci_root_bus_new("pci.0", &board.pci_memory, &board.pci_io, system_memory(), FIRST_FREE_DEVFN);
+    pci_bus_set_irqs(board.bus, pc_map_irq, pc_irq_set_pci, &board.irqs, IOAPIC_PINS);
+    if (vcpu_count() > 0) {
+        board.bus->send_msi = pc_send_msi; /* nobody else could take one */
+    }
 }
 
 static void pc_set_sci(void *opaque, int level)
@@ -164,6 +195,7 @@ static bool pc_add_bridges(MemoryRegion *ram, GError **errp)
         return false;
     }
     pci_host_set_reset_control(board.host, piix3_reset_control(board.irqs.piix3));
+    board.hotplug = acpi_pci_hotplug_new(board.bus, board.pm, io);
     powerdown_set_handler(pc_power_button, NULL);
     return true;
 }
@@ -208,7 +240,6 @@ static bool pc_add_isa_devices(const PcConfig *config, GError **errp)
     if (!rtc || !port92_create(board.isa, pc_request_reset, NULL, errp)) {
         return false;
     }
-    board.acpi.isa_devices |= ACPI_ISA_RTC;
     pc_fill_cmos(rtc, config->ram_size);
     return true;
 }
@@ -221,6 +252,8 @@ static void pc_describe(const PcConfig *config)
 
     board.acpi = (AcpiConfig) {
         .cpu_count = MAX(vcpu_count(), 1),
+        .isa_devices = ACPI_ISA_RTC | (config->serial_ports & 1 ? ACPI_ISA_COM1 : 0) |
+                       (config->serial_ports & 2 ? ACPI_ISA_COM2 : 0),
         .pci_first = PC_PCI_MEMORY_BASE,
         .pci_last = IOAPIC_BASE - 1,
         .pci64_first = (high_end + PC_PCI64_ALIGN - 1) & ~(PC_PCI64_ALIGN - 1),
@@ -297,6 +330,7 @@ static void pc_load_linux(void)
 /* Sources before the interrupt controllers: they lower their lines. */
 static void pc_reset(void *opaque)
 {
+    acpi_pci_hotplug_reset(board.hotplug);
     bus_reset(BUS(board.bus));
     bus_reset(BUS(board.isa));
     if (board.irqs.ioapic) {
@@ -316,8 +350,7 @@ bool pc_init(const PcConfig *config, GError **errp)
     if (!pc_add_irqchip(errp)) {
         return false;
     }
-    board.bus = pci_root_bus_new("pci.0", &board.pci_memory, &board.pci_io, system_memory(), FIRST_FREE_DEVFN);
-    pci_bus_set_irqs(board.bus, pc_map_irq, pc_irq_set_pci, &board.irqs, IOAPIC_PINS);
+    pc_add_pci_bus();
     if (!pc_add_bridges(config->ram, errp)) {
         return false;
     }

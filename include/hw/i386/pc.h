@@ -54,6 +54,7 @@
 typedef struct PcConfig {
     MemoryRegion *ram; /* lives as long as the program */
     uint64_t ram_size;
+    unsigned serial_ports; /* bit n: COM(n + 1) will be there; ACPI tells of it */
     int64_t rtc_base;   /* the clock's time at the start, in seconds since 1970 (rtc_parse_base()) */
     const char *kernel; /* -kernel: booted directly; NULL: firmware is */
     const char *initrd; /* -initrd, -append: NULL, or with a kernel */
