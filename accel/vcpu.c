@@ -61,7 +61,8 @@ const SyscallTable vcpu_syscalls = {
 
 static const Accel *accel; /* accel_current(), for short; set before there are vCPUs */
 static Vcpu *vcpus[VCPUS_MAX];
-static unsigned count;
+static unsigned count; /* of them, made so far */
+static unsigned total; /* that are to be made */
 
 /* How many want the vCPUs to stand; changed with the machine lock held, read with a vCPU's lock held. */
 static atomic_uint pause_count;
@@ -70,7 +71,7 @@ static __thread Vcpu *current_vcpu;
 
 unsigned vcpu_count(void)
 {
-    return count;
+    return total;
 }
 
 Vcpu *vcpu_get(unsigned index)
@@ -447,7 +448,8 @@ bool vcpus_create(unsigned wanted, GError **errp)
         return true;
     }
     atomic_store(&pause_count, runstate_get() == RUN_STATE_RUNNING ? 0 : 1);
-    while (count < wanted) {
+    total = wanted;
+    while (count < total) {
         if (!vcpu_new(count, errp)) {
             vcpus_destroy();
             return false;
@@ -495,6 +497,7 @@ void vcpus_destroy(void)
         accel->vcpu_free(vcpu);
         vcpu_free(vcpu);
     }
+    total = 0;
     runstate_unregister(vcpus_runstate, NULL);
     reset_unregister(vcpus_reset, NULL);
     reset_set_gate(NULL);

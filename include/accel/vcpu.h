@@ -68,7 +68,7 @@ bool vcpus_start(GError **errp);
  */
 void vcpus_destroy(void);
 
-unsigned vcpu_count(void);
+unsigned vcpu_count(void);      /* that vcpus_create() makes; also while it is at it */
 Vcpu *vcpu_get(unsigned index); /* NULL when there is none; any thread */
 Vcpu *vcpu_current(void);       /* the calling thread's; NULL on other threads */
 
