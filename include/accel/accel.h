@@ -36,11 +36,16 @@ typedef struct Accel {
     bool manual_clock;       /* guest time is stepped (qtest) */
     bool kernel_irqchip;     /* 8259s, I/O APIC, local APICs and 8254 are the kernel's: the board makes none */
 
-    /* Finds out whether this accelerator works here, and keeps what needs a path open; before confinement. */
-    bool (*open)(GError **errp);
+    /*
+     * Finds out whether this accelerator works here, and keeps what needs a path open; before confinement.  ALONE: there
+     * is no other candidate, so what might work is tried.
+     */
+    bool (*open)(bool alone, GError **errp);
     /* Makes the virtual machine of CPU_MODEL (-cpu; NULL: the default); RAM is in system_memory() already. */
     bool (*init)(const char *cpu_model, GError **errp);
     void (*cleanup)(void); /* after vcpus_destroy() */
+    /* Brings back what of the machine is the accelerator's, before its vCPUs are reset; machine lock held.  May be NULL. */
+    void (*machine_reset)(void);
 
     /* NULL: no vCPUs. */
     bool (*vcpu_init)(Vcpu *vcpu, GError **errp);
