@@ -35,7 +35,7 @@ static const struct {
     { 0x1, ECX, 1u << 0 | 1u << 1 | 1u << 9 | 1u << 13 | 1u << 17 | 1u << 19 | 1u << 20 | 1u << 21 | 1u << 22 |
       1u << 23 | 1u << 24 | 1u << 25 | 1u << 31 },
     /* FPU VME DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 HTT */
-    { 0x1, EDX, 0x1f8fbffu & ~(1u << 10) | 1u << 23 | 1u << 24 | 1u << 25 | 1u << 26 | 1u << 28 },
+    { 0x1, EDX, 0x178bfbffu },
     /* FSGSBASE SMEP ERMS SMAP */
     { 0x7, EBX, 1u << 0 | 1u << 7 | 1u << 9 | 1u << 20 },
     { 0x7, ECX, 0 },

@@ -61,8 +61,8 @@ static bool hardware_virtualizes(void)
 {
     unsigned a, b, c, d;
 
-    return (__get_cpuid(1, &a, &b, &c, &d) && (c & bit_VMX)) ||
-           (__get_cpuid(0x80000001, &a, &b, &c, &d) && (c & (1u << 2 /* SVM */)));
+    return (__get_cpuid(1, &a, &b, &c, &d) && (c & 1u << 5 /* VMX */)) ||
+           (__get_cpuid(0x80000001, &a, &b, &c, &d) && (c & 1u << 2 /* SVM */));
 }
 
 static bool check_capabilities(int fd, GError **errp)
