@@ -10,8 +10,7 @@
  *
  * Source: Intel SDM volume 2, CPUID; AMD64 APM volume 3, appendix E.
  */
-#include <errno.h>
-#include <string.h>
+#include <stdio.h>
 
 #include "accel/kvm/kvm-int.h"
 #include "util/error.h"
@@ -86,6 +85,13 @@ static void add_local_apic(struct kvm_cpuid2 *cpuid, int dev_fd)
     }
 }
 
+void kvm_cpu_print(void)
+{
+    printf("Models of -accel kvm:\n"
+           "  mpqemu64   what all x86-64 processors of the last decade have (default)\n"
+           "  host       everything that this host's processor and kernel have\n");
+}
+
 struct kvm_cpuid2 *kvm_cpuid_model(int dev_fd, const char *cpu_model, GError **errp)
 {
     g_autofree struct kvm_cpuid2 *cpuid = g_malloc0(sizeof(*cpuid) + ENTRIES_MAX * sizeof(cpuid->entries[0]));
@@ -155,14 +161,14 @@ static void set_topology(struct kvm_cpuid_entry2 *entry, uint32_t apic_id, unsig
     }
 }
 
-bool kvm_cpuid_set(const KvmVcpu *vcpu, unsigned vcpus, GError **errp)
+bool kvm_cpuid_set(const KvmVcpu *vcpu, GError **errp)
 {
     size_t size = sizeof(*kvm_vm.cpuid) + kvm_vm.cpuid->nent * sizeof(kvm_vm.cpuid->entries[0]);
     g_autofree struct kvm_cpuid2 *cpuid = g_memdup2(kvm_vm.cpuid, size);
     int ret;
 
     for (unsigned i = 0; i < cpuid->nent; i++) {
-        set_topology(&cpuid->entries[i], vcpu->vcpu->apic_id, vcpus);
+        set_topology(&cpuid->entries[i], vcpu->vcpu->apic_id, vcpu->vcpu->total);
     }
     ret = kvm_ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
     if (ret < 0) {

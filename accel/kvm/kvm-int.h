@@ -36,7 +36,8 @@ struct KvmVcpu {
     int fd;
     struct kvm_run *run;     /* shared with the kernel; immediate_exit is written by any thread */
     size_t run_size;
-    pthread_t thread;
+    pthread_t thread;        /* runs it; set when `started` is */
+    bool started;            /* atomic */
     struct KvmState *power_on; /* kvm-state.c */
 };
 
@@ -57,9 +58,8 @@ int kvm_ioctl(int fd, unsigned long request, const void *arg);
 bool kvm_memory_start(GError **errp);
 void kvm_memory_stop(void);
 
-/* Makes the interrupt controllers and the 8254, with the board's routing (hw/i386/pc.h). */
+/* Makes the interrupt controllers and the 8254, with the board's routing (hw/i386/pc.h); they are reset with the machine. */
 bool kvm_irq_init(GError **errp);
-void kvm_irq_reset(void); /* controllers to their state after power-on; machine lock held, vCPUs stand */
 void kvm_set_gsi(unsigned gsi, int level);
 bool kvm_irqfd_add(unsigned gsi, int trigger_fd, int resample_fd, GError **errp);
 void kvm_irqfd_remove(unsigned gsi, int trigger_fd, int resample_fd);
@@ -68,7 +68,7 @@ void kvm_send_msi(uint64_t address, uint32_t data);
 /* The table for CPU_MODEL (NULL: the default); g_free() it.  NULL with *errp. */
 struct kvm_cpuid2 *kvm_cpuid_model(int dev_fd, const char *cpu_model, GError **errp);
 /* Gives VCPU its table: KVM_SET_CPUID2 with its APIC id in place. */
-bool kvm_cpuid_set(const KvmVcpu *vcpu, unsigned vcpus, GError **errp);
+bool kvm_cpuid_set(const KvmVcpu *vcpu, GError **errp);
 
 /* Keeps the state that the kernel gave a new vCPU, and brings that back. */
 bool kvm_state_init(KvmVcpu *vcpu, GError **errp);
@@ -76,12 +76,16 @@ void kvm_state_free(KvmVcpu *vcpu);
 bool kvm_state_reset(KvmVcpu *vcpu);
 char *kvm_state_text(const KvmVcpu *vcpu);
 
+/* Prints the models, for -cpu help. */
+void kvm_cpu_print(void);
+
 bool kvm_vcpu_init(Vcpu *vcpu, GError **errp);
 void kvm_vcpu_free(Vcpu *vcpu);
 void kvm_vcpu_reset(Vcpu *vcpu, bool by_init);
 VcpuExit kvm_vcpu_run(Vcpu *vcpu);
 void kvm_vcpu_kick(Vcpu *vcpu);
 void kvm_vcpu_nmi(Vcpu *vcpu);
+char *kvm_vcpu_text(Vcpu *vcpu);
 
 extern const SyscallTable kvm_syscalls;
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "accel/kvm/kvm-int.h"
+#include "system/reset.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -49,6 +50,15 @@ static int set_routing(void)
     return kvm_ioctl(kvm_vm.vm_fd, KVM_SET_GSI_ROUTING, table);
 }
 
+/* Controllers to their state after power-on. */
+static void kvm_irq_reset(void *opaque)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(power_on_chips); i++) {
+        kvm_ioctl(kvm_vm.vm_fd, KVM_SET_IRQCHIP, &power_on_chips[i]);
+    }
+    kvm_ioctl(kvm_vm.vm_fd, KVM_SET_PIT2, &power_on_pit);
+}
+
 bool kvm_irq_init(GError **errp)
 {
     struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
@@ -71,15 +81,8 @@ bool kvm_irq_init(GError **errp)
         error_setg_errno(errp, -ret, "-accel kvm: the kernel does not make interrupt controllers");
         return false;
     }
+    reset_register(kvm_irq_reset, NULL);
     return true;
-}
-
-void kvm_irq_reset(void)
-{
-    for (unsigned i = 0; i < G_N_ELEMENTS(power_on_chips); i++) {
-        kvm_ioctl(kvm_vm.vm_fd, KVM_SET_IRQCHIP, &power_on_chips[i]);
-    }
-    kvm_ioctl(kvm_vm.vm_fd, KVM_SET_PIT2, &power_on_pit);
 }
 
 void kvm_set_gsi(unsigned gsi, int level)

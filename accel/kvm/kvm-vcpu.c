@@ -26,28 +26,28 @@ static void kick_signal(int number)
 {
 }
 
-/* The kick signal interrupts, and does nothing else; it reaches threads of vCPUs only. */
-static void allow_kick_signal(void)
+/* The first time on its own thread: from now on the kick signal interrupts it. */
+static void start(KvmVcpu *self)
 {
-    struct sigaction action = { .sa_handler = kick_signal };
     sigset_t set;
 
-    sigaction(KICK_SIGNAL, &action, NULL);
     sigemptyset(&set);
     sigaddset(&set, KICK_SIGNAL);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    self->thread = pthread_self();
+    __atomic_store_n(&self->started, true, __ATOMIC_SEQ_CST);
 }
 
 bool kvm_vcpu_init(Vcpu *vcpu, GError **errp)
 {
+    struct sigaction action = { .sa_handler = kick_signal };
     KvmVcpu *self = g_new0(KvmVcpu, 1);
     int ret;
 
     self->vcpu = vcpu;
     self->fd = -1;
-    self->thread = pthread_self();
     vcpu->accel_data = self;
-    allow_kick_signal();
+    sigaction(KICK_SIGNAL, &action, NULL);
     ret = kvm_ioctl(kvm_vm.vm_fd, KVM_CREATE_VCPU, (void *)(uintptr_t)vcpu->index);
     if (ret >= 0) {
         self->fd = ret;
@@ -67,7 +67,7 @@ bool kvm_vcpu_init(Vcpu *vcpu, GError **errp)
         error_setg_errno(errp, -ret, "-accel kvm: cannot make vCPU %u", vcpu->index);
         return false;
     }
-    return kvm_cpuid_set(self, vcpu_count(), errp) && kvm_state_init(self, errp);
+    return kvm_cpuid_set(self, errp) && kvm_state_init(self, errp);
 }
 
 void kvm_vcpu_free(Vcpu *vcpu)
@@ -102,9 +102,14 @@ void kvm_vcpu_kick(Vcpu *vcpu)
     KvmVcpu *self = vcpu->accel_data;
 
     __atomic_store_n(&self->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    if (!pthread_equal(self->thread, pthread_self())) {
+    if (__atomic_load_n(&self->started, __ATOMIC_SEQ_CST) && !pthread_equal(self->thread, pthread_self())) {
         pthread_kill(self->thread, KICK_SIGNAL);
     }
+}
+
+char *kvm_vcpu_text(Vcpu *vcpu)
+{
+    return kvm_state_text(vcpu->accel_data);
 }
 
 void kvm_vcpu_nmi(Vcpu *vcpu)
@@ -167,6 +172,9 @@ VcpuExit kvm_vcpu_run(Vcpu *vcpu)
     KvmVcpu *self = vcpu->accel_data;
     struct kvm_run *run = self->run;
 
+    if (!self->started) {
+        start(self);
+    }
     for (;;) {
         if (ioctl(self->fd, KVM_RUN, NULL) < 0) {
             if (errno == EINTR || errno == EAGAIN) {
@@ -177,10 +185,14 @@ VcpuExit kvm_vcpu_run(Vcpu *vcpu)
         }
         switch (run->exit_reason) {
         case KVM_EXIT_IO:
+            vcpu_device_begin(vcpu);
             run_io(run);
+            vcpu_device_end(vcpu);
             break;
         case KVM_EXIT_MMIO:
+            vcpu_device_begin(vcpu);
             run_mmio(run);
+            vcpu_device_end(vcpu);
             break;
         case KVM_EXIT_INTR:
             return VCPU_KICKED;
