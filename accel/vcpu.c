@@ -427,6 +427,7 @@ static bool vcpu_new(unsigned index, GError **errp)
     Vcpu *vcpu = g_new0(Vcpu, 1);
 
     vcpu->index = vcpu->apic_id = index;
+    vcpu->total = total;
     vcpu->thread = g_new0(VcpuThread, 1);
     vcpu->thread->sipi = -1;
     vcpu->thread->wait_sipi = waits_for_sipi(vcpu);

@@ -196,7 +196,7 @@ static const X86Bus bus = {
 
 /* ---- accelerator ---------------------------------------------------------------------------------------- */
 
-static bool emu_open(GError **errp)
+static bool emu_open(bool alone, GError **errp)
 {
     return true; /* it needs nothing */
 }

@@ -17,6 +17,7 @@
 #include "hw/i386/smbios.h"
 #include "hw/input/i8042.h"
 #include "hw/intc/apic.h"
+#include "hw/intc/gsi.h"
 #include "hw/misc/debugexit.h"
 #include "hw/misc/port92.h"
 #include "hw/misc/pvpanic.h"
@@ -57,6 +58,7 @@ typedef struct PcBoard {
     AcpiPciHotplug *hotplug;
     FwCfg *fw_cfg;
     PcIrqs irqs;
+    GsiIrqfdOps irqfd; /* of controllers in the kernel */
     AcpiConfig acpi;
     SmbiosConfig smbios;
     LinuxBoot *linux_boot; /* NULL: firmware boots, or nobody does; these go with it: */
@@ -124,6 +126,8 @@ static bool pc_add_irqchip(GError **errp)
 
     if (accel && accel->kernel_irqchip) {
         board.irqs.kernel = accel;
+        board.irqfd = (GsiIrqfdOps) { accel->irqfd_add, accel->irqfd_remove };
+        gsi_set_irqfd_ops(&board.irqfd);
         return true;
     }
     board.irqs.pic = i8259_create(board.isa, errp);

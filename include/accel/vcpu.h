@@ -44,6 +44,7 @@ typedef struct Vcpu Vcpu;
 /* Made by vcpus_create(); fields are read-only for others unless noted. */
 struct Vcpu {
     unsigned index;          /* 0: the bootstrap processor */
+    unsigned total;          /* how many there are going to be */
     uint32_t apic_id;        /* = index */
     struct LocalApic *apic;  /* set by the board before the first reset; NULL: in the kernel, or none (qtest) */
     void *accel_data;        /* the accelerator's; set by Accel.vcpu_init() */

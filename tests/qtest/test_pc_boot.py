@@ -92,6 +92,7 @@ def test_reset_writes_all_anew(main_program, files, tmp_path):
         for address in (BOOT_PARAMS, CMDLINE, KERNEL_ADDRESS, q.readl(BOOT_PARAMS + 0x218), 0x9000, 0xf0000):
             q.memset(address, 0x1000, 0xee)
         with Qmp.connect(socket) as qmp:
+            qmp.negotiate()
             qmp.command("system_reset")
         check_memory(q)
         assert q.read(0xf0000, 4) == b"_SM_"
