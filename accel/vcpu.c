@@ -27,7 +27,7 @@
 #include "util/machine-lock.h"
 
 typedef struct VcpuThread {
-    /* Innermost, but for the accelerator's own in vcpu_kick(): comes after the machine lock, which is not needed for it. */
+    /* Comes after the machine lock, which is not needed for it; innermost but for the accelerator's in vcpu_kick(). */
     pthread_mutex_t lock;
     pthread_cond_t go;   /* for the thread: something has changed */
     pthread_cond_t left; /* for visitors: not in guest code now, or a request is done */
@@ -469,7 +469,8 @@ bool vcpus_start(GError **errp)
 
         vcpus[i]->thread->thread = g_thread_try_new(name, vcpu_thread, vcpus[i], &err);
         if (!vcpus[i]->thread->thread) {
-            error_setg(errp, "cannot start the thread of vCPU %u: %s; raise the limit of threads (ulimit -u)", i, err->message);
+            error_setg(errp, "cannot start the thread of vCPU %u: %s; raise the limit of threads (ulimit -u)", i,
+                       err->message);
             return false;
         }
     }
