@@ -29,11 +29,11 @@ bool accel_exists(const char *name)
 }
 
 /* Opens ACCEL; else adds its reason to REASONS. */
-static bool try_open(const Accel *accel, GString *reasons)
+static bool try_open(const Accel *accel, bool alone, GString *reasons)
 {
     g_autoptr(GError) err = NULL;
 
-    if (accel->open(&err)) {
+    if (accel->open(alone, &err)) {
         return true;
     }
     g_string_append_printf(reasons, "%s%s: %s", reasons->len ? "; " : "", accel->name, err->message);
@@ -54,7 +54,7 @@ bool accel_select(const char *const *names, GError **errp)
     for (unsigned i = 0; names[i]; i++) {
         const Accel *accel = find(names[i]);
 
-        if (try_open(accel, reasons)) {
+        if (try_open(accel, names[1] == NULL, reasons)) {
             if (reasons->len) {
                 log_info("accelerator %s is used (%s)", accel->name, reasons->str);
             }

@@ -61,8 +61,7 @@ const SyscallTable vcpu_syscalls = {
 
 static const Accel *accel; /* accel_current(), for short; set before there are vCPUs */
 static Vcpu *vcpus[VCPUS_MAX];
-static unsigned count; /* of them, made so far */
-static unsigned total; /* that are to be made */
+static unsigned count;
 
 /* How many want the vCPUs to stand; changed with the machine lock held, read with a vCPU's lock held. */
 static atomic_uint pause_count;
@@ -71,7 +70,7 @@ static __thread Vcpu *current_vcpu;
 
 unsigned vcpu_count(void)
 {
-    return total;
+    return count;
 }
 
 Vcpu *vcpu_get(unsigned index)
@@ -422,11 +421,12 @@ static void vcpu_free(Vcpu *vcpu)
     g_free(vcpu);
 }
 
-static bool vcpu_new(unsigned index, GError **errp)
+static bool vcpu_new(unsigned index, unsigned total, GError **errp)
 {
     Vcpu *vcpu = g_new0(Vcpu, 1);
 
     vcpu->index = vcpu->apic_id = index;
+    vcpu->total = total;
     vcpu->thread = g_new0(VcpuThread, 1);
     vcpu->thread->sipi = -1;
     vcpu->thread->wait_sipi = waits_for_sipi(vcpu);
@@ -448,9 +448,8 @@ bool vcpus_create(unsigned wanted, GError **errp)
         return true;
     }
     atomic_store(&pause_count, runstate_get() == RUN_STATE_RUNNING ? 0 : 1);
-    total = wanted;
-    while (count < total) {
-        if (!vcpu_new(count, errp)) {
+    while (count < wanted) {
+        if (!vcpu_new(count, wanted, errp)) {
             vcpus_destroy();
             return false;
         }
@@ -498,7 +497,6 @@ void vcpus_destroy(void)
         accel->vcpu_free(vcpu);
         vcpu_free(vcpu);
     }
-    total = 0;
     runstate_unregister(vcpus_runstate, NULL);
     reset_unregister(vcpus_reset, NULL);
     reset_set_gate(NULL);

@@ -5,9 +5,11 @@
  * Runs in: mpqemu.
  */
 #include "accel/accel.h"
+#include "accel/kvm.h"
 #include "accel/qtest.h"
 
 const Accel *const accels[] = {
+    &accel_kvm,
     &qtest_accel,
     NULL,
 };

@@ -15,9 +15,11 @@
 
 #include "accel/accel.h"
 #include "hw/core/device.h"
+#include "hw/rtc/mc146818.h"
 #include "machine.h"
 #include "main/profile.h"
 #include "remote-options.h"
+#include "serial-options.h"
 #include "util/cmdline.h"
 #include "util/error.h"
 #include "util/trace.h"
@@ -247,6 +249,70 @@ static bool opt_numa(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
+/* ---- boot ------------------------------------------------------------------------------------ */
+
+static bool opt_kernel(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->kernel = arg;
+    return true;
+}
+
+static bool opt_initrd(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->initrd = arg;
+    return true;
+}
+
+static bool opt_append(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->append = arg;
+    return true;
+}
+
+static bool opt_bios(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->bios = arg;
+    return true;
+}
+
+/* -rtc [base=]utc|localtime|DATE[,clock=vm]: the clock goes with the guest's time. */
+static bool opt_rtc(const char *arg, void *opaque, GError **errp)
+{
+    static const char *const known[] = { "base", "clock", NULL };
+    MainConfig *config = opaque;
+    g_autoptr(Options) opts = options_parse("-rtc", arg, NULL, errp);
+    const char *base, *clock;
+
+    if (!opts) {
+        return false;
+    }
+    base = options_get(opts, "base");
+    clock = options_get(opts, "clock");
+    if (!options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    if (clock && !g_str_equal(clock, "vm")) {
+        error_setg(errp, "-rtc %s: the clock goes with the guest's time, and stands when the guest does; use clock=vm, or leave "
+                   "it out", arg);
+        return false;
+    }
+    return !base || rtc_parse_base(base, &config->rtc_base, errp);
+}
+
+static bool check_boot(const MainConfig *config, GError **errp)
+{
+    if (!config->kernel && (config->initrd || config->append)) {
+        error_setg(errp, "%s: only a kernel takes it; add -kernel FILE",
+                   config->initrd ? "-initrd" : "-append");
+        return false;
+    }
+    if (config->kernel && config->bios) {
+        error_setg(errp, "-bios %s: -kernel is booted without firmware; leave one of them out", config->bios);
+        return false;
+    }
+    return true;
+}
+
 /* ---- run and debug --------------------------------------------------------------------------- */
 
 static bool opt_qtest(const char *arg, void *opaque, GError **errp)
@@ -391,10 +457,21 @@ static bool accept_none(const char *option, const char *arg, GError **errp)
     }
 
 ACCEPT_NONE(opt_display, "-display")
-ACCEPT_NONE(opt_serial, "-serial")
 ACCEPT_NONE(opt_parallel, "-parallel")
 ACCEPT_NONE(opt_vga, "-vga")
 ACCEPT_NONE(opt_net, "-net")
+
+static bool opt_nographic(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->nographic = true;
+    return true;
+}
+
+static bool opt_nodefaults(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->nodefaults = true;
+    return true;
+}
 
 static bool opt_daemonize(const char *arg, void *opaque, GError **errp)
 {
@@ -433,6 +510,13 @@ static const CmdlineOption options[] = {
       "puts an inherited descriptor into a set, opened as /dev/fdset/ID,\nand names it for fd=",
       start_opt_add_fd },
 
+    { "serial", "stdio | mon:stdio | unix:PATH[,server=on][,wait=off] | file:PATH | pty | null |\n"
+      "        chardev:ID | none", "the next of the serial ports COM1 to COM4.  mon: shares the terminal with a monitor,\n"
+      "by Ctrl-A c; Ctrl-A h lists the other keys", main_opt_serial, "Serial ports" },
+    { "debugcon", "DEVICE", "shows what the guest writes to I/O port 0xe9; as -serial", main_opt_debugcon },
+    { "nographic", NULL, "-serial mon:stdio, unless something else is said or -nodefaults given", opt_nographic },
+    { "nodefaults", NULL, "no serial port by default", opt_nodefaults },
+
     { "rdevice", "DRIVER,id=ID,rid=RID[,prop=value...]",
       "adds a device in the remote process RID, which is started when there is\nnone.  A PCI device appears here "
       "under its id; bus= and addr= place it",
@@ -445,6 +529,13 @@ static const CmdlineOption options[] = {
       "what differs from the defaults for process RID: its program, the control\nchannel N (a QMP monitor) of a "
       "process that a launcher has started,\nand what its death means: detach (default), restart, pause or exit",
       main_opt_remote },
+
+    { "kernel", "FILE", "boots this Linux kernel: a bzImage, or an ELF file with a PVH entry", opt_kernel, "Boot" },
+    { "initrd", "FILE", "gives the kernel this initial RAM disk", opt_initrd },
+    { "append", "TEXT", "gives the kernel this command line", opt_append },
+    { "bios", "FILE", "boots this firmware; without it and a kernel it is SeaBIOS", opt_bios },
+    { "rtc", "[base=utc|localtime|DATE]",
+      "what the guest's clock shows at the start (default: utc); DATE is 2026-06-17T16:01:21\nor 2026-06-17, in UTC", opt_rtc },
 
     { "qtest", "unix:PATH[,server=on] | stdio", "a test program plays the guest's CPU", opt_qtest,
       "Running" },
@@ -465,12 +556,9 @@ static const CmdlineOption options[] = {
     { "help", NULL, "prints this text", opt_help },
     { "h", NULL, NULL, opt_help },
 
-    { "nodefaults", NULL, "accepted: there are no default devices", opt_accepted,
+    { "no-user-config", NULL, "accepted: no configuration file is read", opt_accepted,
       "Accepted for QEMU's command lines" },
-    { "nographic", NULL, "accepted: there is no display", opt_accepted },
-    { "no-user-config", NULL, "accepted: no configuration file is read", opt_accepted },
     { "display", "none", "accepted", opt_display },
-    { "serial", "none", "accepted", opt_serial },
     { "parallel", "none", "accepted", opt_parallel },
     { "vga", "none", "accepted", opt_vga },
     { "net", "none", "accepted", opt_net },
@@ -517,6 +605,9 @@ MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
     g_autoptr(MainConfig) config = g_new0(MainConfig, 1);
 
     config->machine = "pc";
+    if (!rtc_parse_base("utc", &config->rtc_base, errp)) {
+        return NULL;
+    }
     config->machine_opts = options_new("-machine");
     config->cpus = 1;
     config->accels = g_ptr_array_new_with_free_func(g_free);
@@ -530,6 +621,9 @@ MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
         return NULL;
     }
     if (!complete_accels(config, errp)) {
+        return NULL;
+    }
+    if (!check_boot(config, errp)) {
         return NULL;
     }
     return g_steal_pointer(&config);

@@ -14,9 +14,11 @@
 #include "accel/accel.h"
 #include "accel/qtest.h"
 #include "block/block.h"
+#include "chardev/chardev.h"
 #include "config.h"
+#include "hw/char/debugcon.h"
+#include "hw/core/bus.h"
 #include "hw/i386/pc.h"
-#include "hw/intc/ioapic.h"
 #include "hw/proxy/pci-proxy-dev.h"
 #include "hw/proxy/remote-process.h"
 #include "hw/proxy/spawner.h"
@@ -27,6 +29,7 @@
 #include "monitor/commands.h"
 #include "monitor/monitor.h"
 #include "remote-options.h"
+#include "serial-options.h"
 #include "sandbox/opener.h"
 #include "sandbox/sandbox.h"
 #include "system/ram.h"
@@ -41,12 +44,12 @@
 static GType (*const types[])(void) = {
     memory_backend_memfd_get_type,
     memory_backend_file_get_type,
-    ioapic_get_type,
-    i440fx_get_type,
     pci_proxy_dev_get_type,
     lsi53c895a_get_type,
     scsi_hd_get_type,
     scsi_cd_get_type,
+    isa_serial_get_type,
+    debugcon_get_type,
     NULL,
 };
 
@@ -75,7 +78,7 @@ static bool main_confine(GError **errp)
     return sandbox_confine_main(main_profile(), errp);
 }
 
-static bool main_start(const MainConfig *config, GError **errp)
+static bool main_start(MainConfig *config, GError **errp)
 {
     monitor_set_vm_name(config->monitor.start.vm_name);
     remote_set_vm_name(config->monitor.start.vm_name);
@@ -89,15 +92,17 @@ static bool main_start(const MainConfig *config, GError **errp)
     }
     reset_set_shutdown(config->no_reboot);
     shutdown_set_keep(config->no_shutdown);
-    if (!start_run(&config->monitor.start, START_FDS, START_DRIVE, errp) || !machine_create(config, errp) ||
-        !main_configure_remotes(config, errp) ||
+    if (!start_run(&config->monitor.start, START_FDS, START_FDS, errp) || !serial_options_open(config, errp) ||
+        !start_run(&config->monitor.start, START_OBJECTS, START_DRIVE, errp) || !machine_create(config, errp) ||
+        !serial_create_all(config, (IsaBus *)bus_find("isa.0"), errp) || !main_configure_remotes(config, errp) ||
         (config->sandbox.on && (!open_endpoints(config, errp) || !main_confine(errp))) ||
         !vcpus_start(errp) || !start_run(&config->monitor.start, START_DEVICE, START_LATE_OBJECTS, errp) ||
         !main_make_remotes(config, errp)) {
         return false;
     }
     system_reset();
-    if ((!config->sandbox.on && !open_endpoints(config, errp)) || !monitor_start() || !qtest_start(errp)) {
+    if ((!config->sandbox.on && !open_endpoints(config, errp)) || !monitor_start() || !chardevs_start() ||
+        !qtest_start(errp)) {
         return false;
     }
     if (!config->stopped) {
@@ -123,6 +128,7 @@ static void main_stop(void)
     vcpus_destroy();
     accel_cleanup();
     hung = block_cleanup();
+    chardevs_stop();
     monitor_stop(); /* last: who sees its end may use the images */
     end_hung_storage(hung);
 }
@@ -140,6 +146,7 @@ int main(int argc, char **argv)
     monitor_init();
     machine_lock();
     qom_register_types(types);
+    qom_register_types(pc_types);
     qmp_register_objects();
     qmp_register_remote();
     qmp_register_block();

@@ -16,6 +16,7 @@
 #include "accel/qtest.h"
 #include "accel/vcpu.h"
 #include "block/block.h"
+#include "chardev/chardev.h"
 #include "hw/proxy/pci-proxy-dev.h"
 #include "hw/proxy/remote-process.h"
 #include "io/dma-link.h"
@@ -34,7 +35,7 @@ static const SyscallTable *const main_tables[] = {
     &libc_syscalls, &thread_syscalls, &sanitizer_syscalls, &event_loop_syscalls, &log_syscalls, &fd_syscalls,
     &ram_syscalls, &ram_maker_syscalls, &mpqemu_link_syscalls, &mpqemu_link_client_syscalls, &dma_link_server_syscalls,
     &qmp_client_syscalls, &pci_proxy_syscalls, &remote_process_syscalls, &opener_client_syscalls, &block_syscalls,
-    &monitor_listener_syscalls, &monitor_stdio_syscalls, &qtest_syscalls, &vcpu_syscalls, NULL,
+    &monitor_listener_syscalls, &monitor_stdio_syscalls, &chardev_syscalls, &qtest_syscalls, &vcpu_syscalls, NULL,
 };
 
 const SyscallTable *const *main_profile(void)

@@ -44,6 +44,7 @@ typedef struct Vcpu Vcpu;
 /* Made by vcpus_create(); fields are read-only for others unless noted. */
 struct Vcpu {
     unsigned index;          /* 0: the bootstrap processor */
+    unsigned total;          /* how many there are going to be */
     uint32_t apic_id;        /* = index */
     struct LocalApic *apic;  /* set by the board before the first reset; NULL: in the kernel, or none (qtest) */
     void *accel_data;        /* the accelerator's; set by Accel.vcpu_init() */
@@ -68,7 +69,7 @@ bool vcpus_start(GError **errp);
  */
 void vcpus_destroy(void);
 
-unsigned vcpu_count(void);      /* that vcpus_create() makes; also while it is at it */
+unsigned vcpu_count(void);
 Vcpu *vcpu_get(unsigned index); /* NULL when there is none; any thread */
 Vcpu *vcpu_current(void);       /* the calling thread's; NULL on other threads */
 

@@ -111,6 +111,8 @@ void memory_region_add(MemoryRegion *container, hwaddr addr, MemoryRegion *mr, i
 void memory_region_remove(MemoryRegion *container, MemoryRegion *mr);
 void memory_region_set_enabled(MemoryRegion *mr, bool enabled);
 void memory_region_set_address(MemoryRegion *mr, hwaddr addr);
+/* RAM below MR, an alias or container, cannot be written through it, or can again. */
+void memory_region_set_readonly(MemoryRegion *mr, bool readonly);
 
 /*
  * Calls MR's own callback or RAM directly with an offset in it, as dispatch would: size rules

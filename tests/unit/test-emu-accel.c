@@ -168,7 +168,7 @@ static void setup(void)
     ram_block_unref(block);
     memory_region_init_io(&device_mr, NULL, &device_ops, NULL, "device", 0x100);
     memory_region_init_io(&port_mr, NULL, &device_ops, NULL, "port", 4);
-    g_assert_true(emu_accel.open(NULL));
+    g_assert_true(emu_accel.open(true, NULL));
     accel_set_current(&emu_accel);
     g_assert_true(emu_accel.init("good", NULL));
     g_assert_true(vcpus_create(COUNT, NULL));

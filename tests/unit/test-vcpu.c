@@ -43,7 +43,7 @@ static FakeCpu fake[COUNT];
 static atomic_bool door; /* ACCESS may end */
 static atomic_bool open_fails;
 
-static bool fake_open(GError **errp)
+static bool fake_open(bool alone, GError **errp)
 {
     if (atomic_load(&open_fails)) {
         g_set_error_literal(errp, G_FILE_ERROR, G_FILE_ERROR_FAILED, "it is closed");
@@ -150,7 +150,7 @@ static const Accel fake_accel = {
     .vcpu_run = fake_run, .vcpu_kick = fake_kick, .vcpu_set_intr = fake_set_intr,
 };
 
-static bool never_open(GError **errp)
+static bool never_open(bool alone, GError **errp)
 {
     g_set_error_literal(errp, G_FILE_ERROR, G_FILE_ERROR_FAILED, "it never opens");
     return false;
