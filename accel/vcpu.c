@@ -27,7 +27,7 @@
 #include "util/machine-lock.h"
 
 typedef struct VcpuThread {
-    /* Innermost, but for the accelerator's own in vcpu_kick(): comes after the machine lock, which is not needed for it. */
+    /* Comes after the machine lock, which is not needed for it; innermost but for the accelerator's in vcpu_kick(). */
     pthread_mutex_t lock;
     pthread_cond_t go;   /* for the thread: something has changed */
     pthread_cond_t left; /* for visitors: not in guest code now, or a request is done */
@@ -61,8 +61,7 @@ const SyscallTable vcpu_syscalls = {
 
 static const Accel *accel; /* accel_current(), for short; set before there are vCPUs */
 static Vcpu *vcpus[VCPUS_MAX];
-static unsigned count; /* of them, made so far */
-static unsigned total; /* that are to be made */
+static unsigned count;
 
 /* How many want the vCPUs to stand; changed with the machine lock held, read with a vCPU's lock held. */
 static atomic_uint pause_count;
@@ -71,7 +70,7 @@ static __thread Vcpu *current_vcpu;
 
 unsigned vcpu_count(void)
 {
-    return total;
+    return count;
 }
 
 Vcpu *vcpu_get(unsigned index)
@@ -422,7 +421,7 @@ static void vcpu_free(Vcpu *vcpu)
     g_free(vcpu);
 }
 
-static bool vcpu_new(unsigned index, GError **errp)
+static bool vcpu_new(unsigned index, unsigned total, GError **errp)
 {
     Vcpu *vcpu = g_new0(Vcpu, 1);
 
@@ -449,9 +448,8 @@ bool vcpus_create(unsigned wanted, GError **errp)
         return true;
     }
     atomic_store(&pause_count, runstate_get() == RUN_STATE_RUNNING ? 0 : 1);
-    total = wanted;
-    while (count < total) {
-        if (!vcpu_new(count, errp)) {
+    while (count < wanted) {
+        if (!vcpu_new(count, wanted, errp)) {
             vcpus_destroy();
             return false;
         }
@@ -470,7 +468,8 @@ bool vcpus_start(GError **errp)
 
         vcpus[i]->thread->thread = g_thread_try_new(name, vcpu_thread, vcpus[i], &err);
         if (!vcpus[i]->thread->thread) {
-            error_setg(errp, "cannot start the thread of vCPU %u: %s; raise the limit of threads (ulimit -u)", i, err->message);
+            error_setg(errp, "cannot start the thread of vCPU %u: %s; raise the limit of threads (ulimit -u)", i,
+                       err->message);
             return false;
         }
     }
@@ -498,7 +497,6 @@ void vcpus_destroy(void)
         accel->vcpu_free(vcpu);
         vcpu_free(vcpu);
     }
-    total = 0;
     runstate_unregister(vcpus_runstate, NULL);
     reset_unregister(vcpus_reset, NULL);
     reset_set_gate(NULL);

@@ -95,8 +95,8 @@ static bool opt_cpu(const char *arg, void *opaque, GError **errp)
 }
 
 /*
- * -smp [cpus=]N[,maxcpus=N][,sockets=S][,cores=C][,threads=T]: one of the last three that is left out is what is missing
- * to N; N that is left out is their product.
+ * -smp [cpus=]N[,maxcpus=N][,sockets=S][,cores=C][,threads=T]: one of the last three that is left out is what is
+ * missing to N; N that is left out is their product.
  */
 static bool opt_smp(const char *arg, void *opaque, GError **errp)
 {
@@ -132,8 +132,8 @@ static bool opt_smp(const char *arg, void *opaque, GError **errp)
         return false;
     }
     if (product == 0 || cpus % product != 0 || (parts == 3 && product != cpus)) {
-        error_setg(errp, "-smp %s: sockets, cores and threads do not make %" G_GUINT64_FORMAT " processors; leave them out",
-                   arg, cpus);
+        error_setg(errp, "-smp %s: sockets, cores and threads do not make %" G_GUINT64_FORMAT " processors; leave them "
+                   "out", arg, cpus);
         return false;
     }
     if (options_has(opts, "maxcpus") && maxcpus != cpus) {
@@ -485,8 +485,8 @@ static const CmdlineOption options[] = {
       "the machine (default: pc); '-machine help' lists them", opt_machine, "Machine" },
     { "M", "NAME", NULL, opt_machine },
     { "accel", "A[:B...]",
-      "what executes the guest's instructions: the first of these that works here\n(default: the first of '-accel help' that "
-      "does; with -qtest: qtest)", opt_accel },
+      "what executes the guest's instructions: the first of these that works here\n"
+      "(default: the first of '-accel help' that does; with -qtest: qtest)", opt_accel },
     { "cpu", "MODEL", "the processor the guest sees; '-cpu help' lists models", opt_cpu },
     { "smp", "[cpus=]N[,sockets=S][,cores=C][,threads=T]", "number of processors (default: 1)", opt_smp },
     { "m", "[size=]SIZE", "guest memory, in megabytes without a suffix (default: 128)",
@@ -542,7 +542,8 @@ static const CmdlineOption options[] = {
     { "qtest-log", "PATH | none", "writes the qtest conversation to a file", opt_qtest_log },
     { "S", NULL, "does not start the machine", opt_stopped },
     { "no-reboot", NULL, "ends the program when the machine would be reset", opt_no_reboot },
-    { "no-shutdown", NULL, "keeps the program, and the machine stopped, when the guest switches it off", opt_no_shutdown },
+    { "no-shutdown", NULL, "keeps the program, and the machine stopped, when the guest switches it off",
+      opt_no_shutdown },
     MONITOR_OPTION_ROWS,
     { "sandbox", "on|off[,ns=off] | list",
       "confines the process before its devices are made (default: off); it keeps its user and\nnamespaces.  '-sandbox help' "

@@ -222,7 +222,7 @@ static void emu_cleanup(void)
 
 static bool emu_vcpu_init(Vcpu *vcpu, GError **errp)
 {
-    const X86CpuConfig config = { .model = model, .index = vcpu->index, .count = vcpu_count() };
+    const X86CpuConfig config = { .model = model, .index = vcpu->index, .count = vcpu->total };
     EmuCpu *emu = g_new0(EmuCpu, 1);
 
     emu->vcpu = vcpu;

@@ -72,8 +72,9 @@ uint8_t apic_ppr(const LocalApic *apic)
 static int deliverable(const LocalApic *apic)
 {
     int vector = highest(apic->irr);
+    bool takes = apic_is_enabled(apic) && (apic->svr & APIC_SVR_ENABLE);
 
-    return apic_is_enabled(apic) && (apic->svr & APIC_SVR_ENABLE) && (vector & 0xf0) > (apic_ppr(apic) & 0xf0) ? vector : -1;
+    return takes && vector >= 0 && (vector & 0xf0) > (apic_ppr(apic) & 0xf0) ? vector : -1;
 }
 
 /* Whether the 8259 asks APIC's processor.  Without the APIC its output is the processor's pin. */

@@ -76,16 +76,16 @@ typedef struct Accel {
     /* For kernel_irqchip; machine lock held.  NULL else. */
     void (*set_gsi)(unsigned gsi, int level);
     /*
-     * Interrupt GSI is raised by each event of TRIGGER_FD and lowered at the guest's EOI, when RESAMPLE_FD is signalled.
-     * Both stay the caller's.  Undone by irqfd_remove() before they are closed.
+     * Interrupt GSI is raised by each event of TRIGGER_FD and lowered at the guest's EOI, when RESAMPLE_FD is
+     * signalled.  Both stay the caller's.  Undone by irqfd_remove() before they are closed.
      */
     bool (*irqfd_add)(unsigned gsi, int trigger_fd, int resample_fd, GError **errp);
     void (*irqfd_remove)(unsigned gsi, int trigger_fd, int resample_fd);
     void (*send_msi)(uint64_t address, uint32_t data);
 
     /*
-     * Registers of VCPU as text for "info registers".  Called as vcpu_run_on() calls, by the main thread.  Caller frees.
-     * May be NULL.
+     * Registers of VCPU as text for "info registers".  Called as vcpu_run_on() calls, by the main thread.  Caller
+     * frees.  May be NULL.
      */
     char *(*vcpu_text)(Vcpu *vcpu);
 
@@ -102,8 +102,8 @@ const Accel *accel_current(void);
 void accel_set_current(const Accel *accel);
 
 /*
- * Takes the first of NAMES ("kvm:emu" split at colons) that opens; its reason for each one passed over is logged.  False
- * with the reasons of all when none does, or one is unknown; then nothing is in use.
+ * Takes the first of NAMES ("kvm:emu" split at colons) that opens; its reason for each one passed over is logged.
+ * False with the reasons of all when none does, or one is unknown; then nothing is in use.
  */
 bool accel_select(const char *const *names, GError **errp);
 

@@ -4,8 +4,8 @@
  *
  * Runs in: mpqemu.
  *
- * Theory of operation.  The threads live from vcpus_create() to vcpus_destroy().  Each turns in one loop: do what others
- * asked for (reset, INIT, start-up IPI), wait while the machine does not run or the vCPU sleeps, else Accel.vcpu_run().
+ * Theory of operation.  The threads live from vcpus_create() to vcpus_destroy().  Each turns in one loop: do what
+ * others asked for (reset, INIT, start-up IPI), wait while the machine does not run or the vCPU sleeps, else Accel.vcpu_run().
  * That returns when the vCPU was kicked, sleeps, or the guest cannot go on.
  *
  *     PARKED     the machine does not run: by runstate, from and to any other state
@@ -69,7 +69,7 @@ bool vcpus_start(GError **errp);
  */
 void vcpus_destroy(void);
 
-unsigned vcpu_count(void);      /* that vcpus_create() makes; also while it is at it */
+unsigned vcpu_count(void);
 Vcpu *vcpu_get(unsigned index); /* NULL when there is none; any thread */
 Vcpu *vcpu_current(void);       /* the calling thread's; NULL on other threads */
 
@@ -84,7 +84,7 @@ void vcpu_wake(Vcpu *vcpu);
 /* A start-up IPI with VECTOR reaches VCPU: nothing unless it waits for one.  With the machine lock held. */
 void vcpu_sipi(Vcpu *vcpu, uint8_t vector);
 
-/* INIT reaches VCPU: it resets as by INIT, and waits for SIPI unless it is the bootstrap processor.  Machine lock held. */
+/* INIT reaches VCPU: it resets as by INIT; all but the bootstrap processor then wait for SIPI.  Machine lock held. */
 void vcpu_init_signal(Vcpu *vcpu);
 
 /*

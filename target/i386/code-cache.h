@@ -55,6 +55,10 @@ const X86Op *x86_code_in_page(X86Cpu *cpu, uint64_t rip);
 /* The instruction at cpu->rip by itself, in a place that the next call reuses. */
 const X86Op *x86_code_one(X86Cpu *cpu);
 
+/* The exec TLB's part of x86_tlb_flush() and x86_tlb_flush_page(). */
+void x86_exec_flush(X86Cpu *cpu, bool keep_global);
+void x86_exec_flush_page(X86Cpu *cpu, uint64_t linear);
+
 /* Host address of the instruction byte at LINEAR, or NULL where there is no RAM; raises. */
 const uint8_t *x86_code_host(X86Cpu *cpu, uint64_t linear);
 

@@ -147,6 +147,8 @@ enum {
 
 typedef X86SegmentState X86Segment;
 
+#define X86_PHYS_BITS 40 /* of guest-physical addresses */
+
 /* ---- lazy flags (flags.h) ------------------------------------------------------------------------------------------- */
 
 typedef enum X86CcOp {
@@ -201,9 +203,9 @@ typedef struct X86JumpEntry {
 } X86JumpEntry;
 
 typedef struct X86ExecEntry {
-    uint64_t tag;
-    uint64_t key;
+    uint64_t tag; /* linear page, or X86_TLB_INVALID */
     X86CodePage *page;
+    bool global;
 } X86ExecEntry;
 
 /* ---- reasons to look up from guest code ------------------------------------------------------------------------------ */
@@ -227,6 +229,11 @@ typedef struct X86ExecEntry {
 #define X86_CODE_MP 0x100u   /* CR0.MP */
 #define X86_CODE_ONE 0x200u  /* one instruction to a block */
 
+/* What a fault during delivery of an exception or interrupt makes of both: see interrupt.c. */
+typedef enum X86EventClass {
+    X86_EVENT_NONE, X86_EVENT_BENIGN, X86_EVENT_CONTRIBUTORY, X86_EVENT_PAGE_FAULT, X86_EVENT_DOUBLE,
+} X86EventClass;
+
 struct X86Cpu {
     uint64_t regs[X86_REGS]; /* first: byte registers are addressed by op->reg as an offset */
     uint64_t cc_dst, cc_a, cc_b; /* sign-extended to 64 bits whatever the operand size */
@@ -235,7 +242,9 @@ struct X86Cpu {
     uint64_t ea;                 /* linear address of the current instruction's memory operand */
     atomic_uint attention;       /* look at `pending` at the next block boundary */
     atomic_uint pending;
-    uint32_t jump_key[2];        /* for linear addresses below and above 2^63 */
+    uint32_t jump_key[2];        /* for linear addresses below and above 2^63; by x86_mode_changed() */
+    uint32_t jump_epoch[2];      /* count what makes the jump cache's entries of a half invalid */
+    bool high_not_global;        /* the exec TLB has, or had, pages of the upper half that a write to CR3 drops */
     X86Op *ops;                  /* base of the code cache's operations */
     const X86Op *op;             /* the operation that may fault */
     uint64_t rip;                /* valid outside of blocks */
@@ -245,6 +254,9 @@ struct X86Cpu {
     bool shadow;                 /* after STI or MOV SS at the end of a block: no interrupt before the next instruction */
     bool halted;
     bool one_insn;               /* the operation belongs to a block of one instruction that is not kept */
+    bool gave_up_page;           /* x86_tlb_drop_marked() found one: others are to be told */
+    bool exec_evicted;           /* since the last flush a page left the exec TLB, and may still be in the jump cache */
+    uint64_t fetch_gpa;          /* page of the last fetch */
     bool force_one;              /* the next instruction is to run so */
     uint32_t code_flags;         /* X86_CODE_* now */
     uint64_t cs_base;            /* 0 in 64-bit mode */
@@ -275,6 +287,11 @@ struct X86Cpu {
         bool restart;            /* no exception: repeat the instruction in a block of its own */
     } fault;
     jmp_buf fault_jmp;
+    /* interrupt.c: what is being delivered, if anything. */
+    struct {
+        X86EventClass delivering;
+        uint8_t ext;             /* the EXT bit of error codes that come of it */
+    } event;
 
     X86Machine *machine;
     X86CodeCache *code;
@@ -378,6 +395,11 @@ static inline const X86Op *x86_leave(X86Cpu *cpu, const X86Op *op)
 
 /* CR0, CR4, EFER, CPL, EFLAGS.AC/VM/TF, DR7 or a segment changed: recomputes code_flags, mmu_mode, tlb, jump keys. */
 void x86_mode_changed(X86Cpu *cpu);
+
+/* jump_key[] from jump_epoch[], code_flags and CPL. */
+void x86_update_jump_keys(X86Cpu *cpu);
+#define X86_JUMP_MODE_BITS 11
+#define X86_JUMP_EPOCHS (1u << (32 - X86_JUMP_MODE_BITS))
 
 /* EFLAGS.IF may have become set: looks whether an interrupt waits. */
 static inline void x86_check_interrupts(X86Cpu *cpu)

@@ -42,6 +42,7 @@ typedef struct X86Insn {
     int64_t imm;          /* sign-extended; for far pointers and ENTER the first operand */
     uint16_t imm2;        /* selector of a far pointer, ENTER's level */
     uint16_t pc_off;      /* of the first byte in its page */
+    const struct X86SseRow *sse; /* with x86_sse_row */
 } X86Insn;
 
 typedef struct X86Translation X86Translation;
@@ -52,7 +53,7 @@ struct X86Row {
     X86Translate *translate; /* NULL: #UD */
     uint32_t attr;           /* X86_A_* */
     uint32_t arg;            /* for translate */
-    X86Fn *fn;               /* for translate */
+    X86Fn *fn, *fn_mem;      /* for translate */
 };
 
 /* What follows the opcode. */
@@ -75,9 +76,19 @@ struct X86Row {
 #define X86_A_BYTE 0x4000u   /* 8 bits */
 #define X86_A_D64 0x8000u    /* 64 by default in 64-bit mode, or 16 */
 #define X86_A_F64 0x10000u   /* always 64 in 64-bit mode */
-#define X86_A_GROUP 0x20000u /* rows of the group are at fn's place: see decode.c */
+#define X86_A_GROUP 0x20000u /* x86_groups[arg][ModRM.reg] has the rest */
 #define X86_A_END 0x40000u   /* the block ends after it */
-#define X86_A_USES_FLAGS 0x80000u /* reads arithmetic flags, or exposes them */
+#define X86_A_USES 0x80000u  /* reads arithmetic flags, or exposes them */
+#define X86_A_KEEPS 0x100000u /* writes none of them */
+#define X86_A_NO_MEM 0x400000u /* ModRM.mod counts as 3 whatever it is */
+#define X86_A_SETS 0x200000u /* writes all six in any case */
+
+/* opcodes.c */
+extern const X86Row x86_map_1[256], x86_map_0f[256];
+extern const X86Row x86_groups[][8];
+extern const X86Row x86_sse_row, x86_sse_row_imm8, x86_sse_row_end;
+/* Integer instructions of the maps 0F 38 and 0F 3A, and those that a mandatory prefix makes of others; NULL: none. */
+const X86Row *x86_sparse_row(const X86Cpu *cpu, const X86Insn *insn);
 
 typedef enum X86DecodeResult { X86_DECODE_OK, X86_DECODE_UD, X86_DECODE_TOO_LONG, X86_DECODE_MORE } X86DecodeResult;
 

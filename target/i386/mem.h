@@ -47,6 +47,20 @@ static inline uint8_t *x86_hit_host(const X86TlbEntry *t, uint64_t addr)
     return (uint8_t *)((uintptr_t)addr + t->addend);
 }
 
+/* The same in one: host address, or NULL. */
+static inline uint8_t *x86_fast_read(X86Cpu *cpu, uint64_t addr, unsigned size)
+{
+    const X86TlbEntry *t = x86_tlb_entry(cpu, addr);
+
+    return likely(x86_hit_read(t, addr, size)) ? x86_hit_host(t, addr) : NULL;
+}
+static inline uint8_t *x86_fast_write(X86Cpu *cpu, uint64_t addr, unsigned size)
+{
+    const X86TlbEntry *t = x86_tlb_entry(cpu, addr);
+
+    return likely(x86_hit_write(t, addr, size)) ? x86_hit_host(t, addr) : NULL;
+}
+
 #define X86_MEM_ACCESS(bits) \
     static inline uint##bits##_t x86_ld##bits(X86Cpu *cpu, const X86Op *op, uint64_t addr) \
     { \

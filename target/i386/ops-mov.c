@@ -203,6 +203,32 @@ X86_OP(x86_op_ea_general)
     NEXT;
 }
 
+X86_OP(x86_op_ea_imm64)
+{
+    cpu->ea = op->imm64 + (op->aux >= X86_FS ? cpu->seg[op->aux].base : 0);
+    NEXT;
+}
+
+X86_OP(x86_op_ea_xlat)
+{
+    const uint64_t value = cpu->regs[X86_RBX] + X86_R8(0);
+
+    cpu->op = op;
+    cpu->ea = x86_segment_address(cpu, op->aux, op->reg == 8 ? value : op->reg == 4 ? (uint32_t)value : (uint16_t)value, 1,
+                                  X86_READ);
+    NEXT;
+}
+
+/* BT and its kin with a bit number in a register reach memory on both sides of the operand. */
+X86_OP(x86_op_bit_address)
+{
+    const int64_t bit = op->aux == 2 ? (int16_t)cpu->regs[op->reg] : op->aux == 4 ? (int32_t)cpu->regs[op->reg]
+                                                                                  : (int64_t)cpu->regs[op->reg];
+
+    cpu->ea += (uint64_t)(bit >> 3 & ~(int64_t)(op->aux - 1));
+    NEXT;
+}
+
 /* ---- PUSH and POP ---------------------------------------------------------------------------------------------------------- */
 
 #define DEF_PUSH(name, source) \

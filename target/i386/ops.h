@@ -77,6 +77,9 @@ X86Fn x86_op_lea_general;                  /* aux: operand size; imm: address si
 
 /* cpu->ea <- ... */
 X86Fn x86_op_ea_bd, x86_op_ea_bis, x86_op_ea_seg, x86_op_ea_seg_bis, x86_op_ea_flat32, x86_op_ea_addr32, x86_op_ea_general;
+X86Fn x86_op_ea_imm64;    /* imm64 in segment aux of 64-bit mode */
+X86Fn x86_op_ea_xlat;     /* reg: address size; aux: segment */
+X86Fn x86_op_bit_address; /* += the bytes of bit number reg; aux: operand size */
 
 /* One operand: reg register, or cpu->ea. */
 enum { X86_UN_INC, X86_UN_DEC, X86_UN_NEG, X86_UN_NOT, X86_UNS };

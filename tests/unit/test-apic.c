@@ -2,8 +2,8 @@
 /*
  * Tests of the local APICs: registers as the guest sees them, priorities, and messages between processors.
  *
- * An accelerator that executes nothing notes what it is told.  The registers are reached by the window, from each vCPU's
- * thread, as a guest would.
+ * An accelerator that executes nothing notes what it is told.  The registers are reached by the window, from each
+ * vCPU's thread, as a guest would.
  */
 #include <pthread.h>
 #include <stdatomic.h>

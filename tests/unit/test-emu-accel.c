@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Tests of what is between the built-in engine and the machine, with an engine that executes calls of the test's instead
- * of instructions.
+ * Tests of what is between the built-in engine and the machine, with an engine that executes calls of the test's
+ * instead of instructions.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -222,8 +222,8 @@ static void program_ram(X86Cpu *cpu)
 {
     bool writable = false;
 
-    cpu->ok = !cpu->bus->ram_page(cpu->opaque, 0, &writable) && !cpu->bus->ram_page(cpu->opaque, MMIO_BASE, &writable) &&
-              !cpu->bus->ram_page(cpu->opaque, 0x11000, &writable);
+    cpu->ok = !cpu->bus->ram_page(cpu->opaque, 0, &writable) &&
+              !cpu->bus->ram_page(cpu->opaque, MMIO_BASE, &writable) && !cpu->bus->ram_page(cpu->opaque, 0x11000, &writable);
     cpu->page = cpu->bus->ram_page(cpu->opaque, 0x10000, &writable);
     cpu->ok &= writable;
     cpu->page[5] = 0x5a;

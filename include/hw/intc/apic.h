@@ -8,9 +8,9 @@
  * Interrupt Controller (APIC)".  Version 0x14: six LVT entries (timer, thermal, performance, LINT0, LINT1, error), no
  * directed EOI.  xAPIC and x2APIC.
  *
- * The registers are at 0xfee00000, each vCPU its own, and in x2APIC mode MSRs 0x800 to 0x8ff.  The window stays there: a
- * guest that moves it by the base MSR is told of as a guest error.  A write elsewhere in the megabyte from 0xfee00000, or
- * one that is no vCPU's, is a message (MSI).
+ * The registers are at 0xfee00000, each vCPU its own, and in x2APIC mode MSRs 0x800 to 0x8ff.  The window stays
+ * there: a guest that moves it by the base MSR is told of as a guest error.  A write elsewhere in the megabyte from
+ * 0xfee00000, or one that is no vCPU's, is a message (MSI).
  *
  * The timer's clock, and the time stamp counter that its deadline is compared with, count nanoseconds of the virtual
  * clock.  A periodic timer comes APIC_TIMER_MIN_NS apart at least; periods that a late main loop has missed are one
@@ -125,7 +125,7 @@ IrqLine *apic_pic_line(void);
 /* ACKNOWLEDGE(opaque) gives the 8259's vector when a processor takes its interrupt. */
 void apic_set_pic(uint8_t (*acknowledge)(void *opaque), void *opaque);
 
-/* A message-signalled interrupt: a write of DATA to ADDRESS by a device (PciBus.send_msi).  Others than 0xfeexxxxx: nothing. */
+/* A message-signalled interrupt: a device's write of DATA to ADDRESS (PciBus.send_msi).  Not to 0xfeexxxxx: nothing. */
 void apic_send_msi(uint64_t address, uint32_t data);
 
 /* ---- for accelerators ------------------------------------------------------------------------------- */
