@@ -9,6 +9,8 @@
 #include "util/error.h"
 #include "system/runstate.h"
 
+int64_t chardev_stall_ns = CHARDEV_STALL_NS;
+
 static GPtrArray *backends; /* Chardev *, a reference each */
 
 static Chardev *find(const char *id)
@@ -191,16 +193,15 @@ bool chardev_add(Options *opts, GError **errp)
         error_setg(errp, "mux=on: a %s cannot be shared; leave it out", kind);
         return false;
     }
-    chr = kinds[i].open(id, opts, errp);
-    if (!chr) {
+    /* Before it is opened, which others may see. */
+    for (const char *const *key = kinds[i].keys; *key; key++) {
+        options_get(opts, *key);
+    }
+    if (!options_check_unused(opts, kinds[i].keys, errp)) {
         return false;
     }
-    /* Behind the opening, which has read the keys of its own. */
-    if (!options_check_unused(opts, kinds[i].keys, errp)) {
-        if (chr->klass->stop) {
-            chr->klass->stop(chr);
-        }
-        chardev_unref(chr);
+    chr = kinds[i].open(id, opts, errp);
+    if (!chr) {
         return false;
     }
     if (mux) {
