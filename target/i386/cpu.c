@@ -12,6 +12,7 @@
 #include "target/i386/mem.h"
 #include "target/i386/flags.h"
 #include "target/i386/system.h"
+#include "util/error.h"
 
 static bool flat_segment(const X86Segment *seg)
 {
@@ -79,12 +80,12 @@ X86Cpu *x86_cpu_new(X86Machine *machine, const X86CpuConfig *config, const X86Bu
     X86Cpu *cpu;
 
     if (config->index >= X86_CPUS_MAX) {
-        g_set_error(errp, G_FILE_ERROR, G_FILE_ERROR_INVAL, "processor %u: there can be %u", config->index, X86_CPUS_MAX);
+        error_setg(errp, "processor %u: there can be %u", config->index, X86_CPUS_MAX);
         return NULL;
     }
     cpu = aligned_alloc(64, (sizeof(*cpu) + 63) & ~(size_t)63);
     if (cpu == NULL) {
-        g_set_error(errp, G_FILE_ERROR, G_FILE_ERROR_NOMEM, "processor %u: out of memory", config->index);
+        error_setg(errp, "processor %u: out of memory", config->index);
         return NULL;
     }
     memset(cpu, 0, sizeof(*cpu));
@@ -99,7 +100,7 @@ X86Cpu *x86_cpu_new(X86Machine *machine, const X86CpuConfig *config, const X86Bu
         return NULL;
     }
     if (!x86_code_init(cpu, config->code_cache_bytes)) {
-        g_set_error(errp, G_FILE_ERROR, G_FILE_ERROR_NOMEM, "processor %u: no memory for translated code", config->index);
+        error_setg(errp, "processor %u: no memory for translated code", config->index);
         x86_cpuid_free(cpu);
         free(cpu);
         return NULL;

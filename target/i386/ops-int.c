@@ -301,7 +301,6 @@ X86Fn *const x86_imul_rmi[X86_SIZES] = S3(imul_rmi);
         if (a == b) { \
             X86_WR##s(op->rm, X86_RD##s(op->reg)); \
         } else { \
-            X86_WR##s(op->rm, b); \
             X86_WR##s(X86_RAX, b); \
         } \
         x86_cc_set(cpu, X86_CC_SUB, (int##s##_t)(a - b), (int##s##_t)a, (int##s##_t)b); \

@@ -14,6 +14,7 @@
  */
 #include <string.h>
 
+#include "target/i386/decode.h"
 #include "target/i386/flags.h"
 #include "target/i386/mem.h"
 #include "target/i386/ops-x87.h"

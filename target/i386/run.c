@@ -11,6 +11,10 @@
 #include "target/i386/system.h"
 
 #define DR6_BS 0x4000u
+/* Vectors with an error code. */
+#define VECTORS_WITH_ERROR \
+    (1u << X86_EXC_DF | 1u << X86_EXC_TS | 1u << X86_EXC_NP | 1u << X86_EXC_SS | 1u << X86_EXC_GP | 1u << X86_EXC_PF | \
+     1u << X86_EXC_AC)
 
 /* ---- exceptions --------------------------------------------------------------------------------------------------------- */
 
@@ -21,6 +25,7 @@ _Noreturn void x86_raise(X86Cpu *cpu, int vector, uint32_t error)
         cpu->op = NULL;
     }
     cpu->fault.vector = vector;
+    cpu->fault.has_error = (VECTORS_WITH_ERROR >> vector) & 1;
     cpu->fault.error = error;
     longjmp(cpu->fault_jmp, 1);
 }
