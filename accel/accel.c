@@ -11,13 +11,7 @@
 #include "util/error.h"
 #include "util/log.h"
 
-static const Accel *current; /* set once, before there are other threads */
 static bool initialised;
-
-const Accel *accel_current(void)
-{
-    return current;
-}
 
 static const Accel *find(const char *name)
 {
@@ -35,11 +29,11 @@ bool accel_exists(const char *name)
 }
 
 /* Opens ACCEL; else adds its reason to REASONS. */
-static bool try_open(const Accel *accel, GString *reasons)
+static bool try_open(const Accel *accel, bool alone, GString *reasons)
 {
     g_autoptr(GError) err = NULL;
 
-    if (accel->open(&err)) {
+    if (accel->open(alone, &err)) {
         return true;
     }
     g_string_append_printf(reasons, "%s%s: %s", reasons->len ? "; " : "", accel->name, err->message);
@@ -60,11 +54,11 @@ bool accel_select(const char *const *names, GError **errp)
     for (unsigned i = 0; names[i]; i++) {
         const Accel *accel = find(names[i]);
 
-        if (try_open(accel, reasons)) {
+        if (try_open(accel, names[1] == NULL, reasons)) {
             if (reasons->len) {
                 log_info("accelerator %s is used (%s)", accel->name, reasons->str);
             }
-            current = accel;
+            accel_set_current(accel);
             return true;
         }
     }
@@ -74,7 +68,7 @@ bool accel_select(const char *const *names, GError **errp)
 
 bool accel_init(const char *cpu_model, GError **errp)
 {
-    if (!current->init(cpu_model, errp)) {
+    if (!accel_current()->init(cpu_model, errp)) {
         return false;
     }
     initialised = true;
@@ -83,11 +77,11 @@ bool accel_init(const char *cpu_model, GError **errp)
 
 void accel_cleanup(void)
 {
-    if (initialised && current->cleanup) {
-        current->cleanup();
+    if (initialised && accel_current()->cleanup) {
+        accel_current()->cleanup();
     }
     initialised = false;
-    current = NULL;
+    accel_set_current(NULL);
 }
 
 void accel_print(void)

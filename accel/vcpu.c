@@ -27,7 +27,7 @@
 #include "util/machine-lock.h"
 
 typedef struct VcpuThread {
-    /* Innermost, but for the accelerator's own in vcpu_kick(): comes after the machine lock, which is not needed for it. */
+    /* Comes after the machine lock, which is not needed for it; innermost but for the accelerator's in vcpu_kick(). */
     pthread_mutex_t lock;
     pthread_cond_t go;   /* for the thread: something has changed */
     pthread_cond_t left; /* for visitors: not in guest code now, or a request is done */
@@ -421,11 +421,12 @@ static void vcpu_free(Vcpu *vcpu)
     g_free(vcpu);
 }
 
-static bool vcpu_new(unsigned index, GError **errp)
+static bool vcpu_new(unsigned index, unsigned total, GError **errp)
 {
     Vcpu *vcpu = g_new0(Vcpu, 1);
 
     vcpu->index = vcpu->apic_id = index;
+    vcpu->total = total;
     vcpu->thread = g_new0(VcpuThread, 1);
     vcpu->thread->sipi = -1;
     vcpu->thread->wait_sipi = waits_for_sipi(vcpu);
@@ -448,7 +449,7 @@ bool vcpus_create(unsigned wanted, GError **errp)
     }
     atomic_store(&pause_count, runstate_get() == RUN_STATE_RUNNING ? 0 : 1);
     while (count < wanted) {
-        if (!vcpu_new(count, errp)) {
+        if (!vcpu_new(count, wanted, errp)) {
             vcpus_destroy();
             return false;
         }
@@ -467,7 +468,8 @@ bool vcpus_start(GError **errp)
 
         vcpus[i]->thread->thread = g_thread_try_new(name, vcpu_thread, vcpus[i], &err);
         if (!vcpus[i]->thread->thread) {
-            error_setg(errp, "cannot start the thread of vCPU %u: %s; raise the limit of threads (ulimit -u)", i, err->message);
+            error_setg(errp, "cannot start the thread of vCPU %u: %s; raise the limit of threads (ulimit -u)", i,
+                       err->message);
             return false;
         }
     }

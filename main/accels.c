@@ -5,9 +5,13 @@
  * Runs in: mpqemu.
  */
 #include "accel/accel.h"
+#include "accel/emu.h"
+#include "accel/kvm.h"
 #include "accel/qtest.h"
 
 const Accel *const accels[] = {
+    &accel_kvm,
+    &emu_accel,
     &qtest_accel,
     NULL,
 };

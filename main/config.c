@@ -15,6 +15,7 @@
 
 #include "accel/accel.h"
 #include "hw/core/device.h"
+#include "hw/rtc/mc146818.h"
 #include "machine.h"
 #include "main/profile.h"
 #include "remote-options.h"
@@ -94,8 +95,8 @@ static bool opt_cpu(const char *arg, void *opaque, GError **errp)
 }
 
 /*
- * -smp [cpus=]N[,maxcpus=N][,sockets=S][,cores=C][,threads=T]: one of the last three that is left out is what is missing
- * to N; N that is left out is their product.
+ * -smp [cpus=]N[,maxcpus=N][,sockets=S][,cores=C][,threads=T]: one of the last three that is left out is what is
+ * missing to N; N that is left out is their product.
  */
 static bool opt_smp(const char *arg, void *opaque, GError **errp)
 {
@@ -131,8 +132,8 @@ static bool opt_smp(const char *arg, void *opaque, GError **errp)
         return false;
     }
     if (product == 0 || cpus % product != 0 || (parts == 3 && product != cpus)) {
-        error_setg(errp, "-smp %s: sockets, cores and threads do not make %" G_GUINT64_FORMAT " processors; leave them out",
-                   arg, cpus);
+        error_setg(errp, "-smp %s: sockets, cores and threads do not make %" G_GUINT64_FORMAT " processors; leave them "
+                   "out", arg, cpus);
         return false;
     }
     if (options_has(opts, "maxcpus") && maxcpus != cpus) {
@@ -272,6 +273,30 @@ static bool opt_bios(const char *arg, void *opaque, GError **errp)
 {
     ((MainConfig *)opaque)->bios = arg;
     return true;
+}
+
+/* -rtc [base=]utc|localtime|DATE[,clock=vm]: the clock goes with the guest's time. */
+static bool opt_rtc(const char *arg, void *opaque, GError **errp)
+{
+    static const char *const known[] = { "base", "clock", NULL };
+    MainConfig *config = opaque;
+    g_autoptr(Options) opts = options_parse("-rtc", arg, NULL, errp);
+    const char *base, *clock;
+
+    if (!opts) {
+        return false;
+    }
+    base = options_get(opts, "base");
+    clock = options_get(opts, "clock");
+    if (!options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    if (clock && !g_str_equal(clock, "vm")) {
+        error_setg(errp, "-rtc %s: the clock goes with the guest's time, and stands when the guest does; use clock=vm, or leave "
+                   "it out", arg);
+        return false;
+    }
+    return !base || rtc_parse_base(base, &config->rtc_base, errp);
 }
 
 static bool check_boot(const MainConfig *config, GError **errp)
@@ -460,8 +485,8 @@ static const CmdlineOption options[] = {
       "the machine (default: pc); '-machine help' lists them", opt_machine, "Machine" },
     { "M", "NAME", NULL, opt_machine },
     { "accel", "A[:B...]",
-      "what executes the guest's instructions: the first of these that works here\n(default: the first of '-accel help' that "
-      "does; with -qtest: qtest)", opt_accel },
+      "what executes the guest's instructions: the first of these that works here\n"
+      "(default: the first of '-accel help' that does; with -qtest: qtest)", opt_accel },
     { "cpu", "MODEL", "the processor the guest sees; '-cpu help' lists models", opt_cpu },
     { "smp", "[cpus=]N[,sockets=S][,cores=C][,threads=T]", "number of processors (default: 1)", opt_smp },
     { "m", "[size=]SIZE", "guest memory, in megabytes without a suffix (default: 128)",
@@ -508,14 +533,17 @@ static const CmdlineOption options[] = {
     { "kernel", "FILE", "boots this Linux kernel: a bzImage, or an ELF file with a PVH entry", opt_kernel, "Boot" },
     { "initrd", "FILE", "gives the kernel this initial RAM disk", opt_initrd },
     { "append", "TEXT", "gives the kernel this command line", opt_append },
-    { "bios", "FILE", "boots this firmware", opt_bios },
+    { "bios", "FILE", "boots this firmware; without it and a kernel it is SeaBIOS", opt_bios },
+    { "rtc", "[base=utc|localtime|DATE]",
+      "what the guest's clock shows at the start (default: utc); DATE is 2026-06-17T16:01:21\nor 2026-06-17, in UTC", opt_rtc },
 
     { "qtest", "unix:PATH[,server=on] | stdio", "a test program plays the guest's CPU", opt_qtest,
       "Running" },
     { "qtest-log", "PATH | none", "writes the qtest conversation to a file", opt_qtest_log },
     { "S", NULL, "does not start the machine", opt_stopped },
     { "no-reboot", NULL, "ends the program when the machine would be reset", opt_no_reboot },
-    { "no-shutdown", NULL, "keeps the program, and the machine stopped, when the guest switches it off", opt_no_shutdown },
+    { "no-shutdown", NULL, "keeps the program, and the machine stopped, when the guest switches it off",
+      opt_no_shutdown },
     MONITOR_OPTION_ROWS,
     { "sandbox", "on|off[,ns=off] | list",
       "confines the process before its devices are made (default: off); it keeps its user and\nnamespaces.  '-sandbox help' "
@@ -577,6 +605,9 @@ MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
     g_autoptr(MainConfig) config = g_new0(MainConfig, 1);
 
     config->machine = "pc";
+    if (!rtc_parse_base("utc", &config->rtc_base, errp)) {
+        return NULL;
+    }
     config->machine_opts = options_new("-machine");
     config->cpus = 1;
     config->accels = g_ptr_array_new_with_free_func(g_free);

@@ -33,6 +33,7 @@ typedef struct MainConfig {
     const char *initrd;
     const char *append;
     const char *bios;
+    int64_t rtc_base;                  /* -rtc base=, seconds since 1970 */
     GPtrArray *accels;                 /* char *, owned: -accel, in order; empty: not given */
     unsigned cpus;                     /* -smp */
     const char *cpu_model;             /* -cpu; NULL: not given */

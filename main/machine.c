@@ -39,15 +39,19 @@ static bool pc_machine_init(const MainConfig *config, MemoryRegion *ram, uint64_
 {
     /* Without processors, nobody would run it. */
     const char *firmware = accel_current()->vcpu_init && !config->kernel ? PC_FIRMWARE_DEFAULT : NULL;
-    const PcConfig pc = {
+    PcConfig pc = {
         .ram = ram,
         .ram_size = ram_size,
+        .rtc_base = config->rtc_base,
         .kernel = config->kernel,
         .initrd = config->initrd,
         .append = config->append,
         .bios = config->bios ? config->bios : firmware,
     };
 
+    for (unsigned i = 0; i < config->num_serials; i++) {
+        pc.serial_ports |= config->serials[i].chardev ? 1u << i : 0;
+    }
     return pc_init(&pc, errp);
 }
 
@@ -184,13 +188,27 @@ static MemoryRegion *make_ram(const MainConfig *config, uint64_t *ret_size, GErr
 
 /* ---- machine --------------------------------------------------------------------------------- */
 
+/* Processors have no properties, but a place in the tree, which query-cpus-fast tells. */
+static bool make_vcpus(unsigned count, GError **errp)
+{
+    if (!vcpus_create(count, errp)) {
+        return false;
+    }
+    for (unsigned i = 0; i < vcpu_count(); i++) {
+        g_autofree char *path = g_strdup_printf("/machine/cpu[%u]", i);
+
+        qom_container(path);
+    }
+    return true;
+}
+
 bool machine_create(const MainConfig *config, GError **errp)
 {
     uint64_t ram_size;
     MemoryRegion *ram = make_ram(config, &ram_size, errp);
 
     /* RAM and processors first: the board connects them. */
-    return ram && accel_init(config->cpu_model, errp) && vcpus_create(config->cpus, errp) &&
+    return ram && accel_init(config->cpu_model, errp) && make_vcpus(config->cpus, errp) &&
            find_type(config->machine)->init(config, ram, ram_size, errp);
 }
 

@@ -50,7 +50,7 @@ const SyscallTable qtest_syscalls = {
 
 static Qtest *qtest; /* NULL: not opened */
 
-static bool qtest_accel_open(GError **errp)
+static bool qtest_accel_open(bool alone, GError **errp)
 {
     return true;
 }

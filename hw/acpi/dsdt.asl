@@ -6,7 +6,7 @@
  * depend on the machine are the names in the first block: hw/acpi/tables.c finds them in the byte code by name and writes
  * over their numbers, so each must be of the width that its number here makes it.
  *
- * Registers: hw/acpi/pci-hotplug.h (0xae00), hw/i386/piix3.h (PIRQRC), include/hw/acpi/pm.h (events, sleep).
+ * Registers: include/hw/acpi/pci-hotplug.h (0xae00), hw/i386/piix3.h (PIRQRC), include/hw/acpi/pm.h (events, sleep).
  */
 
 /* Slots 0 and 1 are the board's.  X(name of the slot's device, slot in hex). */

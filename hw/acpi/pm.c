@@ -105,6 +105,11 @@ void acpi_pm_raise_gpe(AcpiPm *pm, unsigned bit)
     update(pm);
 }
 
+bool acpi_pm_listens(const AcpiPm *pm, unsigned bit)
+{
+    return (pm->control & PM1_SCI_ENABLE) && (pm->gpe_enable & 1u << bit);
+}
+
 /* ---- PM1 block ------------------------------------------------------------------------------- */
 
 static void status_written(AcpiPm *pm, uint16_t ones)

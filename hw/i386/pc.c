@@ -6,14 +6,24 @@
  */
 #include "hw/i386/pc.h"
 #include "accel/accel.h"
+#include "hw/acpi/pci-hotplug.h"
 #include "hw/acpi/pm.h"
+#include "hw/acpi/tables.h"
 #include "hw/i386/i440fx.h"
 #include "hw/i386/linux-boot.h"
 #include "hw/i386/pc-firmware.h"
 #include "hw/i386/pc-irq.h"
 #include "hw/i386/pci-host.h"
+#include "hw/i386/smbios.h"
+#include "hw/input/i8042.h"
+#include "hw/intc/apic.h"
+#include "hw/intc/gsi.h"
+#include "hw/misc/debugexit.h"
+#include "hw/misc/port92.h"
+#include "hw/misc/pvpanic.h"
 #include "hw/nvram/fw_cfg.h"
 #include "hw/pci/pci.h"
+#include "hw/rtc/mc146818.h"
 #include "hw/timer/i8254.h"
 #include "system/reset.h"
 
@@ -21,8 +31,16 @@
 #define PM_DEVFN PCI_DEVFN_OF(1, 3)
 #define FIRST_FREE_DEVFN PCI_DEVFN_OF(2, 0)
 
+#define KIB 1024u
+#define MIB 0x100000u
+#define KIB64 0x10000u
+
+#define SMBIOS_BASE 0xf0000u
+#define TABLES_ALIGN 0x1000u /* a memory map in whole pages */
+
 GType (*const pc_types[])(void) = {
-    i440fx_get_type, piix3_get_type, acpi_pm_get_type, ioapic_get_type, i8259_get_type, pit_get_type, NULL,
+    i440fx_get_type, piix3_get_type, acpi_pm_get_type, ioapic_get_type, i8259_get_type, pit_get_type,
+    isa_device_get_type, rtc_get_type, i8042_get_type, port92_get_type, pvpanic_get_type, debug_exit_get_type, NULL,
 };
 
 /* Everything lives as long as the program. */
@@ -37,9 +55,16 @@ typedef struct PcBoard {
     PciHost *host;
     I440fx *bridge;
     AcpiPm *pm;
+    AcpiPciHotplug *hotplug;
     FwCfg *fw_cfg;
     PcIrqs irqs;
-    LinuxBoot *linux_boot; /* NULL: firmware boots, or nobody does */
+    GsiIrqfdOps irqfd; /* of controllers in the kernel */
+    AcpiConfig acpi;
+    SmbiosConfig smbios;
+    LinuxBoot *linux_boot; /* NULL: firmware boots, or nobody does; these go with it: */
+    GBytes *acpi_tables;
+    uint64_t acpi_base;
+    GBytes *smbios_tables;
 } PcBoard;
 
 static PcBoard board;
@@ -89,6 +114,11 @@ static bool pc_add_ioapic(GError **errp)
     return true;
 }
 
+static uint8_t pc_acknowledge(void *opaque)
+{
+    return i8259_acknowledge(opaque);
+}
+
 /* The controllers and the timer that an accelerator may have in the kernel. */
 static bool pc_add_irqchip(GError **errp)
 {
@@ -96,6 +126,8 @@ static bool pc_add_irqchip(GError **errp)
 
     if (accel && accel->kernel_irqchip) {
         board.irqs.kernel = accel;
+        board.irqfd = (GsiIrqfdOps) { accel->irqfd_add, accel->irqfd_remove };
+        gsi_set_irqfd_ops(&board.irqfd);
         return true;
     }
     board.irqs.pic = i8259_create(board.isa, errp);
@@ -103,6 +135,11 @@ static bool pc_add_irqchip(GError **errp)
         return false;
     }
     i8259_set_eoi(board.irqs.pic, pc_irq_pic_eoi, &board.irqs);
+    if (vcpu_count() > 0) {
+        apics_create(address_space_root(system_memory()), board.irqs.ioapic);
+        apic_set_pic(pc_acknowledge, board.irqs.pic);
+        i8259_set_intr(board.irqs.pic, apic_pic_line());
+    }
     return true;
 }
 
@@ -111,6 +148,24 @@ static bool pc_add_irqchip(GError **errp)
 static unsigned pc_map_irq(PciDevice *dev, unsigned pin)
 {
     return PC_PCI_GSI_FIRST + ((PCI_SLOT_OF(dev->devfn) + pin) & 3);
+}
+
+static void pc_send_msi(void *opaque, PciDevice *dev, uint64_t address, uint32_t data)
+{
+    if (board.irqs.kernel) {
+        board.irqs.kernel->send_msi(address, data);
+    } else {
+        apic_send_msi(address, data);
+    }
+}
+
+static void pc_add_pci_bus(void)
+{
+    board.bus = pci_root_bus_new("pci.0", &board.pci_memory, &board.pci_io, system_memory(), FIRST_FREE_DEVFN);
+    pci_bus_set_irqs(board.bus, pc_map_irq, pc_irq_set_pci, &board.irqs, IOAPIC_PINS);
+    if (vcpu_count() > 0) {
+        board.bus->send_msi = pc_send_msi; /* nobody else could take one */
+    }
 }
 
 static void pc_set_sci(void *opaque, int level)
@@ -149,23 +204,88 @@ static bool pc_add_bridges(MemoryRegion *ram, GError **errp)
         return false;
     }
     pci_host_set_reset_control(board.host, piix3_reset_control(board.irqs.piix3));
+    board.hotplug = acpi_pci_hotplug_new(board.bus, board.pm, io);
     powerdown_set_handler(pc_power_button, NULL);
     return true;
 }
 
+/* ---- ISA ------------------------------------------------------------------------------------- */
+
+/* SIZE bytes from REG up, little-endian. */
+static void set_cmos(Rtc *rtc, unsigned reg, uint64_t value, unsigned size)
+{
+    for (unsigned i = 0; i < size; i++) {
+        rtc_set_cmos(rtc, reg + i, (uint8_t)(value >> (8 * i)));
+    }
+}
+
+/* What firmware of this kind of machine reads from the clock's memory. */
+static void pc_fill_cmos(Rtc *rtc, uint64_t ram_size)
+{
+    uint64_t low = MIN(ram_size, PC_LOW_RAM_MAX);
+    uint64_t extended = low > PC_LOW_RAM_BASE ? low - PC_LOW_RAM_BASE : 0;
+    uint64_t above_16m = low > 16 * MIB ? low - 16 * MIB : 0;
+
+    set_cmos(rtc, 0x14, 0x06, 1); /* equipment: numeric coprocessor, PS/2 mouse; no floppy */
+    set_cmos(rtc, 0x15, MIN(low, PC_BASE_RAM_END) / KIB, 2);
+    set_cmos(rtc, 0x17, MIN(extended / KIB, UINT16_MAX), 2);
+    set_cmos(rtc, 0x30, MIN(extended / KIB, UINT16_MAX), 2);
+    set_cmos(rtc, 0x34, above_16m / KIB64, 2);
+    set_cmos(rtc, 0x5b, (ram_size - low) / KIB64, 3);
+    set_cmos(rtc, 0x5f, board.acpi.cpu_count - 1, 1);
+    set_cmos(rtc, 0x38, 0x01, 1); /* SeaBIOS: a floppy without a signature boots, too */
+    set_cmos(rtc, 0x3d, 0x32, 1); /* SeaBIOS: boots from disk, then from CD */
+}
+
+static void pc_request_reset(void *opaque)
+{
+    reset_request(SHUTDOWN_CAUSE_GUEST_RESET);
+}
+
+static bool pc_add_isa_devices(const PcConfig *config, GError **errp)
+{
+    Rtc *rtc = rtc_create(board.isa, config->rtc_base, errp);
+
+    if (!rtc || !i8042_create(board.isa, pc_request_reset, NULL, errp) ||
+        !port92_create(board.isa, pc_request_reset, NULL, errp)) {
+        return false;
+    }
+    pc_fill_cmos(rtc, config->ram_size);
+    return true;
+}
+
 /* ---- boot ------------------------------------------------------------------------------------ */
+
+static void pc_describe(const PcConfig *config)
+{
+    uint64_t high_end = PC_HIGH_RAM_BASE + config->ram_size - MIN(config->ram_size, PC_LOW_RAM_MAX);
+
+    board.acpi = (AcpiConfig) {
+        .cpu_count = MAX(vcpu_count(), 1),
+        .isa_devices = ACPI_ISA_RTC | ACPI_ISA_KEYBOARD | ACPI_ISA_MOUSE |
+                       (config->serial_ports & 1 ? ACPI_ISA_COM1 : 0) | (config->serial_ports & 2 ? ACPI_ISA_COM2 : 0),
+        .pci_first = PC_PCI_MEMORY_BASE,
+        .pci_last = IOAPIC_BASE - 1,
+        .pci64_first = (high_end + PC_PCI64_ALIGN - 1) & ~(PC_PCI64_ALIGN - 1),
+    };
+    board.smbios = (SmbiosConfig) {
+        .cpu_count = board.acpi.cpu_count,
+        .low_ram = MIN(config->ram_size, PC_LOW_RAM_MAX),
+        .high_ram = high_end - PC_HIGH_RAM_BASE,
+    };
+    board.acpi.pci64_last = board.acpi.pci64_first + PC_PCI64_SIZE - 1;
+}
 
 static void pc_add_fw_cfg(const PcConfig *config)
 {
     E820Entry map[E820_ENTRIES_MAX];
     FwCfgE820 entries[E820_ENTRIES_MAX];
     unsigned count = pc_e820(config->ram_size, 0, map), used = 0;
-    unsigned cpus = MAX(vcpu_count(), 1);
 
     board.fw_cfg = fw_cfg_new(address_space_root(system_io()), system_memory());
     fw_cfg_set_number(board.fw_cfg, FW_CFG_RAM_SIZE, config->ram_size, 8);
-    fw_cfg_set_number(board.fw_cfg, FW_CFG_NB_CPUS, cpus, 2);
-    fw_cfg_set_number(board.fw_cfg, FW_CFG_MAX_CPUS, cpus, 2);
+    fw_cfg_set_number(board.fw_cfg, FW_CFG_NB_CPUS, board.acpi.cpu_count, 2);
+    fw_cfg_set_number(board.fw_cfg, FW_CFG_MAX_CPUS, board.acpi.cpu_count, 2);
     fw_cfg_set_number(board.fw_cfg, FW_CFG_BOOT_MENU, 0, 2);
     /* Firmware knows what is below 1 MiB. */
     for (unsigned i = 0; i < count; i++) {
@@ -174,35 +294,66 @@ static void pc_add_fw_cfg(const PcConfig *config)
         }
     }
     fw_cfg_set_e820(board.fw_cfg, entries, used);
+    acpi_tables_add_to_fw_cfg(&board.acpi, board.fw_cfg);
+    smbios_add_to_fw_cfg(&board.smbios, board.fw_cfg);
+}
+
+/* A kernel without firmware: ACPI's tables are at the end of low RAM, SMBIOS's where kernels search. */
+static bool pc_add_linux(const PcConfig *config, GError **errp)
+{
+    g_autoptr(GBytes) any_place = acpi_tables_place(&board.acpi, 0, &board.acpi_base);
+    uint64_t tables_size = (g_bytes_get_size(any_place) + TABLES_ALIGN - 1) & ~(uint64_t)(TABLES_ALIGN - 1);
+    uint64_t low = MIN(config->ram_size, PC_LOW_RAM_MAX);
+    const LinuxRam ram = {
+        .low_end = low - MIN(low, tables_size),
+        .high_end = PC_HIGH_RAM_BASE + config->ram_size - low,
+    };
+    E820Entry map[E820_ENTRIES_MAX];
+    BootRomParams params;
+    uint64_t rsdp;
+
+    board.linux_boot = linux_boot_open(config->kernel, config->initrd, config->append, &ram, errp);
+    if (!board.linux_boot) {
+        return false;
+    }
+    board.acpi_base = ram.low_end;
+    board.acpi_tables = acpi_tables_place(&board.acpi, (uint32_t)board.acpi_base, &rsdp);
+    board.smbios_tables = smbios_place(&board.smbios, SMBIOS_BASE);
+    linux_boot_set_board(board.linux_boot, map, pc_e820(config->ram_size, tables_size, map), rsdp);
+    params = linux_boot_params(board.linux_boot);
+    return pc_firmware_boot_rom(&params, address_space_root(system_memory()), errp);
 }
 
 /* What the reset vector finds. */
 static bool pc_add_boot(const PcConfig *config, GError **errp)
 {
-    MemoryRegion *memory = address_space_root(system_memory());
-    uint64_t low = MIN(config->ram_size, PC_LOW_RAM_MAX);
-    const LinuxRam ram = { low, PC_HIGH_RAM_BASE + config->ram_size - low };
-    E820Entry map[E820_ENTRIES_MAX];
-    BootRomParams params;
-
     if (config->bios) {
-        return pc_firmware_load(config->bios, memory, &board.pci_memory, errp);
+        return pc_firmware_load(config->bios, address_space_root(system_memory()), &board.pci_memory, errp);
     }
-    if (!config->kernel) {
-        return true;
-    }
-    board.linux_boot = linux_boot_open(config->kernel, config->initrd, config->append, &ram, errp);
-    if (!board.linux_boot) {
-        return false;
-    }
-    linux_boot_set_board(board.linux_boot, map, pc_e820(config->ram_size, 0, map), 0);
-    params = linux_boot_params(board.linux_boot);
-    return pc_firmware_boot_rom(&params, memory, errp);
+    return !config->kernel || pc_add_linux(config, errp);
+}
+
+static void write_tables(uint64_t address, GBytes *tables)
+{
+    gsize size;
+    const void *data = g_bytes_get_data(tables, &size);
+
+    address_space_copy_to(system_memory(), address, data, size, true);
+}
+
+/* As firmware would leave memory. */
+static void pc_load_linux(void)
+{
+    i440fx_open_ram(board.bridge);
+    linux_boot_load(board.linux_boot);
+    write_tables(board.acpi_base, board.acpi_tables);
+    write_tables(SMBIOS_BASE, board.smbios_tables);
 }
 
 /* Sources before the interrupt controllers: they lower their lines. */
 static void pc_reset(void *opaque)
 {
+    acpi_pci_hotplug_reset(board.hotplug);
     bus_reset(BUS(board.bus));
     bus_reset(BUS(board.isa));
     if (board.irqs.ioapic) {
@@ -210,8 +361,7 @@ static void pc_reset(void *opaque)
     }
     fw_cfg_reset(board.fw_cfg);
     if (board.linux_boot) {
-        i440fx_open_ram(board.bridge);
-        linux_boot_load(board.linux_boot);
+        pc_load_linux();
     }
 }
 
@@ -223,9 +373,12 @@ bool pc_init(const PcConfig *config, GError **errp)
     if (!pc_add_irqchip(errp)) {
         return false;
     }
-    board.bus = pci_root_bus_new("pci.0", &board.pci_memory, &board.pci_io, system_memory(), FIRST_FREE_DEVFN);
-    pci_bus_set_irqs(board.bus, pc_map_irq, pc_irq_set_pci, &board.irqs, IOAPIC_PINS);
+    pc_add_pci_bus();
     if (!pc_add_bridges(config->ram, errp)) {
+        return false;
+    }
+    pc_describe(config);
+    if (!pc_add_isa_devices(config, errp)) {
         return false;
     }
     pc_add_fw_cfg(config);

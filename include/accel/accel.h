@@ -37,8 +37,11 @@ typedef struct Accel {
     bool manual_clock;       /* guest time is stepped (qtest) */
     bool kernel_irqchip;     /* 8259s, I/O APIC, local APICs and 8254 are the kernel's: the board makes none */
 
-    /* Finds out whether this accelerator works here, and keeps what needs a path open; before confinement. */
-    bool (*open)(GError **errp);
+    /*
+     * Finds out whether this accelerator works here, and keeps what needs a path open; before confinement.  ALONE: there
+     * is no other candidate, so what might work is tried.
+     */
+    bool (*open)(bool alone, GError **errp);
     /* Makes the virtual machine of CPU_MODEL (-cpu; NULL: the default); RAM comes later, by a MemoryListener. */
     bool (*init)(const char *cpu_model, GError **errp);
     void (*cleanup)(void); /* after vcpus_destroy() */
@@ -73,16 +76,16 @@ typedef struct Accel {
     /* For kernel_irqchip; machine lock held.  NULL else. */
     void (*set_gsi)(unsigned gsi, int level);
     /*
-     * Interrupt GSI is raised by each event of TRIGGER_FD and lowered at the guest's EOI, when RESAMPLE_FD is signalled.
-     * Both stay the caller's.  Undone by irqfd_remove() before they are closed.
+     * Interrupt GSI is raised by each event of TRIGGER_FD and lowered at the guest's EOI, when RESAMPLE_FD is
+     * signalled.  Both stay the caller's.  Undone by irqfd_remove() before they are closed.
      */
     bool (*irqfd_add)(unsigned gsi, int trigger_fd, int resample_fd, GError **errp);
     void (*irqfd_remove)(unsigned gsi, int trigger_fd, int resample_fd);
     void (*send_msi)(uint64_t address, uint32_t data);
 
     /*
-     * Registers of VCPU as text for "info registers".  Called as vcpu_run_on() calls, by the main thread.  Caller frees.
-     * May be NULL.
+     * Registers of VCPU as text for "info registers".  Called as vcpu_run_on() calls, by the main thread.  Caller
+     * frees.  May be NULL.
      */
     char *(*vcpu_text)(Vcpu *vcpu);
 
@@ -95,9 +98,12 @@ extern const Accel *const accels[];
 /* The one in use; NULL before accel_select().  Any thread. */
 const Accel *accel_current(void);
 
+/* For accel_select(), and for tests of what uses one. */
+void accel_set_current(const Accel *accel);
+
 /*
- * Takes the first of NAMES ("kvm:emu" split at colons) that opens; its reason for each one passed over is logged.  False
- * with the reasons of all when none does, or one is unknown; then nothing is in use.
+ * Takes the first of NAMES ("kvm:emu" split at colons) that opens; its reason for each one passed over is logged.
+ * False with the reasons of all when none does, or one is unknown; then nothing is in use.
  */
 bool accel_select(const char *const *names, GError **errp);
 

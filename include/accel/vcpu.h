@@ -4,8 +4,8 @@
  *
  * Runs in: mpqemu.
  *
- * Theory of operation.  The threads live from vcpus_create() to vcpus_destroy().  Each turns in one loop: do what others
- * asked for (reset, INIT, start-up IPI), wait while the machine does not run or the vCPU sleeps, else Accel.vcpu_run().
+ * Theory of operation.  The threads live from vcpus_create() to vcpus_destroy().  Each turns in one loop: do what
+ * others asked for (reset, INIT, start-up IPI), wait while the machine does not run or the vCPU sleeps, else Accel.vcpu_run().
  * That returns when the vCPU was kicked, sleeps, or the guest cannot go on.
  *
  *     PARKED     the machine does not run: by runstate, from and to any other state
@@ -44,6 +44,7 @@ typedef struct Vcpu Vcpu;
 /* Made by vcpus_create(); fields are read-only for others unless noted. */
 struct Vcpu {
     unsigned index;          /* 0: the bootstrap processor */
+    unsigned total;          /* how many there are going to be */
     uint32_t apic_id;        /* = index */
     struct LocalApic *apic;  /* set by the board before the first reset; NULL: in the kernel, or none (qtest) */
     void *accel_data;        /* the accelerator's; set by Accel.vcpu_init() */
@@ -83,7 +84,7 @@ void vcpu_wake(Vcpu *vcpu);
 /* A start-up IPI with VECTOR reaches VCPU: nothing unless it waits for one.  With the machine lock held. */
 void vcpu_sipi(Vcpu *vcpu, uint8_t vector);
 
-/* INIT reaches VCPU: it resets as by INIT, and waits for SIPI unless it is the bootstrap processor.  Machine lock held. */
+/* INIT reaches VCPU: it resets as by INIT; all but the bootstrap processor then wait for SIPI.  Machine lock held. */
 void vcpu_init_signal(Vcpu *vcpu);
 
 /*

@@ -152,6 +152,9 @@ MemoryRegion *address_space_root(AddressSpace *as);
 FlatView *address_space_view(AddressSpace *as);
 void flat_view_unref(FlatView *view);
 
+/* The range that contains ADDR, or NULL.  Any thread that keeps VIEW. */
+const FlatRange *flat_view_find(const FlatView *view, hwaddr addr);
+
 /*
  * A bus access of 1, 2, 4 or 8 bytes at any address.  Any thread, without locks held (the machine
  * lock is allowed). Reads of nothing give all ones.

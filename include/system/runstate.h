@@ -67,8 +67,8 @@ void shutdown_cause_emit(const char *name, ShutdownCause cause);
 void shutdown_request_for(int exit_status, ShutdownCause cause);
 
 /*
- * For devices: the guest switched the machine off.  As shutdown_request_for(), but with -no-shutdown the machine only stops,
- * in RUN_STATE_SHUTDOWN, after SHUTDOWN was emitted.  Any thread.
+ * For devices: the guest switched the machine off.  As shutdown_request_for(), but with -no-shutdown the machine only
+ * stops, in RUN_STATE_SHUTDOWN, after SHUTDOWN was emitted.  Any thread.
  */
 void shutdown_request_guest(void);
 

@@ -23,6 +23,7 @@ static const AcpiConfig config = {
 
 /* What the guest sees: bytes at an address. */
 typedef struct Image {
+    GBytes *bytes;
     const uint8_t *data;
     gsize size;
     uint32_t base;
@@ -95,20 +96,26 @@ static uint64_t root_entry(const Image *image, const uint8_t *rsdp, unsigned n)
     return number(xsdt + 36 + 8 * n, 8);
 }
 
-static GBytes *place(const AcpiConfig *c, Image *image, uint64_t *ret_rsdp)
+/* Finished tables of C; image_clear() frees them.  Returns the RSDP's address. */
+static uint64_t place(const AcpiConfig *c, Image *image)
 {
-    GBytes *bytes = acpi_tables_place(c, BASE, ret_rsdp);
+    uint64_t rsdp_at;
 
     *image = (Image) { .base = BASE };
-    image->data = g_bytes_get_data(bytes, &image->size);
-    return bytes;
+    image->bytes = acpi_tables_place(c, BASE, &rsdp_at);
+    image->data = g_bytes_get_data(image->bytes, &image->size);
+    return rsdp_at;
+}
+
+static void image_clear(Image *image)
+{
+    g_clear_pointer(&image->bytes, g_bytes_unref);
 }
 
 static void test_fadt(void)
 {
     Image image;
-    uint64_t rsdp_at;
-    g_autoptr(GBytes) bytes = place(&config, &image, &rsdp_at);
+    uint64_t rsdp_at = place(&config, &image);
     const uint8_t *fadt;
     uint32_t size;
 
@@ -134,14 +141,14 @@ static void test_fadt(void)
     g_assert_cmphex(number(fadt + 176, 8), ==, 0x604);
     g_assert_cmphex(number(fadt + 212, 8), ==, 0x608);
     g_assert_cmphex(number(fadt + 224, 8), ==, 0xafe0);
+    image_clear(&image);
 }
 
-/* Entries of the MADT by type, with the number of their ids' sum, which order and gaps change. */
+/* Entries of the MADT by type, and the sum of the processors' ids. */
 static void count_madt(const AcpiConfig *c, unsigned counts[16], uint64_t *ret_ids)
 {
     Image image;
-    uint64_t rsdp_at;
-    g_autoptr(GBytes) bytes = place(c, &image, &rsdp_at);
+    uint64_t rsdp_at = place(c, &image);
     uint32_t size;
     const uint8_t *madt = table(&image, root_entry(&image, rsdp_of(&image, rsdp_at), 1), "APIC", &size);
 
@@ -163,6 +170,7 @@ static void count_madt(const AcpiConfig *c, unsigned counts[16], uint64_t *ret_i
             g_assert_cmphex(number(entry + 8, 2), ==, 0xd);
         }
     }
+    image_clear(&image);
 }
 
 static void test_madt(void)
@@ -247,12 +255,11 @@ static void test_loader_makes_the_same(void)
     AddressSpace *mem;
     FwCfg *cfg;
     Image image;
-    uint64_t rsdp_at;
-    g_autoptr(GBytes) bytes = place(&config, &image, &rsdp_at);
     Loaded files[2] = { { "etc/acpi/rsdp", g_byte_array_new(), BASE }, { "etc/acpi/tables", g_byte_array_new(), BASE + 64 } };
     const uint8_t *commands;
     gsize size;
 
+    place(&config, &image);
     memory_region_init(&root_mem, NULL, "mem", MEMORY_SIZE_WHOLE);
     memory_region_init(&root_io, NULL, "io", 65536);
     mem = address_space_new(&root_mem, "mem");
@@ -277,6 +284,7 @@ static void test_loader_makes_the_same(void)
     memory_region_destroy(&root_io);
     g_byte_array_unref(files[0].bytes);
     g_byte_array_unref(files[1].bytes);
+    image_clear(&image);
 }
 
 /* ---- witnesses ------------------------------------------------------------------------------- */
@@ -302,9 +310,7 @@ static const char *const table_files[] = { "dsdt.dat", "facp.dat", "apic.dat" };
 static char *write_tables(const AcpiConfig *c)
 {
     Image image;
-    uint64_t rsdp_at;
-    g_autoptr(GBytes) bytes = place(c, &image, &rsdp_at);
-    const uint8_t *rsdp = rsdp_of(&image, rsdp_at), *tables[3];
+    const uint8_t *rsdp = rsdp_of(&image, place(c, &image)), *tables[3];
     char *where = g_dir_make_tmp("test-acpi-XXXXXX", NULL);
 
     g_assert_nonnull(where);
@@ -316,6 +322,7 @@ static char *write_tables(const AcpiConfig *c)
 
         g_assert_true(g_file_set_contents(path, (const char *)tables[i], (gssize)number(tables[i] + 4, 4), NULL));
     }
+    image_clear(&image);
     return where;
 }
 
@@ -352,7 +359,7 @@ static void test_iasl_reads_the_tables(void)
         g_assert_null(strstr(out, "Error"));
         g_assert_null(strstr(out, "Warning"));
         g_assert_null(strstr(out, "nvalid"));
-        assert_contains(out, "ASL Output:");
+        assert_contains(out, i == 0 ? "ASL Output:" : "Formatted output:");
     }
     remove_tables(where);
 }
@@ -368,10 +375,163 @@ static char *execute(const AcpiConfig *c, const char *commands)
     return out;
 }
 
-static void test_namespace(void)
+/* One run for all: acpiexec takes half a second to end.  The part behind the evaluation of NAME. */
+static const char *answer_of(const char *name)
 {
-    g_autofree char *out = execute(&config, "evaluate \\_SB.PCI0._CRS;evaluate \\_SB.PCI0._PRT");
-    g_print("%s", out);
+    static char *out;
+    g_autofree char *heading = g_strdup_printf("Evaluating \\%s\n", name);
+    const char *found;
+
+    if (!out) {
+        out = execute(&config, "evaluate \\_SB.PCI0._CRS;"
+                               "evaluate \\_SB.PCI0.ISA.COM1._STA;evaluate \\_SB.PCI0.ISA.COM2._STA;"
+                               "evaluate \\_SB.PCI0.ISA.KBD._STA;evaluate \\_SB.PCI0.ISA.MOU._STA;"
+                               "evaluate \\_SB.PCI0.ISA.RTC._STA;"
+                               "evaluate \\_SB.LNKA._DIS;evaluate \\_SB.LNKA._STA;evaluate \\_SB.LNKA._CRS;"
+                               "evaluate \\_SB.LNKD._SRS (23 00 08 18 79 00);evaluate \\_SB.LNKD._CRS;"
+                               "evaluate \\_SB.LNKD._STA;evaluate \\_SB.LNKC._PRS;"
+                               "evaluate \\_SB.PCI0.NTFY 0x80001004 3;evaluate \\_GPE._E01;"
+                               "evaluate \\_SB.PCI0.S1F._EJ0 1;evaluate \\_SB.PCI0.S1F._SUN;"
+                               "evaluate \\_SB.PCI0.S1F._ADR;evaluate \\_S5");
+        g_assert_null(strstr(out, "ACPI Error"));
+    }
+    found = strstr(out, heading);
+    if (!found) {
+        g_error("no '%s' in:\n%s", heading, out);
+    }
+    return found + strlen(heading);
+}
+
+/* The answer to the evaluation of NAME, up to the next, has PART. */
+static void expect_answer(const char *name, const char *part)
+{
+    const char *answer = answer_of(name), *end = strstr(answer, "Evaluating \\");
+    g_autofree char *own = end ? g_strndup(answer, (gsize)(end - answer)) : g_strdup(answer);
+
+    assert_contains(own, part);
+}
+
+static void test_pci_resources(void)
+{
+    AcpiConfig small = config;
+    g_autofree char *without = NULL;
+
+    expect_answer("_SB.PCI0._CRS", "0050: 02 00 87 17 00 00 0C 01 00 00 00 00 00 00 00 C0");
+    expect_answer("_SB.PCI0._CRS", "0060: FF FF BF FE 00 00 00 00 00 00 C0 3E 8A 2B 00 00");
+    expect_answer("_SB.PCI0._CRS", "0070: 0C 03 00 00 00 00 00 00 00 00 00 00 00 00 02 00");
+    expect_answer("_SB.PCI0._CRS", "0080: 00 00 FF FF FF FF 02 00 00 00 00 00 00 00 00 00");
+    expect_answer("_SB.PCI0._CRS", "0090: 00 00 00 00 00 00 01 00 00 00 79 00");
+    small.pci64_first = small.pci64_last = 0;
+    without = execute(&small, "evaluate \\_SB.PCI0._CRS");
+    assert_contains(without, "[Buffer] Length 6E");
+    assert_contains(without, "0060: FF FF BF FE 00 00 00 00 00 00 C0 3E 79 00");
+}
+
+static void test_isa_devices(void)
+{
+    expect_answer("_SB.PCI0.ISA.COM1._STA", "[Integer] = 000000000000000F");
+    expect_answer("_SB.PCI0.ISA.COM2._STA", "[Integer] = 0000000000000000");
+    expect_answer("_SB.PCI0.ISA.KBD._STA", "[Integer] = 000000000000000F");
+    expect_answer("_SB.PCI0.ISA.MOU._STA", "[Integer] = 0000000000000000");
+    expect_answer("_SB.PCI0.ISA.RTC._STA", "[Integer] = 000000000000000F");
+}
+
+/* acpiexec keeps a region's bytes as memory would, so link devices can be set and asked. */
+static void test_link_devices(void)
+{
+    expect_answer("_SB.LNKA._STA", "[Integer] = 0000000000000009"); /* behind _DIS */
+    expect_answer("_SB.LNKA._CRS", "0000: 23 00 00 18 79 00");
+    expect_answer("_SB.LNKD._CRS", "0000: 23 00 08 18 79 00"); /* behind _SRS */
+    expect_answer("_SB.LNKD._STA", "[Integer] = 000000000000000B");
+    expect_answer("_SB.LNKC._PRS", "0000: 23 20 0C 18 79 00");
+}
+
+static void test_hotplug_methods(void)
+{
+    expect_answer("_SB.PCI0.NTFY", "[S02_]");
+    expect_answer("_SB.PCI0.NTFY", "[S0C_]");
+    expect_answer("_SB.PCI0.NTFY", "[S1F_]");
+    expect_answer("_SB.PCI0.NTFY", "Value 0x03 (Eject Request)");
+    expect_answer("_GPE._E01", "No object was returned");
+    expect_answer("_SB.PCI0.S1F._EJ0", "No object was returned");
+    expect_answer("_SB.PCI0.S1F._SUN", "[Integer] = 000000000000001F");
+    expect_answer("_SB.PCI0.S1F._ADR", "[Integer] = 00000000001F0000");
+}
+
+static void test_sleep_package(void)
+{
+    expect_answer("_S5", "[Package] Contains 4 Elements:\n    [Integer] = 0000000000000000");
+}
+
+/* The disassembled DSDT. */
+static void disassemble(char **ret_text)
+{
+    const char *const argv[] = { "iasl", "-d", table_files[0], NULL };
+    char *where = write_tables(&config);
+    g_autofree char *path = g_build_filename(where, "dsdt.dsl", NULL);
+
+    g_free(run(where, argv));
+    g_assert_true(g_file_get_contents(path, ret_text, NULL, NULL));
+    remove_tables(where);
+}
+
+/* The next word behind *p that is no comment, separator or keyword of a package; moves *p. */
+static char *next_element(const char **p)
+{
+    for (;;) {
+        gsize length;
+
+        *p += strspn(*p, " \t\n{},");
+        if (g_str_has_prefix(*p, "//")) {
+            *p += strcspn(*p, "\n");
+        } else if (g_str_has_prefix(*p, "Package (0x04)")) {
+            *p += strlen("Package (0x04)");
+        } else {
+            char *word;
+
+            length = strcspn(*p, " \t\n{},");
+            word = g_strndup(*p, length);
+            *p += length;
+            return word;
+        }
+    }
+}
+
+static void expect_element(const char **p, const char *want)
+{
+    g_autofree char *word = next_element(p);
+
+    g_assert_cmpstr(word, ==, want);
+}
+
+/* All 128 entries of both routing tables; iasl writes 0 and 1 as words. */
+static void test_interrupt_routing(void)
+{
+    static const char *const pins[] = { "Zero", "One", "0x02", "0x03" };
+    g_autofree char *text = NULL;
+    const char *apic, *pic;
+
+    disassemble(&text);
+    apic = strstr(text, "Name (PRTA, Package (0x80)");
+    pic = strstr(text, "Name (PRTP, Package (0x80)");
+    g_assert_nonnull(apic);
+    g_assert_nonnull(pic);
+    apic += strlen("Name (PRTA, Package (0x80)");
+    pic += strlen("Name (PRTP, Package (0x80)");
+    for (unsigned i = 0; i < 128; i++) {
+        unsigned slot = i / 4, pin = i % 4, pirq = (slot + pin) & 3;
+        g_autofree char *address = slot ? g_strdup_printf("0x%08X", slot << 16 | 0xffff) : g_strdup("0xFFFF");
+        g_autofree char *gsi = g_strdup_printf("0x%02X", 16 + pirq), *link = g_strdup_printf("LNK%c", 'A' + pirq);
+
+        expect_element(&apic, address);
+        expect_element(&apic, pins[pin]);
+        expect_element(&apic, "Zero");
+        expect_element(&apic, gsi);
+        expect_element(&pic, address);
+        expect_element(&pic, pins[pin]);
+        expect_element(&pic, link);
+        expect_element(&pic, "Zero");
+    }
 }
 
 int main(int argc, char **argv)
@@ -384,7 +544,12 @@ int main(int argc, char **argv)
     g_test_add_func("/acpi/madt", test_madt);
     g_test_add_func("/acpi/loader-makes-the-same", test_loader_makes_the_same);
     g_test_add_func("/acpi/iasl-reads-the-tables", test_iasl_reads_the_tables);
-    g_test_add_func("/acpi/namespace", test_namespace);
+    g_test_add_func("/acpi/namespace/pci-resources", test_pci_resources);
+    g_test_add_func("/acpi/namespace/isa-devices", test_isa_devices);
+    g_test_add_func("/acpi/namespace/link-devices", test_link_devices);
+    g_test_add_func("/acpi/namespace/hotplug-methods", test_hotplug_methods);
+    g_test_add_func("/acpi/namespace/sleep-package", test_sleep_package);
+    g_test_add_func("/acpi/namespace/interrupt-routing", test_interrupt_routing);
     status = g_test_run();
     machine_unlock();
     return status;

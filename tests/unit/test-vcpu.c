@@ -43,7 +43,7 @@ static FakeCpu fake[COUNT];
 static atomic_bool door; /* ACCESS may end */
 static atomic_bool open_fails;
 
-static bool fake_open(GError **errp)
+static bool fake_open(bool alone, GError **errp)
 {
     if (atomic_load(&open_fails)) {
         g_set_error_literal(errp, G_FILE_ERROR, G_FILE_ERROR_FAILED, "it is closed");
@@ -150,7 +150,7 @@ static const Accel fake_accel = {
     .vcpu_run = fake_run, .vcpu_kick = fake_kick, .vcpu_set_intr = fake_set_intr,
 };
 
-static bool never_open(GError **errp)
+static bool never_open(bool alone, GError **errp)
 {
     g_set_error_literal(errp, G_FILE_ERROR, G_FILE_ERROR_FAILED, "it never opens");
     return false;
@@ -198,11 +198,13 @@ static void check_stands(unsigned i)
     g_assert_cmpuint(turns(i), ==, before);
 }
 
-static unsigned resets_told;
+static unsigned resets_told, shutdowns_told, powerdowns_told;
 static char *last_event;
 
 static void watch_event(const char *name, JsonNode *node, void *opaque)
 {
+    shutdowns_told += g_str_equal(name, "SHUTDOWN");
+    powerdowns_told += g_str_equal(name, "POWERDOWN");
     if (g_str_equal(name, "RESET")) {
         JsonObject *data = json_object_get_object_member(json_node_get_object(node), "data");
 
@@ -484,6 +486,45 @@ static void test_error(Fixture *f, gconstpointer data)
     wait_runs(0);
 }
 
+/* -no-shutdown: the machine stands, and only a reset leads on. */
+static void test_no_shutdown(Fixture *f, gconstpointer data)
+{
+    int status;
+
+    shutdown_set_keep(true);
+    shutdown_request_guest();
+    shutdown_request_guest();
+    WAIT_FOR(runstate_get() == RUN_STATE_SHUTDOWN);
+    g_assert_cmpuint(shutdowns_told, ==, 1);
+    g_assert_false(shutdown_requested(&status));
+    check_stands(0);
+    vm_start();
+    g_assert_cmpint(runstate_get(), ==, RUN_STATE_SHUTDOWN);
+    system_reset_for(SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET);
+    g_assert_cmpint(runstate_get(), ==, RUN_STATE_PRELAUNCH);
+    check_stands(0);
+    vm_start();
+    wait_runs(0);
+    shutdown_set_keep(false);
+}
+
+static void press(void *opaque)
+{
+    (*(unsigned *)opaque)++;
+}
+
+static void test_power_button(Fixture *f, gconstpointer data)
+{
+    unsigned pressed = 0;
+
+    powerdown_request(); /* there is none */
+    powerdown_set_handler(press, &pressed);
+    powerdown_request();
+    g_assert_cmpuint(pressed, ==, 1);
+    powerdown_set_handler(NULL, NULL);
+    g_assert_cmpuint(powerdowns_told, ==, 2);
+}
+
 static void test_no_reboot(Fixture *f, gconstpointer data)
 {
     int resets = atomic_load(&fake[0].resets);
@@ -544,6 +585,8 @@ int main(int argc, char **argv)
         { "/vcpu/triple-fault", test_triple_fault },
         { "/vcpu/error", test_error },
         { "/vcpu/clock-stands-with-machine", test_clock_stands_with_machine },
+        { "/vcpu/no-shutdown", test_no_shutdown },
+        { "/vcpu/power-button", test_power_button },
         { "/vcpu/no-reboot", test_no_reboot }, /* last: a shutdown is for good */
     };
 

@@ -79,6 +79,9 @@ void acpi_pm_power_button(AcpiPm *pm);
 /* Event BIT (PM_GPE_*) happened. */
 void acpi_pm_raise_gpe(AcpiPm *pm, unsigned bit);
 
+/* Whether the guest has enabled ACPI and event BIT: an operating system has looked at the namespace. */
+bool acpi_pm_listens(const AcpiPm *pm, unsigned bit);
+
 GType acpi_pm_get_type(void);
 
 #endif

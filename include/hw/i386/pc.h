@@ -40,6 +40,11 @@
 #define PC_HIGH_RAM_BASE 0x100000000ull
 #define PC_FIRMWARE_BASE 0xfffc0000ull /* told as reserved; large firmware begins lower */
 
+/* Where BARs have room, as ACPI tells it: from here to the I/O APIC, and 64 GiB behind RAM. */
+#define PC_PCI_MEMORY_BASE 0xc0000000u
+#define PC_PCI64_ALIGN 0x40000000ull
+#define PC_PCI64_SIZE 0x1000000000ull
+
 #define PC_PCI_GSI_FIRST 16u /* INTx uses four GSIs from here */
 
 /* What firmware is looked for when the user has not named any. */
@@ -49,6 +54,8 @@
 typedef struct PcConfig {
     MemoryRegion *ram; /* lives as long as the program */
     uint64_t ram_size;
+    unsigned serial_ports; /* bit n: COM(n + 1) will be there; ACPI tells of it */
+    int64_t rtc_base;   /* the clock's time at the start, in seconds since 1970 (rtc_parse_base()) */
     const char *kernel; /* -kernel: booted directly; NULL: firmware is */
     const char *initrd; /* -initrd, -append: NULL, or with a kernel */
     const char *append;

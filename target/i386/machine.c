@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the processors of one machine share (machine.h).
+ *
+ * Thread: any processor's.  Runs in: mpqemu.
+ */
+#include <sys/mman.h>
+#include "target/i386/code-cache.h"
+#include "target/i386/machine.h"
+
+#define MARKS_BYTES (X86_MARKS * sizeof(uint64_t))
+
+X86Machine *x86_machine_new(void)
+{
+    X86Machine *machine;
+    /* Pages of it come into being where RAM is executed. */
+    void *marks = mmap(NULL, MARKS_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (marks == MAP_FAILED) {
+        return NULL;
+    }
+    machine = g_new0(X86Machine, 1);
+    g_mutex_init(&machine->bus_lock);
+    machine->marks = marks;
+    return machine;
+}
+
+void x86_machine_free(X86Machine *machine)
+{
+    if (machine != NULL) {
+        munmap((void *)machine->marks, MARKS_BYTES);
+        g_mutex_clear(&machine->bus_lock);
+        g_free(machine);
+    }
+}
+
+void x86_machine_tell_others(X86Cpu *cpu, unsigned pending)
+{
+    for (unsigned i = 0; i < X86_CPUS_MAX; i++) {
+        X86Cpu *other = atomic_load(&cpu->machine->cpus[i]);
+
+        if (other != NULL && other != cpu) {
+            atomic_fetch_or(&other->pending, pending);
+            atomic_store(&other->attention, 1);
+        }
+    }
+}
+
+void x86_machine_mark(X86Cpu *cpu, const uint8_t *host, uint64_t lines)
+{
+    /* Sequentially consistent, as the fence of translate() in mem.c. */
+    if (atomic_fetch_or(x86_marks(cpu, host), lines) == 0) {
+        x86_tlb_drop_marked(cpu);
+        x86_machine_tell_others(cpu, X86_PENDING_MARKS);
+    }
+}
+
+void x86_machine_written(X86Cpu *cpu, const uint8_t *host)
+{
+    atomic_store(x86_marks(cpu, host), 0);
+    x86_code_drop(cpu, host);
+    x86_machine_tell_others(cpu, X86_PENDING_CODE);
+}
