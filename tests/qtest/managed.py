@@ -39,6 +39,12 @@ def alive(pid):
         return False
 
 
+def proc_name(pid):
+    """The name of process PID for ps."""
+    with open(f"/proc/{pid}/comm", encoding="utf-8") as comm:
+        return comm.read().strip()
+
+
 def children(pid):
     """Pids of all processes that descend from PID."""
     found = []
@@ -220,5 +226,5 @@ class Managed:
         assert self.read_sector(lsi, target) == bytes([fill]) * 512
 
 
-__all__ = ["Asker", "Managed", "Holdings", "QmpError", "alive", "children", "image", "wait_same_holdings", "wait_until",
+__all__ = ["Asker", "Managed", "Holdings", "QmpError", "alive", "children", "image", "proc_name", "wait_same_holdings", "wait_until",
            "PATIENCE", "WAIT"]
