@@ -54,8 +54,9 @@ typedef struct SandboxState {
 #define SANDBOX_OPTION_SYNTAX "on|off|log[,ns=on|off]"
 
 /*
- * Reads the argument of -sandbox into *config; NAMESPACES is what ns= is without being said.  QEMU's obsolete=, elevateprivileges=, spawn= and resourcecontrol= are
- * taken when they ask for less (deny): that is so anyway.
+ * Reads the argument of -sandbox into *config; NAMESPACES is what ns= is without being said.  The mode must be said, and
+ * ns= goes with on and log only.  QEMU's obsolete=, elevateprivileges=, spawn= and resourcecontrol= are taken when they
+ * ask for less (deny): that is so anyway.
  */
 bool sandbox_parse(const char *arg, bool namespaces, SandboxConfig *config, GError **errp);
 

@@ -113,7 +113,7 @@ def test_opener_makes_no_files():
 
 # ---------------------------------------------------------------------------------- option
 
-@pytest.mark.parametrize("arg, words", [("log", "log is for qemu-remote"), ("on,ns=on", "keeps its namespaces"), ("maybe", "maybe"),
+@pytest.mark.parametrize("arg, words", [("log", "log is for qemu-remote"), ("on,ns=on", "keeps its namespaces"), ("maybe", "maybe"), ("off,ns=on", "contradicts off"), ("ns=off", "mode is missing"),
                                         ("on,spawn=allow", "spawn=allow")])
 def test_option_is_refused_with_its_reason(arg, words):
     run = subprocess.run([MAIN, "-accel", "qtest", "-sandbox", arg], stdin=subprocess.DEVNULL, capture_output=True, text=True,
