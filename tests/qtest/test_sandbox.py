@@ -14,6 +14,7 @@ import time
 import pytest
 
 from device_process import held
+from managed import Managed
 from qmp import Qmp, QmpError
 from remote_process import LSI_IDS, PROGRAM, WAIT, Link, Remote, serve
 from sandbox_probe import NUMBERS, PROBE, PROBED, Prober, listed, other_numbers, proc_status
@@ -275,6 +276,18 @@ def test_supervisor_ends_where_sigchld_is_ignored():
     process.terminate()
     assert process.wait(WAIT) in (0, -signal.SIGTERM)
     process.communicate()
+
+
+def test_trace_lines_tell_the_pid_that_the_user_knows(main_program, tmp_path):
+    """And not the 1 of the PID namespace into which the spawner has put the process."""
+    program, trace = tmp_path / "traced-remote", tmp_path / "trace"
+    program.write_text(f"#!/bin/sh\nexec {PROGRAM} \"$@\" -trace enable=device_realize,file={trace}\n")
+    program.chmod(0o755)
+    with Managed(main_program, tmp_path, "-remote", f"rid=r,exec={program},sandbox=on", "-rdevice",
+                 "lsi53c895a,rid=r,id=lsi0") as m:
+        pid = m.remotes()["r"]["pid"]
+        assert proc_status(pid)["NSpid"].split() == [str(pid), "1"]
+        assert {line.split()[1] for line in trace.read_text().splitlines()} == {str(pid)}
 
 
 # ---------------------------------------------------------------------------------- levels
