@@ -258,7 +258,8 @@ void opener_child_main(int sock, pid_t parent)
     o->signal_fd = helper_begin("opener", sock, parent);
     o->proc_fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (o->signal_fd < 0 || o->proc_fds < 0 || !confine(&err)) {
-        log_error("the opener cannot be started: %s", err ? err->message : "/proc is not mounted, or no descriptor is left");
+        log_error("the opener cannot be started: %s", err ? err->message
+                  : "mount /proc, or raise the limit of descriptors (ulimit -n)");
         _exit(1);
     }
     while (!o->ending) {

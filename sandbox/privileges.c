@@ -77,7 +77,7 @@ static bool lock_securebits(GError **errp)
                                SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
 
     if (prctl(PR_SET_SECUREBITS, bits) < 0) {
-        error_setg_errno(errp, errno, "-sandbox: securebits cannot be locked");
+        error_setg_errno(errp, errno, "-sandbox: securebits cannot be locked; " SANDBOX_LOOK_OUTSIDE);
         return false;
     }
     return true;
@@ -91,7 +91,7 @@ bool privileges_drop(const int *kept, unsigned count, GError **errp)
 
     /* In a user namespace of our own we have them all; with ns=off nothing is left to lose. */
     if (capng_get_caps_process() < 0) {
-        error_setg(errp, "-sandbox: the process's capabilities cannot be read");
+        error_setg(errp, "-sandbox: the process's capabilities cannot be read; " SANDBOX_LOOK_OUTSIDE);
         return false;
     }
     may_lock = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
@@ -108,7 +108,7 @@ bool privileges_drop(const int *kept, unsigned count, GError **errp)
         }
     }
     if (capng_apply(may_lock ? CAPNG_SELECT_ALL : CAPNG_SELECT_CAPS) < 0) {
-        error_setg(errp, "-sandbox: capabilities cannot be dropped");
+        error_setg(errp, "-sandbox: capabilities cannot be dropped; " SANDBOX_LOOK_OUTSIDE);
         return false;
     }
     return true;
@@ -134,7 +134,7 @@ static bool lock_by_landlock(int abi, bool signals_out, GError **errp)
     auto_fd fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size, 0);
 
     if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0) {
-        error_setg_errno(errp, errno, "-sandbox: Landlock (ABI %d) cannot be used", abi);
+        error_setg_errno(errp, errno, "-sandbox: Landlock (ABI %d) cannot be used; " SANDBOX_LOOK_OUTSIDE, abi);
         return false;
     }
     return true;
@@ -143,7 +143,7 @@ static bool lock_by_landlock(int abi, bool signals_out, GError **errp)
 bool privileges_no_new(GError **errp)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
-        error_setg_errno(errp, errno, "-sandbox: no_new_privs cannot be set");
+        error_setg_errno(errp, errno, "-sandbox: no_new_privs cannot be set; " SANDBOX_LOOK_OUTSIDE);
         return false;
     }
     return true;

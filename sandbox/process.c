@@ -71,7 +71,8 @@ static bool lower_limit(int resource, const char *what, rlim_t max, GError **err
             return true;
         }
     }
-    error_setg_errno(errp, errno, "-sandbox: the limit of %s cannot be set", what);
+    error_setg_errno(errp, errno, "-sandbox: the limit of %s cannot be set to %llu; " SANDBOX_LOOK_OUTSIDE, what,
+                     (unsigned long long)max);
     return false;
 }
 
@@ -112,7 +113,7 @@ static bool limit_further(const SandboxConfig *config, GError **errp)
 bool process_hide(GError **errp)
 {
     if (prctl(PR_SET_DUMPABLE, 0) < 0) {
-        error_setg_errno(errp, errno, "-sandbox: the process cannot be made undumpable");
+        error_setg_errno(errp, errno, "-sandbox: the process cannot be made undumpable; " SANDBOX_LOOK_OUTSIDE);
         return false;
     }
     return lower_limit(RLIMIT_CORE, "cores", 0, errp);

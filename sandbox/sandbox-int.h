@@ -12,6 +12,13 @@
 
 #include "sandbox/sandbox.h"
 
+/* A remedy, in errors of stages that need one. */
+#define SANDBOX_ALLOW_USER_NAMESPACES \
+    "allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone; the container's policy)"
+
+/* Another: for steps that the kernel takes from everybody, unless a filter of whoever started us forbids them. */
+#define SANDBOX_LOOK_OUTSIDE "see what forbids it (a filter or a policy of the container's), or run with -sandbox off"
+
 /*
  * supervisor.c: goes on in a child that is the first process of a new PID namespace; this process stays behind as its
  * supervisor and never returns.  *ret_socket (owned) is connected to it.  False: no such child could be made, or this is

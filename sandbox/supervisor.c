@@ -248,8 +248,8 @@ bool supervisor_fork(const SandboxConfig *config, const char *name, int *ret_soc
     supervisor_die_with(pair[0]);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (config->namespaces && getpid() != 1) {
-        error_setg(errp, "-sandbox: no PID namespace can be made; allow user namespaces (sysctl user.max_user_namespaces, "
-                   "kernel.unprivileged_userns_clone; the container's policy); or ask for less with -sandbox on,ns=off");
+        error_setg(errp, "-sandbox: no PID namespace can be made; " SANDBOX_ALLOW_USER_NAMESPACES
+                   "; or ask for less with -sandbox on,ns=off");
         fd_close(&pair[0]);
         return false;
     }
@@ -268,7 +268,7 @@ bool supervisor_send_notifier(int socket, int notifier_fd, GError **errp)
     ssize_t n = fd_socket_send(socket, "", 1, &notifier, 1, 0);
 
     if (n != 1) {
-        error_setg_errno(errp, (int)-n, "-sandbox log: the supervisor has gone");
+        error_setg_errno(errp, (int)-n, "-sandbox log: the supervisor, which prints what is reported, has gone; start again");
         return false;
     }
     return true;

@@ -398,6 +398,16 @@ def test_level_that_cannot_be_reached_is_an_error(kind):
     assert level("-sandbox", "on,ns=off", prefix=prefix)["level"] == "seccomp"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_uid_that_cannot_be_mapped_is_an_error_with_its_own_remedy():
+    """User namespaces are allowed here; it is /proc that forbids to write the map."""
+    prefix = ("unshare", "--mount", "sh", "-c", "mount -o remount,bind,ro /proc && exec \"$@\"", "sh", *NOBODY)
+    run = subprocess.run([*prefix, PROGRAM, *LSI], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT,
+                         check=False)
+    assert run.returncode == 1 and "mount /proc for writing" in run.stderr and "ns=off" in run.stderr, run.stderr
+    assert level("-sandbox", "on,ns=off", prefix=prefix)["level"] == "seccomp"
+
+
 def test_chroot_without_proc_is_an_error():
     """Nothing is skipped silently where /proc is missing."""
     prefix = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", "mount -t tmpfs none /proc; exec \"$@\"", "sh")
