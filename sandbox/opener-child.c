@@ -48,7 +48,7 @@ static const SyscallTable opener_syscalls = {
         SYSCALL(poll, "waits for requests"),
         SYSCALL(restart_syscall, "a wait in which the process was stopped"),
         SYSCALL(recvmsg, "requests"),
-        SYSCALL(sendmsg, "answers, with a descriptor"),
+        SYSCALL(sendmsg, "answers, with a descriptor", FD_SOCKET_SENDS_AT_ONCE),
         SYSCALL(openat, "looks what is there", ARG_IS(2, PATH_FLAGS)),
         SYSCALL(openat, "an image for reading", ARG_IS(2, IMAGE_FLAGS | O_RDONLY)),
         SYSCALL(openat, "an image for writing", ARG_IS(2, IMAGE_FLAGS | O_RDWR)),

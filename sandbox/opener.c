@@ -28,7 +28,7 @@
 
 const SyscallTable opener_client_syscalls = {
     "opener", (const SyscallRule[]) {
-        SYSCALL(sendmsg, "asks the opener for an image"),
+        SYSCALL(sendmsg, "asks the opener for an image", FD_SOCKET_SENDS_AT_ONCE),
         SYSCALL(recvmsg, "gets it"),
         SYSCALL(poll, "waits for it, for a bounded time"),
         SYSCALL(wait4, "the opener has ended", ARG_IS(2, WNOHANG)),
