@@ -17,14 +17,14 @@ import pytest
 from device_process import held
 from managed import Managed, QmpError, alive, children, image, wait_until
 from remote_process import WAIT
-from sandbox_probe import BUILD, NUMBERS, PROBE, Prober, listed, other_numbers, proc_status
+from sandbox_probe import BUILD, NEEDS_PROBE, NUMBERS, Prober, listed, other_numbers, proc_status
 
 MAIN = os.environ.get("MPQEMU_MAIN", os.path.join(BUILD, "main", "mpqemu"))
 ON = ("-sandbox", "on")
 PROBER = Prober(MAIN, *ON, "-accel", "qtest", "-nodefaults")
 OPENER = Prober(MAIN, *ON, "-accel", "qtest", "-nodefaults", variable="SANDBOX_PROBE_OPENER")
 
-pytestmark = pytest.mark.skipif(not os.path.exists(PROBE), reason="a build with a sanitizer has another profile and no probe")
+pytestmark = NEEDS_PROBE
 
 ALLOWED, REFUSED = listed(MAIN, "main emulator")
 OPENER_ALLOWED, OPENER_REFUSED = listed(MAIN, "opener")

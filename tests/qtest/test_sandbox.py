@@ -17,11 +17,11 @@ from device_process import held
 from managed import Managed
 from qmp import Qmp, QmpError
 from remote_process import LSI_IDS, PROGRAM, WAIT, Link, Remote, serve
-from sandbox_probe import NUMBERS, PROBE, PROBED, Prober, listed, other_numbers, proc_status
+from sandbox_probe import NEEDS_PROBE, NUMBERS, PROBE, PROBED, Prober, listed, other_numbers, proc_status
 
 LSI = ("-no-shutdown", "-device", "lsi53c895a,id=lsi0")
 
-pytestmark = pytest.mark.skipif(not os.path.exists(PROBE), reason="a build with a sanitizer has another profile and no probe")
+pytestmark = NEEDS_PROBE
 
 PROBER = Prober(PROGRAM, *LSI)
 probe, lives = PROBER.probe, PROBER.lives
