@@ -17,7 +17,7 @@ import pytest
 from device_process import held
 from managed import Managed, QmpError, alive, children, image, wait_until
 from remote_process import WAIT
-from sandbox_probe import BUILD, NEEDS_PROBE, NUMBERS, Prober, listed, other_numbers, proc_status
+from sandbox_probe import BUILD, NEEDS_PROBE, NUMBERS, RING_OF_DISKS, Prober, listed, other_numbers, proc_status
 
 MAIN = os.environ.get("MPQEMU_MAIN", os.path.join(BUILD, "main", "mpqemu"))
 ON = ("-sandbox", "on")
@@ -68,6 +68,18 @@ def test_every_other_call_kills():
 ], ids=lambda step: step)
 def test_intruder_is_killed(step):
     PROBER.killed(step)
+
+
+def test_ring_takes_its_operations_only():
+    assert PROBER.ring_takes(0) == RING_OF_DISKS
+    assert PROBER.lives("ring 1 0") == [-errno.ENXIO]   # there is no second
+
+
+def test_call_of_a_32_bit_program_kills():
+    if PROBER.probe("int80 20", options=("-sandbox", "off"))[0] == -signal.SIGSEGV:
+        pytest.skip("this kernel does not run 32-bit programs")
+    PROBER.killed("int80 20")
+    PROBER.killed("int80 11")                           # execve()
 
 
 def test_files_are_not_there():

@@ -6,6 +6,7 @@
 import errno
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -13,11 +14,12 @@ import time
 
 import pytest
 
-from device_process import held
+import mpqemu_link
+from device_process import device_pid, held
 from managed import Managed
 from qmp import Qmp, QmpError
 from remote_process import LSI_IDS, PROGRAM, WAIT, Link, Remote, serve
-from sandbox_probe import NEEDS_PROBE, NUMBERS, PROBE, PROBED, Prober, listed, other_numbers, proc_status
+from sandbox_probe import NEEDS_PROBE, NUMBERS, PROBE, PROBED, RING_OF_DISKS, RING_OF_INTERRUPTS, Prober, listed, other_numbers, proc_status
 
 LSI = ("-no-shutdown", "-device", "lsi53c895a,id=lsi0")
 
@@ -101,8 +103,25 @@ def test_memory_is_never_executable():
     assert mapped > 0
 
 
+def test_rings_take_their_operations_only():
+    """Those of the program itself, when it is confined: one for interrupts, one for disks."""
+    assert PROBER.ring_takes(0) == RING_OF_INTERRUPTS
+    assert PROBER.ring_takes(1) == RING_OF_DISKS
+    assert lives("ring 2 0") == [-errno.ENXIO]          # there is no third
+
+
+def test_call_of_a_32_bit_program_kills():
+    """By int 0x80: its numbers mean other calls, 20 is getpid() there and writev() here."""
+    status, results, err = probe("int80 20", options=("-sandbox", "off"))
+    if status == -signal.SIGSEGV:
+        pytest.skip("this kernel does not run 32-bit programs")
+    assert status == PROBED and results[0] > 0, err
+    for number in (20, 1, 3, 4, 5, 11, 102, 252):       # getpid, exit, read, write, open, execve, socketcall, exit_group
+        killed(f"int80 {number}")
+
+
 def test_ring_is_not_what_it_may_not_be():
-    """Neither ring takes another purpose; what operations they take is shown by test-uring-restrict."""
+    """Neither ring takes another purpose."""
     register = NUMBERS["io_uring_register"]
     killed(f"{register} 8 11 p 1")                      # IORING_REGISTER_RESTRICTIONS
     killed(f"{register} 8 2 p 1")                       # IORING_REGISTER_FILES
@@ -418,13 +437,30 @@ def test_chroot_without_proc_is_an_error():
 
 # ---------------------------------------------------------------------------------- nobody is answered before
 
-def test_link_is_not_answered_before_the_process_is_confined():
-    """The first answer comes from a process with a filter."""
-    for _ in range(10):
-        link = Link()
-        with Remote(*LSI, *serve(link)) as remote:
-            assert link.ids() == LSI_IDS
-            assert proc_status(remote.pid)["Seccomp"] == "2"
+def test_nobody_is_answered_before_the_process_is_confined(tmp_path):
+    """Held before its last stage it leaves a request, and a monitor's client, without a byte; released it answers, with a
+    filter."""
+    with Link() as link, socket.socket(socket.AF_UNIX) as client:
+        process = subprocess.Popen(
+            [PROGRAM, *LSI, "-object", f"x-remote-object,id=r0,devid=lsi0,fd={link.fd}", "-qmp",
+             f"unix:{tmp_path}/qmp,server=on,wait=off"], pass_fds=[link.fd], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, env={**os.environ, "LD_PRELOAD": PROBE, "SANDBOX_PROBE_HOLD": "1"})
+        try:
+            link.started()
+            link.send(mpqemu_link.PCI_CFGREAD, mpqemu_link.CONF.pack(0, 0, 4))
+            assert process.stderr.readline() == "probe: held\n"
+            pid = device_pid(process.pid)
+            client.connect(f"{tmp_path}/qmp")
+            assert proc_status(pid)["Seccomp"] == "0"
+            assert select.select([link.stream.sock, client], [], [], 0.5)[0] == []
+            process.stdin.close()                       # goes on
+            assert link.reply() == LSI_IDS
+            assert client.recv(100).startswith(b'{"QMP"')
+            assert proc_status(pid)["Seccomp"] == "2"
+        finally:
+            process.kill()
+            process.wait()
+            process.stderr.close()
 
 
 def test_images_on_paths_are_refused_with_the_remedy(confined, tmp_path):
