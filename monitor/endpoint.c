@@ -20,6 +20,7 @@
 #include "util/event-loop.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/own-file.h"
 
 const SyscallTable monitor_listener_syscalls = {
     "listening monitor", (const SyscallRule[]) {
@@ -33,8 +34,7 @@ const SyscallTable monitor_listener_syscalls = {
 
 typedef struct Listener {
     char *path;
-    dev_t dev; /* of the file that was bound, so that nobody else's is removed */
-    ino_t ino;
+    OwnFile file; /* that was bound, so that nobody else's is removed */
     int fd;
     EventSource *source;
     EventTimer *retry;
@@ -178,11 +178,6 @@ static int socket_for(const char *path, struct sockaddr_un *addr, GError **errp)
     return fd;
 }
 
-static bool is_file_of(const Listener *listener, const struct stat *st)
-{
-    return st->st_dev == listener->dev && st->st_ino == listener->ino;
-}
-
 /*
  * As QEMU does: whatever socket is there is replaced.  Other files are not.  False with *errp for a socket of our own,
  * which nobody could reach any more.
@@ -195,7 +190,7 @@ static bool remove_old_socket(const char *path, GError **errp)
         return true;
     }
     for (unsigned i = 0; listeners && i < listeners->len; i++) {
-        if (is_file_of(g_ptr_array_index(listeners, i), &st)) {
+        if (own_file_is_at(&((Listener *)g_ptr_array_index(listeners, i))->file, path)) {
             error_setg(errp, "unix:%s: another monitor listens there; give each a path of its own", path);
             return false;
         }
@@ -210,13 +205,13 @@ bool endpoint_listen(const char *path, bool wait, MonitorMode mode, GError **err
     auto_fd fd = socket_for(path, &addr, errp);
     EventSource *source;
     Listener *listener;
-    struct stat st;
+    OwnFile file;
 
     if (fd < 0 || !remove_old_socket(path, errp)) {
         return false;
     }
     if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, MONITOR_CLIENTS_MAX) < 0 ||
-        lstat(path, &st) < 0) {
+        !own_file_note(path, &file)) {
         error_setg_errno(errp, errno, "unix:%s: cannot listen; give a path that can be made", path);
         return false;
     }
@@ -230,8 +225,7 @@ bool endpoint_listen(const char *path, bool wait, MonitorMode mode, GError **err
     }
     *listener = (Listener) {
         .path = g_strdup(path),
-        .dev = st.st_dev,
-        .ino = st.st_ino,
+        .file = file,
         .fd = fd_steal(&fd),
         .source = source,
         .retry = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, listener_accept_more, listener),
@@ -263,15 +257,12 @@ void endpoints_stop(void)
 {
     for (unsigned i = 0; listeners && i < listeners->len; i++) {
         Listener *listener = g_ptr_array_index(listeners, i);
-        struct stat st;
 
         event_source_remove(listener->source);
         listener->source = NULL;
         event_timer_free(listener->retry);
         fd_close(&listener->fd);
-        if (lstat(listener->path, &st) == 0 && is_file_of(listener, &st)) {
-            unlink(listener->path);
-        }
+        own_file_remove(&listener->file, listener->path);
         listener_unref(listener);
     }
     g_clear_pointer(&listeners, g_ptr_array_unref);

@@ -31,6 +31,7 @@
 #include "util/error.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/own-file.h"
 
 /* Monitors and qtest, each with a file. */
 #define FILES_MAX 16
@@ -70,11 +71,10 @@ static const SyscallTable opener_syscalls = {
 
 const SyscallTable *const opener_profile[] = { &opener_syscalls, &sanitizer_syscalls, NULL };
 
-/* A file to be removed, unless another has taken its place. */
+/* A file to be removed. */
 typedef struct LeftFile {
     char path[PATH_MAX];
-    dev_t dev;
-    ino_t ino;
+    OwnFile file;
 } LeftFile;
 
 typedef struct Opener {
@@ -159,15 +159,12 @@ static void handle_open(Opener *o)
 
 static void handle_remove(Opener *o)
 {
-    LeftFile *file = &o->files[o->file_count];
-    struct stat st;
+    LeftFile *left = &o->files[o->file_count];
 
     if (o->sealed) {
         o->ending = true;
-    } else if (o->file_count < FILES_MAX && lstat(o->request.header.path, &st) == 0) {
-        strcpy(file->path, o->request.header.path); /* NOLINT(clang-analyzer-security.insecureAPI.strcpy): checked */
-        file->dev = st.st_dev;
-        file->ino = st.st_ino;
+    } else if (o->file_count < FILES_MAX && own_file_note(o->request.header.path, &left->file)) {
+        strcpy(left->path, o->request.header.path); /* NOLINT(clang-analyzer-security.insecureAPI.strcpy): checked */
         o->file_count++;
     }
 }
@@ -229,12 +226,7 @@ static void drain_signals(Opener *o)
 static void remove_files(const Opener *o)
 {
     for (unsigned i = 0; i < o->file_count; i++) {
-        const LeftFile *file = &o->files[i];
-        struct stat st;
-
-        if (lstat(file->path, &st) == 0 && st.st_dev == file->dev && st.st_ino == file->ino) {
-            unlink(file->path);
-        }
+        own_file_remove(&o->files[i].file, o->files[i].path);
     }
 }
 

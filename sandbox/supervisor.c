@@ -22,7 +22,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -33,6 +32,7 @@
 #include "util/error.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/own-file.h"
 
 /* Passed on; SIGKILL and SIGSTOP cannot be, the first by the parent-death signal. */
 static const int passed_on[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
@@ -62,34 +62,24 @@ static void G_GNUC_NORETURN end_as(int status, const char *name)
     _exit(WEXITSTATUS(status));
 }
 
-/* A file to be removed at the end, unless another has taken its place. */
-typedef struct LeftFile {
+/* Files to be removed at the end. */
+static struct {
     char *path;
-    dev_t dev;
-    ino_t ino;
-} LeftFile;
-
-static LeftFile left_files[LEFT_FILES_MAX];
+    OwnFile file;
+} left_files[LEFT_FILES_MAX];
 static unsigned left_count;
 
 static void note_file(const char *path)
 {
-    struct stat st;
-
-    if (left_count < LEFT_FILES_MAX && lstat(path, &st) == 0) {
-        left_files[left_count++] = (LeftFile) { strdup(path), st.st_dev, st.st_ino };
+    if (left_count < LEFT_FILES_MAX && own_file_note(path, &left_files[left_count].file)) {
+        left_files[left_count++].path = g_strdup(path);
     }
 }
 
 static void remove_files(void)
 {
     for (unsigned i = 0; i < left_count; i++) {
-        struct stat st;
-
-        if (left_files[i].path && lstat(left_files[i].path, &st) == 0 && st.st_dev == left_files[i].dev &&
-            st.st_ino == left_files[i].ino) {
-            unlink(left_files[i].path);
-        }
+        own_file_remove(&left_files[i].file, left_files[i].path);
     }
 }
 
