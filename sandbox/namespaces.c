@@ -4,9 +4,9 @@
  *
  * Runs in: both programs.
  *
- * In the new user namespace no id is mapped: the process is nobody there (65534), and nothing in any file system belongs
- * to it.  The capabilities that it has in it for the moment are what the rest of the work needs; privileges.c drops them.
- * The PID namespace is made when the process is (supervisor.c), since one can only be born into it.
+ * In the new user namespace no id is mapped: the process is nobody there (65534), and nothing in any file system
+ * belongs to it.  The capabilities that it has in it for the moment are what the rest of the work needs; privileges.c
+ * drops them. The PID namespace is made when the process is (supervisor.c), since one can only be born into it.
  */
 #include <errno.h>
 #include <sched.h>
@@ -20,8 +20,8 @@
 #define LESS "; or ask for less with -sandbox on,ns=off"
 
 /*
- * Whether this process was put into a user namespace (sandbox_fork()) that does not know its uid: then the kernel lets it
- * make no other one, whatever its limits say.
+ * Whether this process was put into a user namespace (sandbox_fork()) that does not know its uid: then the kernel lets
+ * it make no other one, whatever its limits say.
  */
 static bool uid_is_unmapped(void)
 {
@@ -95,8 +95,8 @@ static bool enter_empty_root(GError **errp)
         return false;
     }
     if (mount(NULL, ".", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL) < 0 || change_root() < 0) {
-        error_setg_errno(errp, errno, "-sandbox: the root directory cannot be changed to an empty one; allow mounts in a user "
-                         "namespace (the container's policy)" LESS);
+        error_setg_errno(errp, errno, "-sandbox: the root directory cannot be changed to an empty one; allow mounts in "
+                                      "a user namespace (the container's policy)" LESS);
         return false;
     }
     return true;

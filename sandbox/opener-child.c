@@ -4,10 +4,10 @@
  *
  * Runs in: mpqemu's opener.
  *
- * Theory of operation.  A loop around poll(): the socket, and a signalfd for the main emulator's death.  A path is first
- * opened as a mere name (O_PATH), which does nothing to what is there: opening a tape rewinds it, opening a watchdog starts
- * it.  When that is a file to hand out, it is opened through its number in /proc/self/fd, so that it is the same one that
- * was looked at.  Memory is static; a request that the main emulator never sends ends the opener.
+ * Theory of operation.  A loop around poll(): the socket, and a signalfd for the main emulator's death.  A path is
+ * first opened as a mere name (O_PATH), which does nothing to what is there: opening a tape rewinds it, opening a
+ * watchdog starts it.  When that is a file to hand out, it is opened through its number in /proc/self/fd, so that it is
+ * the same one that was looked at.  Memory is static; a request that the main emulator never sends ends the opener.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,8 +41,8 @@
 #define IMAGE_FLAGS (O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 
 /*
- * Not libc_syscalls: that refuses openat(), which is what this process is for.  The C library is not used but for text, and
- * what it tries besides ends the opener.
+ * Not libc_syscalls: that refuses openat(), which is what this process is for.  The C library is not used but for text,
+ * and what it tries besides ends the opener.
  */
 static const SyscallTable opener_syscalls = {
     "opener", (const SyscallRule[]) {
@@ -203,8 +203,8 @@ static void receive_request(Opener *o)
     if (n == -EAGAIN || n == -EINTR) {
         return;
     }
-    if (n <= (ssize_t)sizeof(*request) || n > (ssize_t)sizeof(o->request) || with_fds || request->kind >= OPENER_KINDS ||
-        request->writable > 1 || !path_wellformed(request, (size_t)n)) {
+    if (n <= (ssize_t)sizeof(*request) || n > (ssize_t)sizeof(o->request) || with_fds ||
+        request->kind >= OPENER_KINDS || request->writable > 1 || !path_wellformed(request, (size_t)n)) {
         /* The end, or what the main emulator never sends. */
         o->ending = true;
         return;

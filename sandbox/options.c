@@ -57,7 +57,8 @@ bool sandbox_parse(const char *arg, bool namespaces, SandboxConfig *config, GErr
         return false;
     }
     if (mode == 0 && options_has(opts, "ns")) {
-        error_setg(errp, "-sandbox %s: ns=%s contradicts off; leave it out, or say on or log", arg, options_get(opts, "ns"));
+        error_setg(errp, "-sandbox %s: ns=%s contradicts off; leave it out, or say on or log", arg,
+                   options_get(opts, "ns"));
         return false;
     }
     *config = (SandboxConfig) { .on = mode != 0, .log = mode == 2, .namespaces = mode != 0 && namespaces };

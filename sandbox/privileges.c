@@ -26,13 +26,14 @@ static bool is_root_of_the_host(void)
     unsigned inside = 1, outside = 0;
     g_autofree char *map = NULL;
 
-    return !g_file_get_contents("/proc/self/uid_map", &map, NULL, NULL) || /* NOLINTNEXTLINE(cert-err34-c): the kernel's */
+    return !g_file_get_contents("/proc/self/uid_map", &map, NULL, NULL) ||
+           /* NOLINTNEXTLINE(cert-err34-c): the kernel's */
            sscanf(map, "%u %u", &inside, &outside) != 2 || (inside == 0 && outside == 0);
 }
 
 /*
- * By whatever way the process got out of its namespaces, it would not be root.  Its capabilities go with the uid, all but
- * what it needs for the namespaces, which a user namespace gives to anybody.
+ * By whatever way the process got out of its namespaces, it would not be root.  Its capabilities go with the uid, all
+ * but what it needs for the namespaces, which a user namespace gives to anybody.
  */
 bool privileges_leave_root(GError **errp)
 {
@@ -47,7 +48,8 @@ bool privileges_leave_root(GError **errp)
     /* The last: a parent, which has no more than we, could not end a nobody. */
     for (unsigned i = 0; i < G_N_ELEMENTS(needed); i++) {
         if (!capng_have_capability(CAPNG_EFFECTIVE, needed[i].capability)) {
-            error_setg(errp, "-sandbox: root without %s cannot become nobody; give that capability, or start as another user",
+            error_setg(errp, "-sandbox: root without %s cannot become nobody; give that capability, or start as "
+                             "another user",
                        needed[i].name);
             return false;
         }

@@ -47,9 +47,9 @@ static rlim_t growth_limit(int fd)
 }
 
 /*
- * Closes what was inherited and that no option has taken: who takes a number makes it close-on-exec (util/fd-name.h), and
- * our own descriptors are so from birth.  *ret_largest is the size of the largest image that stays, to which a process that
- * was taken over could else make it and every other one grow; RLIM_INFINITY when a log is open.
+ * Closes what was inherited and that no option has taken: who takes a number makes it close-on-exec (util/fd-name.h),
+ * and our own descriptors are so from birth.  *ret_largest is the size of the largest image that stays, to which a
+ * process that was taken over could else make it and every other one grow; RLIM_INFINITY when a log is open.
  */
 static bool close_inherited(rlim_t *ret_largest, GError **errp)
 {

@@ -4,11 +4,11 @@
  *
  * Runs in: both programs.
  *
- * Theory of operation.  One is born into a PID namespace, one cannot enter it.  So a process that was not started as the
- * first of one forks; the child goes on, the parent holds nothing but standard error, waits, passes on the signals that
- * ask a program to end, and ends as the child did.  Who dies first takes the other along: the child has SIGKILL as its
- * parent-death signal, and the parent has nothing else to wait for.  It also removes the sockets' files of monitors at
- * the end, which the child can reach no more.
+ * Theory of operation.  One is born into a PID namespace, one cannot enter it.  So a process that was not started as
+ * the first of one forks; the child goes on, the parent holds nothing but standard error, waits, passes on the signals
+ * that ask a program to end, and ends as the child did.  Who dies first takes the other along: the child has SIGKILL as
+ * its parent-death signal, and the parent has nothing else to wait for.  It also removes the sockets' files of monitors
+ * at the end, which the child can reach no more.
  *
  * Being the first process of its namespace, the child gets only signals that it handles, but SIGKILL and SIGSTOP from
  * outside, and those of a fault or of the filter.
@@ -50,7 +50,8 @@ static void G_GNUC_NORETURN end_as(int status, const char *name)
         sigset_t set;
 
         if (number == SIGSYS) {
-            log_error("%s has made a system call that its sandbox forbids, and was killed; -sandbox log tells which", name);
+            log_error("%s has made a system call that its sandbox forbids, and was killed; -sandbox log tells which",
+                      name);
         }
         signal(number, SIG_DFL);
         sigemptyset(&set);
@@ -84,7 +85,8 @@ static void remove_files(void)
 }
 
 /*
- * One message of the child's, which has not dealt with anybody yet: a path, or a descriptor, which is returned.  -1: a path;
+ * One message of the child's, which has not dealt with anybody yet: a path, or a descriptor, which is returned.  -1: a
+ * path;
  * -2: the end.
  */
 static int receive_message(int socket)
@@ -170,7 +172,10 @@ static void close_all_but(int a, int b)
     close_range((unsigned)high + 1, ~0u, 0);
 }
 
-/* It holds nothing worth having; all the same nobody shall trace it, and it leaves no core when it ends as the child did. */
+/*
+ * It holds nothing worth having; all the same nobody shall trace it, and it leaves no core when it ends as the child
+ * did.
+ */
 static void confine_supervisor(void)
 {
     process_hide(NULL);
@@ -258,7 +263,8 @@ bool supervisor_send_notifier(int socket, int notifier_fd, GError **errp)
     ssize_t n = fd_socket_send(socket, "", 1, &notifier, 1, 0);
 
     if (n != 1) {
-        error_setg_errno(errp, (int)-n, "-sandbox log: the supervisor, which prints what is reported, has gone; start again");
+        error_setg_errno(errp, (int)-n, "-sandbox log: the supervisor, which prints what is reported, has gone; start "
+                                        "again");
         return false;
     }
     return true;

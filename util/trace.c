@@ -37,8 +37,8 @@ static atomic_int output_fd = STDERR_FILENO;
 static int own_pid;
 
 /*
- * The number by which the user knows this process: that of the PID namespace for which /proc was mounted, also when we are
- * the first process of a new one.
+ * The number by which the user knows this process: that of the PID namespace for which /proc was mounted, also when we
+ * are the first process of a new one.
  */
 static int outside_pid(void)
 {

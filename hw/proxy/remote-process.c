@@ -8,8 +8,8 @@
  * Death is found out by whatever comes first: the pidfd, the end of the control channel, a heartbeat that is not
  * answered, a start that takes too long.  remote_died() then cuts everything that could wait for the process, at once:
  * the channel, the links (their devices read all ones from now on).  The word DEAD with the exit status follows when
- * the spawner has told it.  A process that does not end by itself within REAP_MS is killed.  So a monitor gets one event
- * that says all.
+ * the spawner has told it.  A process that does not end by itself within REAP_MS is killed.  So a monitor gets one
+ * event that says all.
  */
 #include "hw/proxy/remote-int.h"
 
@@ -27,8 +27,8 @@
 #include "util/log.h"
 
 /*
- * Time for a process whose channel has ended to end by itself, which says more than our SIGKILL; and longest wait for its
- * exit status after that.
+ * Time for a process whose channel has ended to end by itself, which says more than our SIGKILL; and longest wait for
+ * its exit status after that.
  */
 #define REAP_MS 250
 
@@ -370,7 +370,9 @@ static void child_exited(const int *wait_status, void *opaque)
     remote->child = NULL;
     remote_died(remote, reason);
     if (remote->dying) {
-        /* A crash is why its channels have ended, whatever was noticed first; one that exits may do so since we closed. */
+        /*
+         * A crash is why its channels have ended, whatever was noticed first; one that exits may do so since we closed.
+         */
         if (!remote->killed && wait_status && WIFSIGNALED(*wait_status)) {
             g_free(remote->dying);
             remote->dying = g_strdup(reason);
@@ -422,8 +424,8 @@ static const char *const sandbox_options[] = {
 };
 
 /*
- * What its sandbox needs, and cannot make for itself without one process more.  Not for another program unless a sandbox was
- * asked for: as the first process of a namespace it would not die of most signals.
+ * What its sandbox needs, and cannot make for itself without one process more.  Not for another program unless a
+ * sandbox was asked for: as the first process of a namespace it would not die of most signals.
  */
 static bool wants_pid_namespace(const RemoteProcess *remote)
 {
@@ -485,8 +487,8 @@ static int spawn_child(RemoteProcess *remote, GError **errp)
         error_setg_errno(errp, errno, "cannot make a socket pair; raise the limit of descriptors (ulimit -n)");
         return -1;
     }
-    remote->child = remote_child_spawn(remote->rid, remote->exec, sandbox_options[remote->sandbox], wants_pid_namespace(remote),
-                                       pair[1], &child_ops, remote, errp);
+    remote->child = remote_child_spawn(remote->rid, remote->exec, sandbox_options[remote->sandbox],
+                                       wants_pid_namespace(remote), pair[1], &child_ops, remote, errp);
     fd_close(&pair[1]);
     if (!remote->child) {
         fd_close(&pair[0]);

@@ -5,8 +5,8 @@
  * Runs in: a program under test (LD_PRELOAD); tests/qtest/sandbox_probe.py drives it.
  *
  * The first time the program's event loop waits without end it is confined and idle.  Then the steps of the variable
- * SANDBOX_PROBE are done by the main thread, one after the other, each told on standard error as "probe: RESULT", where a
- * failed system call is a negative errno; then the process ends with status 42.  Steps are separated by ';':
+ * SANDBOX_PROBE are done by the main thread, one after the other, each told on standard error as "probe: RESULT", where
+ * a failed system call is a negative errno; then the process ends with status 42.  Steps are separated by ';':
  *
  *   NUMBER ARG ...   a system call; ARG is a number, "p" (the address of a zeroed page), or "s=TEXT" (of TEXT)
  *   int80 NUMBER     a system call without arguments by the entry, and the number, of 32-bit programs

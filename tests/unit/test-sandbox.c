@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The option -sandbox, and profiles composed from tables.  What a confined process can do is tests/qtest/test_sandbox.py's.
+ * The option -sandbox, and profiles composed from tables.  What a confined process can do is
+ * tests/qtest/test_sandbox.py's.
  */
 #include <errno.h>
 #include <string.h>
