@@ -440,14 +440,22 @@ static void add_form(GArray *forms, const char *path, const char *sandbox)
     g_array_append_val(forms, form);
 }
 
+/* Our own program where no exec= names another; false with *errp when it is not there. */
+static bool choose_program(RemoteProcess *remote, GError **errp)
+{
+    if (!remote->exec) {
+        remote->exec = remote_default_program(errp);
+        remote->own_program = remote->exec != NULL;
+    }
+    return remote->exec != NULL;
+}
+
 static GArray *collected; /* of SpawnForm, inside remote_restrict_programs() */
 
 static void collect_form(RemoteProcess *remote)
 {
-    if (!remote->exec && !remote->launched) {
-        remote->exec = remote_default_program(NULL); /* not there: told when it is to be started */
-    }
-    if (remote->exec) {
+    /* One that is not there is told when it is to be started. */
+    if (!remote->launched && choose_program(remote, NULL)) {
         add_form(collected, remote->exec, sandbox_options[remote->sandbox]);
     }
 }
@@ -476,12 +484,8 @@ static int spawn_child(RemoteProcess *remote, GError **errp)
 {
     int pair[2];
 
-    if (!remote->exec) {
-        remote->exec = remote_default_program(errp);
-        if (!remote->exec) {
-            return -1;
-        }
-        remote->own_program = true;
+    if (!choose_program(remote, errp)) {
+        return -1;
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
         error_setg_errno(errp, errno, "cannot make a socket pair; raise the limit of descriptors (ulimit -n)");

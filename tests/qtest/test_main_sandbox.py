@@ -367,6 +367,14 @@ def test_hmp_clients_are_served(tmp_path):
 
 # ---------------------------------------------------------------------------------- what the spawner refuses
 
+def test_own_program_needs_no_supervisor(tmp_path):
+    """With -remote and without exec= it is born into its PID namespace, too: its pid is that of the device process."""
+    with Managed(MAIN, tmp_path, *ON, "-remote", "rid=0,heartbeat-limit=60000", *LSI) as m:
+        status = proc_status(m.remotes()["0"]["pid"])
+        assert (status["Name"], status["NSpid"].split()[1:]) == ("qemu-remote", ["1"])
+        assert "sandbox" not in {proc_status(pid)["Name"] for pid in children(m.pid)}
+
+
 def test_programs_of_the_command_line_are_started_at_any_time(tmp_path, remote_program):
     with Managed(MAIN, tmp_path, *ON, "-remote", f"rid=a,exec={remote_program}", "-remote", "rid=b,sandbox=seccomp") as m:
         for rid, level in (("a", "full"), ("b", "seccomp"), ("c", "full")):
