@@ -35,7 +35,7 @@
 #include "util/own-file.h"
 
 /* Passed on; SIGKILL and SIGSTOP cannot be, the first by the parent-death signal. */
-static const int passed_on[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
+static const int passed_on[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT };
 
 /* Monitors that listen, each with a file. */
 #define LEFT_FILES_MAX 64
@@ -108,6 +108,15 @@ static int receive_message(int socket)
     return -1;
 }
 
+/* A terminal's SIGTSTP stops both, as one process; SIGCONT, which is seen when we go on, the child again. */
+static void pass_on(pid_t child, int number)
+{
+    kill(child, number == SIGTSTP ? SIGSTOP : number);
+    if (number == SIGTSTP) {
+        kill(getpid(), SIGSTOP);
+    }
+}
+
 static void G_GNUC_NORETURN supervise(pid_t child, int signals, int socket, const char *name)
 {
     /* The last two: what the child sends until it is confined; what its filter reports. */
@@ -138,7 +147,7 @@ static void G_GNUC_NORETURN supervise(pid_t child, int signals, int socket, cons
         }
         while (read(signals, &info, sizeof(info)) == sizeof(info)) {
             if (info.ssi_signo != SIGCHLD) {
-                kill(child, (int)info.ssi_signo);
+                pass_on(child, (int)info.ssi_signo);
             }
         }
         ended = waitpid(child, &status, WNOHANG);

@@ -16,7 +16,7 @@ import pytest
 
 import mpqemu_link
 from device_process import device_pid, held
-from managed import Managed
+from managed import Managed, wait_until
 from qmp import Qmp, QmpError
 from remote_process import LSI_IDS, PROGRAM, WAIT, Link, Remote, serve
 from sandbox_probe import NEEDS_PROBE, NUMBERS, PROBE, PROBED, RING_OF_DISKS, RING_OF_INTERRUPTS, Prober, listed, other_numbers, proc_status
@@ -271,6 +271,24 @@ def test_signals_reach_the_device_process(confined, number):
     pid = confined.pid
     assert confined.terminate(number)[0] == 0
     assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_stop_of_a_terminal_stops_the_device_process_too(confined):
+    """SIGTSTP, that is; and SIGCONT lets both go on, also after a SIGSTOP of one."""
+    both = (confined.process.pid, confined.pid)
+    link, = confined.links
+    for number, stopped in ((signal.SIGTSTP, both), (signal.SIGSTOP, both[:1])):
+        confined.process.send_signal(number)
+        wait_until(lambda: all(proc_status(pid)["State"][0] == "T" for pid in stopped), "both stop")
+        if number == signal.SIGTSTP:
+            link.send(mpqemu_link.PCI_CFGREAD, mpqemu_link.CONF.pack(0, 0, 4))
+            assert select.select([link.stream.sock], [], [], 0.2)[0] == []
+        confined.process.send_signal(signal.SIGCONT)
+        if number == signal.SIGTSTP:
+            assert link.reply() == LSI_IDS
+        wait_until(lambda: all(proc_status(pid)["State"][0] != "T" for pid in both), "both go on")
+    assert link.ids() == LSI_IDS
+    assert confined.terminate()[0] == 0
 
 
 def test_device_process_dies_with_its_supervisor(confined):
