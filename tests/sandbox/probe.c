@@ -192,9 +192,9 @@ static long ring_operation(const char *text)
 
 /* ---- the filter ----------------------------------------------------------------------------------------------- */
 
-int seccomp_load(const scmp_filter_ctx context)
+int seccomp_load(scmp_filter_ctx context)
 {
-    int (*real)(const scmp_filter_ctx) = (int (*)(const scmp_filter_ctx))dlsym(RTLD_NEXT, "seccomp_load");
+    int (*real)(scmp_filter_ctx) = (int (*)(scmp_filter_ctx))dlsym(RTLD_NEXT, "seccomp_load");
     static const char held[] = "probe: held\n";
     char byte;
 
