@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A hostile guest on the chipset's registers: random accesses to config space and ports, with devices that come, are asked
- * to go, and are taken by surprise.  What is tested is that nothing crashes, leaks or hangs, which the sanitizers' builds
- * see best, and that the board's functions are there in the end.  MPQEMU_TEST_SEED and MPQEMU_TEST_STEPS repeat a run.
+ * A hostile guest on the chipset's registers: random accesses to config space and ports, with devices that come, are
+ * asked to go, and are taken by surprise.  What is tested is that nothing crashes, leaks or hangs, which the
+ * sanitizers' builds see best, and that the board's functions are there in the end.  MPQEMU_TEST_SEED and
+ * MPQEMU_TEST_STEPS repeat a run.
  */
 #include <stdlib.h>
 
@@ -197,8 +198,8 @@ static void do_board(void)
 static void test_random(void)
 {
     static void (*const steps[])(void) = {
-        do_port, do_port, do_port, do_config, do_config, do_memory, do_fw_cfg_request, do_listen, do_add, do_del, do_surprise,
-        do_time, do_board,
+        do_port, do_port, do_port, do_config, do_config, do_memory, do_fw_cfg_request,
+        do_listen, do_add, do_del, do_surprise, do_time, do_board,
     };
     const char *seed_text = g_getenv("MPQEMU_TEST_SEED"), *steps_text = g_getenv("MPQEMU_TEST_STEPS");
     uint32_t seed = seed_text ? (uint32_t)strtoul(seed_text, NULL, 0) : g_random_int();
