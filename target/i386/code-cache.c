@@ -417,6 +417,22 @@ const X86Op *x86_code_in_page(X86Cpu *cpu, uint64_t rip)
     return &cpu->ops[index];
 }
 
+/* Reads the instruction bytes at LINEAR on into BYTES from FROM to the end of the page or of BYTES; how many there are then. */
+static unsigned fetch(X86Cpu *cpu, uint64_t linear, uint8_t bytes[X86_INSN_MAX], unsigned from)
+{
+    const uint64_t at = x86_is_64(cpu) ? linear + from : (uint32_t)(linear + from);
+    const unsigned part = MIN(X86_INSN_MAX - from, X86_PAGE - (unsigned)(at & (X86_PAGE - 1)));
+    bool global;
+    const uint8_t *host = fetch_page(cpu, at, &global);
+
+    for (unsigned i = 0; i < part; i++) {
+        const unsigned where = (at & (X86_PAGE - 1)) + i;
+
+        bytes[from + i] = host ? host[where] : (uint8_t)cpu->bus->mmio_read(cpu->opaque, cpu->fetch_gpa + where, 1);
+    }
+    return from + part;
+}
+
 const X86Op *x86_code_one(X86Cpu *cpu)
 {
     const uint64_t linear = code_linear(cpu);
@@ -426,18 +442,31 @@ const X86Op *x86_code_one(X86Cpu *cpu)
 
     cpu->regs[X86_REG_PAGE] = cpu->rip - offset;
     while (count == 0) {
-        const uint64_t at = x86_is_64(cpu) ? linear + available : (uint32_t)(linear + available);
-        const unsigned part = MIN(X86_INSN_MAX - available, X86_PAGE - (unsigned)(at & (X86_PAGE - 1)));
-        bool global;
-        const uint8_t *host = fetch_page(cpu, at, &global);
-
-        for (unsigned i = 0; i < part; i++) {
-            const unsigned where = (at & (X86_PAGE - 1)) + i;
-
-            bytes[available + i] = host ? host[where] : (uint8_t)cpu->bus->mmio_read(cpu->opaque, cpu->fetch_gpa + where, 1);
-        }
-        available += part;
+        available = fetch(cpu, linear, bytes, available);
         count = x86_translate(cpu, cpu->code_flags | X86_CODE_ONE, bytes, available, offset, 1, cpu->code->one, &used);
     }
     return cpu->code->one;
+}
+
+bool x86_code_uses_stack(X86Cpu *cpu, uint64_t addr)
+{
+    const uint64_t linear = x86_op_rip(cpu, cpu->op) + cpu->cs_base;
+    uint8_t bytes[X86_INSN_MAX];
+    X86DecodeResult result = X86_DECODE_MORE;
+    unsigned available = 0;
+    const X86Row *row;
+    X86Insn insn;
+
+    while (result == X86_DECODE_MORE) {
+        available = fetch(cpu, linear, bytes, available);
+        result = x86_decode(cpu, cpu->code_flags, bytes, available, linear & (X86_PAGE - 1), &insn, &row);
+    }
+    if (result != X86_DECODE_OK) {
+        return false;
+    }
+    if (insn.is_mem && (addr == cpu->ea || !(row->attr & (X86_A_D64 | X86_A_F64)))) {
+        return insn.seg == X86_SS;
+    }
+    /* What has a fixed operand size in 64-bit mode uses the stack, near branches included. */
+    return row->attr & (X86_A_D64 | X86_A_F64);
 }

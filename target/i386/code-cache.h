@@ -59,8 +59,11 @@ const X86Op *x86_code_one(X86Cpu *cpu);
 void x86_exec_flush(X86Cpu *cpu, bool keep_global);
 void x86_exec_flush_page(X86Cpu *cpu, uint64_t linear);
 
-/* Host address of the instruction byte at LINEAR, or NULL where there is no RAM; raises. */
-const uint8_t *x86_code_host(X86Cpu *cpu, uint64_t linear);
+/*
+ * Whether the instruction of cpu->op accesses ADDR as part of the stack segment: by its memory operand's base, or by being
+ * a PUSH, POP, CALL, RET or the like.  Decodes it again; for the choice of an exception.
+ */
+bool x86_code_uses_stack(X86Cpu *cpu, uint64_t addr);
 
 /* Forgets the blocks of the page at HOST; nothing is being executed from it. */
 void x86_code_drop(X86Cpu *cpu, const uint8_t *host);

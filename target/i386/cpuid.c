@@ -146,6 +146,15 @@ static bool find_model(const char *text, const char *name, Level *ret_level, GEr
     return false;
 }
 
+/* MMX and SSE instructions are the host's (fpu.h). */
+static bool host_has(const Feature *feature)
+{
+    const uint32_t host_dependent = X86_FEAT_SSE3 | X86_FEAT_SSSE3 | X86_FEAT_SSE41 | X86_FEAT_SSE42 | X86_FEAT_AES |
+                                    X86_FEAT_PCLMUL;
+
+    return !(feature->decoder & host_dependent & ~x86_fpu_features());
+}
+
 /* One "+name" or "-name". */
 static bool apply_feature(X86CpuidModel *model, const char *text, const char *item, GError **errp)
 {
@@ -162,6 +171,10 @@ static bool apply_feature(X86CpuidModel *model, const char *text, const char *it
     }
     if (!on && !feature->removable) {
         error_setg(errp, "-cpu %s: feature '%s' is part of every model", text, item + 1);
+        return false;
+    }
+    if (on && !host_has(feature)) {
+        error_setg(errp, "-cpu %s: this host's processor does not have '%s', which -accel emu needs for it", text, item + 1);
         return false;
     }
     set_feature(model, feature, on);
@@ -182,7 +195,7 @@ static bool parse_model(const char *text, X86CpuidModel *ret_model, GError **err
     }
     *ret_model = (X86CpuidModel){ 0 };
     for (unsigned i = 0; i < G_N_ELEMENTS(features); i++) {
-        set_feature(ret_model, &features[i], features[i].level <= level);
+        set_feature(ret_model, &features[i], features[i].level <= level && host_has(&features[i]));
     }
     for (unsigned i = 1; items[0] != NULL && items[i] != NULL; i++) {
         if (!apply_feature(ret_model, text, items[i], errp)) {

@@ -148,7 +148,7 @@ static void check_canonical(X86Cpu *cpu, uint64_t addr, unsigned size)
     if (x86_is_64(cpu)) {
         if ((uint64_t)((int64_t)(addr << 16) >> 16) != addr ||
             (uint64_t)((int64_t)((addr + size - 1) << 16) >> 16) != addr + size - 1) {
-            x86_raise(cpu, X86_EXC_GP, 0);
+            x86_raise(cpu, x86_code_uses_stack(cpu, addr) ? X86_EXC_SS : X86_EXC_GP, 0);
         }
     }
 }

@@ -411,14 +411,19 @@ X86_OP(x86_op_mov_to_seg_m)
     return mov_to_seg(cpu, op, x86_ld16(cpu, op, cpu->ea));
 }
 
-X86_OP(x86_op_push_seg)
+static __attribute__((noinline)) void push_segment(X86Cpu *cpu, const X86Op *op)
 {
     uint64_t sp = cpu->regs[X86_RSP];
 
-    cpu->op = op;
     x86_push(cpu, &sp, cpu->seg[op->reg].selector, op->aux);
     cpu->regs[X86_RSP] = sp;
-    return x86_leave(cpu, op);
+}
+
+X86_OP(x86_op_push_seg)
+{
+    cpu->op = op;
+    push_segment(cpu, op);
+    NEXT;
 }
 
 X86_OP(x86_op_pop_seg)

@@ -109,7 +109,7 @@ X86Fn x86_op_rdfsbase, x86_op_rdgsbase, x86_op_wrfsbase, x86_op_wrgsbase; /* op-
 /* segment registers; op->reg is the segment */
 X86Fn x86_op_mov_from_seg_r, x86_op_mov_from_seg_m; /* rm/memory <- reg; NEXT */
 X86Fn x86_op_mov_to_seg_r, x86_op_mov_to_seg_m;     /* SS: sets cpu->shadow */
-X86Fn x86_op_push_seg, x86_op_pop_seg;
+X86Fn x86_op_push_seg, x86_op_pop_seg; /* push: NEXT */
 X86Fn x86_op_load_far; /* LES, LDS, LSS, LFS, LGS: op->reg general register, op->rm segment */
 /* transfers */
 X86Fn x86_op_jmp_far_imm, x86_op_call_far_imm; /* selector op->imm, offset op->disp zero-extended by size */

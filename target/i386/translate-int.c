@@ -1043,6 +1043,11 @@ void x86_tr_sse(X86Translation *t, const X86Insn *insn, const X86Row *row)
     }
     if (insn->is_mem) {
         x86_emit_ea(t, insn, 16, X86_READ);
+    } else if (insn->map == X86_MAP_0F && insn->opcode == 0xf7) {
+        X86Insn implied = *insn; /* MASKMOVDQU, MASKMOVQ: DS:[RDI] */
+
+        implied.base = X86_RDI;
+        x86_emit_ea(t, &implied, 16, X86_WRITE);
     }
     op = x86_emit(t, insn, insn->is_mem ? sse->mem : sse->reg);
     op->reg = insn->reg;

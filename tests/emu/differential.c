@@ -134,9 +134,25 @@ static void run(const Case *c, const uint8_t *data)
     memcpy(engine_outcome.data, guest_data(), NATIVE_DATA_SIZE);
 }
 
+/*
+ * Of an environment, the pointers; and how far a processor has come in it when it faults in its second page, which is not
+ * the same on all.
+ */
+static void forget_environment(const Case *c, Outcome *outcome)
+{
+    if (c->address >= NATIVE_DATA && c->address + 28 <= NATIVE_DATA + NATIVE_DATA_SIZE) {
+        memset(outcome->data + (c->address - NATIVE_DATA) + 12, 0, 16);
+    }
+    outcome->end.cr2 &= ~(uint64_t)0xfff;
+}
+
 static void check_case(const Case *c, uint64_t seed, const char *group, const uint8_t *data)
 {
     run(c, data);
+    if (c->environment) {
+        forget_environment(c, &host_outcome);
+        forget_environment(c, &engine_outcome);
+    }
     if (!engine_outcome.ended) {
         report(c, seed, group);
         printf("  the engine came to no end\n");
@@ -168,10 +184,18 @@ static void run_x87(Generator *g, uint64_t seed, const uint8_t *data)
 /* Opcodes that the host has and the engine has not, as map << 16 | prefix << 8 | opcode. */
 static unsigned missing[64], missing_count;
 
+/* MOVNTSS and MOVNTSD of SSE4A, which only some processors have and the engine tells nobody of. */
+static const unsigned not_told[] = { 0x1f32b, 0x1f22b };
+
 static void note_missing(unsigned map, unsigned opcode, unsigned prefix)
 {
     unsigned what = map << 16 | prefix << 8 | opcode;
 
+    for (unsigned i = 0; i < sizeof(not_told) / sizeof(not_told[0]); i++) {
+        if (not_told[i] == what) {
+            return;
+        }
+    }
     for (unsigned i = 0; i < missing_count; i++) {
         if (missing[i] == what) {
             return;

@@ -130,6 +130,7 @@ void case_memory(Generator *g, Case *c, unsigned reg, unsigned align)
     unsigned base = case_address(g, c, bases[generate_below(g, 5)], align);
     int32_t disp = (int32_t)generate_below(g, 512) - 256;
 
+    c->address = c->state.gpr[base];
     reg = (reg & 7) << 3;
     switch (generate_below(g, 4)) {
     case 0:
@@ -195,6 +196,10 @@ bool generate_sse(Generator *g, Case *c, unsigned map, unsigned opcode, unsigned
         }
         c->state.fxsave[4] = 0xff;
     }
+    if (map == 3 && (opcode == 0x60 || opcode == 0x61)) { /* lengths */
+        c->state.gpr[0] = generate_below(g, 40) - 20u;
+        c->state.gpr[2] = generate_below(g, 40) - 20u;
+    }
     if (prefix) {
         case_byte(c, prefix);
     }
@@ -218,10 +223,6 @@ bool generate_sse(Generator *g, Case *c, unsigned map, unsigned opcode, unsigned
     }
     if (has_immediate(map, opcode)) {
         case_byte(c, generate_below(g, 256));
-    }
-    if (map == 3 && (opcode == 0x60 || opcode == 0x61)) { /* lengths */
-        c->state.gpr[0] = generate_below(g, 40) - 20u;
-        c->state.gpr[2] = generate_below(g, 40) - 20u;
     }
     snprintf(c->text, sizeof(c->text), "map %u opcode %02x prefix %02x%s", map, opcode, prefix, wide ? " REX.W" : "");
     case_end(c);
@@ -265,6 +266,8 @@ void generate_x87(Generator *g, Case *c, unsigned escape, unsigned modrm)
     case_byte(c, escape);
     if (modrm < 0xc0) {
         case_memory(g, c, modrm >> 3 & 7, 8);
+        /* FLDENV, FNSTENV, FRSTOR, FNSAVE */
+        c->environment = (escape == 0xd9 || escape == 0xdd) && ((modrm >> 3 & 7) == 4 || (modrm >> 3 & 7) == 6);
     } else {
         case_byte(c, modrm);
     }

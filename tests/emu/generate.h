@@ -22,6 +22,8 @@ typedef struct Case {
     uint32_t undefined;     /* flags whose value after it the architecture leaves open */
     bool open_when_zero;    /* with ZF set afterwards the destination is undefined (BSF, BSR) */
     bool x87;               /* the x87 part of the image counts */
+    bool environment;       /* memory gets the pointers to the last x87 instruction, which are each side's own */
+    uint64_t address;       /* of the memory operand; 0: none */
 } Case;
 
 typedef struct Generator {
