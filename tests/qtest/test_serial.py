@@ -15,8 +15,10 @@ import pytest
 
 from hmp_session import PROMPT, Program, Terminal, wait_until
 from qtest import Qtest
+from sandbox_probe import PROBE
 
 WAIT = 20
+CONFINED = pytest.mark.skipif(not os.path.exists(PROBE), reason="a sanitizer's threads need more than the profile has")
 COM1 = 0x3f8
 RBR, IER, IIR, LCR, MCR, LSR, SCR = 0, 1, 2, 3, 4, 5, 7
 LSR_DR, LSR_BI, LSR_THRE = 0x01, 0x10, 0x20
@@ -380,6 +382,30 @@ def test_ctrl_z_and_ctrl_c_without_a_monitor(start):
     assert modes(program) == program.modes
 
 
+def test_nographic(main_program):
+    """Without a test program: a machine whose serial port shares the terminal with a monitor."""
+    with Person(main_program, "-accel", "qtest", "-nographic", env={"LSAN_OPTIONS": "detect_leaks=0"}) as program:
+        wait_until(lambda: not modes(program)[3] & termios.ISIG, "raw mode")
+        program.type("\x01c")
+        program.expect(PROMPT)
+        program.type("info qtree\r")
+        program.expect("isa-serial")
+        program.type("\x01x")
+        assert program.end()[0] == 0
+        assert modes(program) == program.modes
+
+
+def test_nographic_with_another_monitor(main_program):
+    with Person(main_program, "-accel", "qtest", "-nographic", "-monitor", "none",
+                env={"LSAN_OPTIONS": "detect_leaks=0"}) as program:
+        wait_until(lambda: not modes(program)[3] & termios.ICANON, "raw mode")
+        assert modes(program)[3] & termios.ISIG
+        program.type("\x01c\x01x")
+        program.type("\x03")
+        assert program.end()[0] == 0
+        assert "[monitor]" not in program.screen and "Ctrl-A" not in program.screen
+
+
 def test_modes_after_a_crash(start):
     program, _ = start()
     os.kill(program.process.pid, signal.SIGABRT)
@@ -387,6 +413,7 @@ def test_modes_after_a_crash(start):
     assert modes(program) == program.modes
 
 
+@CONFINED
 def test_confined(start):
     program, port = start("-sandbox", "on")
     program.type("a")
@@ -404,6 +431,7 @@ def test_confined(start):
     assert modes(program) == program.modes
 
 
+@CONFINED
 def test_confined_sockets_and_files(main_program, tmp_path):
     with Qtest(main_program, ["-sandbox", "on", "-serial", f"unix:{tmp_path}/com1,server=on,wait=off", "-serial",
                               f"file:{tmp_path}/log", "-serial", "pty"]) as qtest:
