@@ -157,7 +157,8 @@ class Demo:
     # ---------------------------------------------------------------- watching
 
     def show_steps(self, text):
-        for name, step in guest_image.parse_transcript(text).items():
+        whole_lines = text.rpartition("\n")[0]
+        for name, step in guest_image.parse_transcript(whole_lines).items():
             if step.status is None or name in self.shown or name == "shell":
                 continue
             self.shown.add(name)
@@ -267,7 +268,7 @@ def main():
             steps.update(SHELL_STEP)
         initrd = guest_image.build_initrd(os.path.join(rundir, "initrd"), cache, [], steps)
         images = [disks.blank(os.path.join(rundir, "disk0"), 48), disks.patterned(os.path.join(rundir, "disk1"), 4, seed=1)]
-        boot = ["-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 panic=-1 quiet"]
+        boot = ["-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 panic=-1"]
 
         say(f"starting: mpqemu -accel {options.accel} -kernel {kernel} ... -rdevice lsi53c895a,rid=disks ...")
         demo = Demo(options, rundir, images, boot)
