@@ -13,10 +13,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "accel/accel.h"
 #include "hw/core/device.h"
+#include "hw/rtc/mc146818.h"
 #include "machine.h"
 #include "main/profile.h"
 #include "remote-options.h"
+#include "serial-options.h"
 #include "util/cmdline.h"
 #include "util/error.h"
 #include "util/trace.h"
@@ -28,20 +31,117 @@
 
 /* ---- machine and memory ---------------------------------------------------------------------- */
 
-static bool set_accel(MainConfig *config, const char *option, const char *name, GError **errp)
+/* Adds the accelerators of NAMES, "A[:B...]". */
+static bool add_accels(MainConfig *config, const char *option, const char *names, GError **errp)
 {
-    if (!g_str_equal(name, "qtest")) {
-        error_setg(errp, "%s %s: not in this version, which has no CPU; use -accel qtest with "
-                   "-qtest", option, name);
-        return false;
+    g_auto(GStrv) words = g_strsplit(names, ":", -1);
+
+    for (unsigned i = 0; words[i]; i++) {
+        if (g_str_equal(words[i], "tcg")) {
+            error_setg(errp, "%s %s: there is no tcg in this program; its own engine is emu", option, names);
+            return false;
+        }
+        if (!accel_exists(words[i])) {
+            error_setg(errp, "%s %s: there is no accelerator '%s'; -accel help lists them", option, names, words[i]);
+            return false;
+        }
+        g_ptr_array_add(config->accels, g_strdup(words[i]));
     }
-    config->accel = "qtest";
     return true;
 }
 
 static bool opt_accel(const char *arg, void *opaque, GError **errp)
 {
-    return set_accel(opaque, "-accel", arg, errp);
+    static const char *const known[] = { "accel", NULL };
+    MainConfig *config = opaque;
+    g_autoptr(Options) opts = NULL;
+    const char *names;
+
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        accel_print();
+        config->monitor.start.only_help = true;
+        return true;
+    }
+    opts = options_parse("-accel", arg, "accel", errp);
+    if (!opts) {
+        return false;
+    }
+    names = options_get(opts, "accel");
+    if (!options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    if (!names) {
+        error_setg(errp, "-accel %s: the accelerator is missing; -accel help lists them", arg);
+        return false;
+    }
+    return add_accels(config, "-accel", names, errp);
+}
+
+static bool opt_cpu(const char *arg, void *opaque, GError **errp)
+{
+    MainConfig *config = opaque;
+
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        for (unsigned i = 0; accels[i]; i++) {
+            if (accels[i]->cpu_print) {
+                accels[i]->cpu_print();
+            }
+        }
+        config->monitor.start.only_help = true;
+        return true;
+    }
+    config->cpu_model = arg;
+    return true;
+}
+
+/*
+ * -smp [cpus=]N[,maxcpus=N][,sockets=S][,cores=C][,threads=T]: one of the last three that is left out is what is
+ * missing to N; N that is left out is their product.
+ */
+static bool opt_smp(const char *arg, void *opaque, GError **errp)
+{
+    static const char *const known[] = { "cpus", "maxcpus", "sockets", "cores", "threads", NULL };
+    MainConfig *config = opaque;
+    g_autoptr(Options) opts = options_parse("-smp", arg, "cpus", errp);
+    uint64_t cpus = 0, maxcpus = 0, product = 1;
+    unsigned parts = 0;
+
+    if (!opts || !options_get_uint(opts, "cpus", UINT32_MAX, &cpus, errp) ||
+        !options_get_uint(opts, "maxcpus", UINT32_MAX, &maxcpus, errp)) {
+        return false;
+    }
+    for (unsigned i = 2; known[i]; i++) {
+        uint64_t part = 0;
+
+        if (options_has(opts, known[i])) {
+            if (!options_get_uint(opts, known[i], VCPUS_MAX, &part, errp)) {
+                return false;
+            }
+            product *= part;
+            parts++;
+        }
+    }
+    if (!options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    if (!options_has(opts, "cpus")) {
+        cpus = product;
+    }
+    if (cpus < 1 || cpus > VCPUS_MAX) {
+        error_setg(errp, "-smp %s: there can be 1 to %u processors", arg, VCPUS_MAX);
+        return false;
+    }
+    if (product == 0 || cpus % product != 0 || (parts == 3 && product != cpus)) {
+        error_setg(errp, "-smp %s: sockets, cores and threads do not make %" G_GUINT64_FORMAT " processors; leave them "
+                   "out", arg, cpus);
+        return false;
+    }
+    if (options_has(opts, "maxcpus") && maxcpus != cpus) {
+        error_setg(errp, "-smp %s: processors cannot be added later in this version; leave maxcpus= out", arg);
+        return false;
+    }
+    config->cpus = (unsigned)cpus;
+    return true;
 }
 
 /* Keeps KEY of OPTS, when it is there: a later -machine replaces only what it says. */
@@ -80,7 +180,7 @@ static bool opt_machine(const char *arg, void *opaque, GError **errp)
         return false;
     }
     return options_check_unused(opts, known, errp) &&
-           (!accel || set_accel(config, "-machine accel", accel, errp));
+           (!accel || add_accels(config, "-machine accel", accel, errp));
 }
 
 /* -m [size=]SIZE: megabytes without a suffix. */
@@ -149,6 +249,70 @@ static bool opt_numa(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
+/* ---- boot ------------------------------------------------------------------------------------ */
+
+static bool opt_kernel(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->kernel = arg;
+    return true;
+}
+
+static bool opt_initrd(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->initrd = arg;
+    return true;
+}
+
+static bool opt_append(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->append = arg;
+    return true;
+}
+
+static bool opt_bios(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->bios = arg;
+    return true;
+}
+
+/* -rtc [base=]utc|localtime|DATE[,clock=vm]: the clock goes with the guest's time. */
+static bool opt_rtc(const char *arg, void *opaque, GError **errp)
+{
+    static const char *const known[] = { "base", "clock", NULL };
+    MainConfig *config = opaque;
+    g_autoptr(Options) opts = options_parse("-rtc", arg, NULL, errp);
+    const char *base, *clock;
+
+    if (!opts) {
+        return false;
+    }
+    base = options_get(opts, "base");
+    clock = options_get(opts, "clock");
+    if (!options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    if (clock && !g_str_equal(clock, "vm")) {
+        error_setg(errp, "-rtc %s: the clock goes with the guest's time, and stands when the guest does; use clock=vm, or leave "
+                   "it out", arg);
+        return false;
+    }
+    return !base || rtc_parse_base(base, &config->rtc_base, errp);
+}
+
+static bool check_boot(const MainConfig *config, GError **errp)
+{
+    if (!config->kernel && (config->initrd || config->append)) {
+        error_setg(errp, "%s: only a kernel takes it; add -kernel FILE",
+                   config->initrd ? "-initrd" : "-append");
+        return false;
+    }
+    if (config->kernel && config->bios) {
+        error_setg(errp, "-bios %s: -kernel is booted without firmware; leave one of them out", config->bios);
+        return false;
+    }
+    return true;
+}
+
 /* ---- run and debug --------------------------------------------------------------------------- */
 
 static bool opt_qtest(const char *arg, void *opaque, GError **errp)
@@ -168,6 +332,18 @@ static bool opt_qtest_log(const char *arg, void *opaque, GError **errp)
 static bool opt_stopped(const char *arg, void *opaque, GError **errp)
 {
     ((MainConfig *)opaque)->stopped = true;
+    return true;
+}
+
+static bool opt_no_reboot(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->no_reboot = true;
+    return true;
+}
+
+static bool opt_no_shutdown(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->no_shutdown = true;
     return true;
 }
 
@@ -223,6 +399,31 @@ static bool opt_log_file(const char *arg, void *opaque, GError **errp)
     return opt_trace(trace_file, opaque, errp);
 }
 
+/* -d ITEM[,ITEM...]: what a guest does wrong is told anyway, at most ten lines a second. */
+static bool opt_debug(const char *arg, void *opaque, GError **errp)
+{
+    g_auto(GStrv) items = g_strsplit(arg, ",", -1);
+
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        printf("Log items (comma separated):\n"
+               "guest_errors    what the guest does wrong; on anyway\n"
+               "trace:PATTERN   trace events; '-trace help' lists them\n");
+        ((MainConfig *)opaque)->monitor.start.only_help = true;
+        return true;
+    }
+    for (unsigned i = 0; items[i]; i++) {
+        if (g_str_has_prefix(items[i], "trace:")) {
+            if (!trace_enable_pattern(items[i] + strlen("trace:"), true, errp)) {
+                return false;
+            }
+        } else if (!g_str_equal(items[i], "guest_errors")) {
+            error_setg(errp, "-d %s: there is no log item '%s'; -d help lists them", arg, items[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool opt_version(const char *arg, void *opaque, GError **errp)
 {
     printf(PROGRAM " version " MPQEMU_VERSION "\n");
@@ -256,10 +457,21 @@ static bool accept_none(const char *option, const char *arg, GError **errp)
     }
 
 ACCEPT_NONE(opt_display, "-display")
-ACCEPT_NONE(opt_serial, "-serial")
 ACCEPT_NONE(opt_parallel, "-parallel")
 ACCEPT_NONE(opt_vga, "-vga")
 ACCEPT_NONE(opt_net, "-net")
+
+static bool opt_nographic(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->nographic = true;
+    return true;
+}
+
+static bool opt_nodefaults(const char *arg, void *opaque, GError **errp)
+{
+    ((MainConfig *)opaque)->nodefaults = true;
+    return true;
+}
 
 static bool opt_daemonize(const char *arg, void *opaque, GError **errp)
 {
@@ -269,10 +481,14 @@ static bool opt_daemonize(const char *arg, void *opaque, GError **errp)
 }
 
 static const CmdlineOption options[] = {
-    { "machine", "[type=]NAME[,memory-backend=ID][,accel=qtest]",
+    { "machine", "[type=]NAME[,memory-backend=ID][,accel=A[:B...]]",
       "the machine (default: pc); '-machine help' lists them", opt_machine, "Machine" },
     { "M", "NAME", NULL, opt_machine },
-    { "accel", "qtest", "what plays the guest's CPU; this version has qtest only", opt_accel },
+    { "accel", "A[:B...]",
+      "what executes the guest's instructions: the first of these that works here\n"
+      "(default: the first of '-accel help' that does; with -qtest: qtest)", opt_accel },
+    { "cpu", "MODEL", "the processor the guest sees; '-cpu help' lists models", opt_cpu },
+    { "smp", "[cpus=]N[,sockets=S][,cores=C][,threads=T]", "number of processors (default: 1)", opt_smp },
     { "m", "[size=]SIZE", "guest memory, in megabytes without a suffix (default: 128)",
       opt_memory },
     { "numa", "node,memdev=ID[,nodeid=N]", "makes a memory backend part of guest memory",
@@ -294,6 +510,13 @@ static const CmdlineOption options[] = {
       "puts an inherited descriptor into a set, opened as /dev/fdset/ID,\nand names it for fd=",
       start_opt_add_fd },
 
+    { "serial", "stdio | mon:stdio | unix:PATH[,server=on][,wait=off] | file:PATH | pty | null |\n"
+      "        chardev:ID | none", "the next of the serial ports COM1 to COM4.  mon: shares the terminal with a monitor,\n"
+      "by Ctrl-A c; Ctrl-A h lists the other keys", main_opt_serial, "Serial ports" },
+    { "debugcon", "DEVICE", "shows what the guest writes to I/O port 0xe9; as -serial", main_opt_debugcon },
+    { "nographic", NULL, "-serial mon:stdio, unless something else is said or -nodefaults given", opt_nographic },
+    { "nodefaults", NULL, "no serial port by default", opt_nodefaults },
+
     { "rdevice", "DRIVER,id=ID,rid=RID[,prop=value...]",
       "adds a device in the remote process RID, which is started when there is\nnone.  A PCI device appears here "
       "under its id; bus= and addr= place it",
@@ -307,29 +530,35 @@ static const CmdlineOption options[] = {
       "process that a launcher has started,\nand what its death means: detach (default), restart, pause or exit",
       main_opt_remote },
 
+    { "kernel", "FILE", "boots this Linux kernel: a bzImage, or an ELF file with a PVH entry", opt_kernel, "Boot" },
+    { "initrd", "FILE", "gives the kernel this initial RAM disk", opt_initrd },
+    { "append", "TEXT", "gives the kernel this command line", opt_append },
+    { "bios", "FILE", "boots this firmware; without it and a kernel it is SeaBIOS", opt_bios },
+    { "rtc", "[base=utc|localtime|DATE]",
+      "what the guest's clock shows at the start (default: utc); DATE is 2026-06-17T16:01:21\nor 2026-06-17, in UTC", opt_rtc },
+
     { "qtest", "unix:PATH[,server=on] | stdio", "a test program plays the guest's CPU", opt_qtest,
       "Running" },
     { "qtest-log", "PATH | none", "writes the qtest conversation to a file", opt_qtest_log },
     { "S", NULL, "does not start the machine", opt_stopped },
+    { "no-reboot", NULL, "ends the program when the machine would be reset", opt_no_reboot },
+    { "no-shutdown", NULL, "keeps the program, and the machine stopped, when the guest switches it off",
+      opt_no_shutdown },
     MONITOR_OPTION_ROWS,
     { "sandbox", "on|off[,ns=off] | list",
       "confines the process before its devices are made (default: off); it keeps its user and\nnamespaces.  '-sandbox help' "
       "explains, '-sandbox list' prints the system calls", opt_sandbox },
     { "trace", "PATTERN | [enable=PATTERN][,events=FILE][,file=PATH]",
       "switches trace events on; '-trace help' lists them", opt_trace },
+    { "d", "ITEM[,ITEM...]", "logs more; '-d help' lists items", opt_debug },
     { "D", "PATH", "writes traces to a file", opt_log_file },
     { "version", NULL, "prints the version", opt_version },
     { "help", NULL, "prints this text", opt_help },
     { "h", NULL, NULL, opt_help },
 
-    { "nodefaults", NULL, "accepted: there are no default devices", opt_accepted,
+    { "no-user-config", NULL, "accepted: no configuration file is read", opt_accepted,
       "Accepted for QEMU's command lines" },
-    { "nographic", NULL, "accepted: there is no display", opt_accepted },
-    { "no-user-config", NULL, "accepted: no configuration file is read", opt_accepted },
-    { "no-reboot", NULL, "accepted without effect", opt_accepted },
-    { "no-shutdown", NULL, "accepted without effect", opt_accepted },
     { "display", "none", "accepted", opt_display },
-    { "serial", "none", "accepted", opt_serial },
     { "parallel", "none", "accepted", opt_parallel },
     { "vga", "none", "accepted", opt_vga },
     { "net", "none", "accepted", opt_net },
@@ -347,12 +576,41 @@ static bool opt_help(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
+/* What was not said. */
+static bool complete_accels(MainConfig *config, GError **errp)
+{
+    if (config->accels->len == 0 && config->qtest) {
+        g_ptr_array_add(config->accels, g_strdup("qtest"));
+    }
+    for (unsigned i = 0; config->qtest && i < config->accels->len; i++) {
+        if (!g_str_equal(config->accels->pdata[i], "qtest")) {
+            error_setg(errp, "-qtest: a test program cannot play the CPU beside -accel %s; leave that out",
+                       (const char *)config->accels->pdata[i]);
+            return false;
+        }
+    }
+    if (config->accels->len == 0) {
+        for (unsigned i = 0; accels[i]; i++) {
+            if (!g_str_equal(accels[i]->name, "qtest")) {
+                g_ptr_array_add(config->accels, g_strdup(accels[i]->name));
+            }
+        }
+    }
+    g_ptr_array_add(config->accels, NULL);
+    return true;
+}
+
 MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
 {
     g_autoptr(MainConfig) config = g_new0(MainConfig, 1);
 
     config->machine = "pc";
+    if (!rtc_parse_base("utc", &config->rtc_base, errp)) {
+        return NULL;
+    }
     config->machine_opts = options_new("-machine");
+    config->cpus = 1;
+    config->accels = g_ptr_array_new_with_free_func(g_free);
     config->numa_memdevs = g_ptr_array_new_with_free_func(g_free);
     config->remotes = cmdline_actions_new();
     config->rdrives = cmdline_actions_new();
@@ -362,9 +620,10 @@ MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
     if (!cmdline_parse(options, argc, argv, config, errp)) {
         return NULL;
     }
-    if (!config->monitor.start.only_help && !config->accel && !config->qtest) {
-        error_setg(errp, "there is nothing to run the guest in this version but a test program; "
-                   "give -accel qtest -qtest unix:PATH,server=on");
+    if (!complete_accels(config, errp)) {
+        return NULL;
+    }
+    if (!check_boot(config, errp)) {
         return NULL;
     }
     return g_steal_pointer(&config);
@@ -376,6 +635,7 @@ void main_config_free(MainConfig *config)
         return;
     }
     monitor_options_clear(&config->monitor);
+    g_ptr_array_unref(config->accels);
     g_ptr_array_unref(config->numa_memdevs);
     g_ptr_array_unref(config->remotes);
     g_ptr_array_unref(config->rdrives);

@@ -10,9 +10,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <glib.h>
+#include "hw/char/serial.h"
+#include "hw/isa/isa-bus.h"
 #include "monitor/options.h"
 #include "sandbox/sandbox.h"
 #include "util/options.h"
+
+/* -serial and -debugcon (serial-options.h). */
+typedef struct SerialPort {
+    const char *arg;     /* as the user wrote it; of argv, or static */
+    const char *chardev; /* id of what is at the other end; interned; NULL: there is no such port */
+} SerialPort;
 
 typedef struct MainConfig {
     MonitorOptions monitor;            /* first: the shared option handlers use it */
@@ -21,11 +29,25 @@ typedef struct MainConfig {
     const char *memory_backend;        /* -machine memory-backend=; NULL: none */
     uint64_t ram_size;                 /* -m, bytes; 0: not given */
     GPtrArray *numa_memdevs;           /* char *, owned: the nodes' memory backends, in order */
-    const char *accel;                 /* NULL: not given */
+    const char *kernel;                /* -kernel, -initrd, -append, -bios; NULL: not given */
+    const char *initrd;
+    const char *append;
+    const char *bios;
+    int64_t rtc_base;                  /* -rtc base=, seconds since 1970 */
+    GPtrArray *accels;                 /* char *, owned: -accel, in order; empty: not given */
+    unsigned cpus;                     /* -smp */
+    const char *cpu_model;             /* -cpu; NULL: not given */
     const char *qtest;                 /* -qtest; NULL: not given */
     const char *qtest_log;             /* -qtest-log; NULL: none */
     bool stopped;                      /* -S */
+    bool no_reboot;                    /* -no-reboot */
+    bool no_shutdown;                  /* -no-shutdown */
     SandboxConfig sandbox;             /* off unless -sandbox says more */
+    SerialPort serials[ISA_SERIAL_MAX];
+    unsigned num_serials;
+    SerialPort debugcon;               /* arg NULL: none */
+    bool nographic;                    /* -nographic */
+    bool nodefaults;                   /* -nodefaults */
     GPtrArray *remotes;                /* CmdlineAction *: -remote, -rdrive, -rdevice */
     GPtrArray *rdrives;
     GPtrArray *rdevices;

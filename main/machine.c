@@ -6,6 +6,7 @@
  */
 #include <stdio.h>
 
+#include "accel/accel.h"
 #include "hw/core/bus.h"
 #include "hw/i386/pc.h"
 #include "machine.h"
@@ -20,19 +21,43 @@
 typedef struct MachineType {
     const char *name;
     const char *description;
-    bool (*init)(MemoryRegion *ram, uint64_t ram_size, GError **errp);
+    bool (*init)(const MainConfig *config, MemoryRegion *ram, uint64_t ram_size, GError **errp);
 } MachineType;
 
 /* RAM from address 0 and nothing else. */
-static bool none_init(MemoryRegion *ram, uint64_t ram_size, GError **errp)
+static bool none_init(const MainConfig *config, MemoryRegion *ram, uint64_t ram_size, GError **errp)
 {
+    if (config->kernel || config->bios) {
+        error_setg(errp, "%s: -machine none boots nothing; use -machine pc", config->kernel ? "-kernel" : "-bios");
+        return false;
+    }
     memory_region_add(address_space_root(system_memory()), 0, ram, 0);
     return true;
 }
 
+static bool pc_machine_init(const MainConfig *config, MemoryRegion *ram, uint64_t ram_size, GError **errp)
+{
+    /* Without processors, nobody would run it. */
+    const char *firmware = accel_current()->vcpu_init && !config->kernel ? PC_FIRMWARE_DEFAULT : NULL;
+    PcConfig pc = {
+        .ram = ram,
+        .ram_size = ram_size,
+        .rtc_base = config->rtc_base,
+        .kernel = config->kernel,
+        .initrd = config->initrd,
+        .append = config->append,
+        .bios = config->bios ? config->bios : firmware,
+    };
+
+    for (unsigned i = 0; i < config->num_serials; i++) {
+        pc.serial_ports |= config->serials[i].chardev ? 1u << i : 0;
+    }
+    return pc_init(&pc, errp);
+}
+
 static const MachineType machine_types[] = {
     { "none", "memory only, no bus", none_init },
-    { "pc", "PC with an i440FX-class PCI host bridge and an I/O APIC (default)", pc_init },
+    { "pc", "PC with an i440FX-class PCI host bridge and an I/O APIC (default)", pc_machine_init },
 };
 
 static const MachineType *find_type(const char *name)
@@ -163,12 +188,28 @@ static MemoryRegion *make_ram(const MainConfig *config, uint64_t *ret_size, GErr
 
 /* ---- machine --------------------------------------------------------------------------------- */
 
+/* Processors have no properties, but a place in the tree, which query-cpus-fast tells. */
+static bool make_vcpus(unsigned count, GError **errp)
+{
+    if (!vcpus_create(count, errp)) {
+        return false;
+    }
+    for (unsigned i = 0; i < vcpu_count(); i++) {
+        g_autofree char *path = g_strdup_printf("/machine/cpu[%u]", i);
+
+        qom_container(path);
+    }
+    return true;
+}
+
 bool machine_create(const MainConfig *config, GError **errp)
 {
     uint64_t ram_size;
     MemoryRegion *ram = make_ram(config, &ram_size, errp);
 
-    return ram && find_type(config->machine)->init(ram, ram_size, errp);
+    /* RAM and processors first: the board connects them. */
+    return ram && accel_init(config->cpu_model, errp) && make_vcpus(config->cpus, errp) &&
+           find_type(config->machine)->init(config, ram, ram_size, errp);
 }
 
 void machine_destroy_devices(void)

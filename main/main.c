@@ -9,11 +9,16 @@
  * loop: it holds the machine lock except while it waits.  The program ends by a monitor's quit, SIGTERM, SIGINT,
  * SIGHUP, or when the only possible qtest client has gone: devices are unrealized, images flushed.
  */
+#include <sys/prctl.h>
+
+#include "accel/accel.h"
 #include "accel/qtest.h"
 #include "block/block.h"
+#include "chardev/chardev.h"
 #include "config.h"
+#include "hw/char/debugcon.h"
+#include "hw/core/bus.h"
 #include "hw/i386/pc.h"
-#include "hw/intc/ioapic.h"
 #include "hw/proxy/pci-proxy-dev.h"
 #include "hw/proxy/remote-process.h"
 #include "hw/proxy/spawner.h"
@@ -24,6 +29,7 @@
 #include "monitor/commands.h"
 #include "monitor/monitor.h"
 #include "remote-options.h"
+#include "serial-options.h"
 #include "sandbox/opener.h"
 #include "sandbox/sandbox.h"
 #include "system/ram.h"
@@ -38,12 +44,12 @@
 static GType (*const types[])(void) = {
     memory_backend_memfd_get_type,
     memory_backend_file_get_type,
-    ioapic_get_type,
-    i440fx_get_type,
     pci_proxy_dev_get_type,
     lsi53c895a_get_type,
     scsi_hd_get_type,
     scsi_cd_get_type,
+    isa_serial_get_type,
+    debugcon_get_type,
     NULL,
 };
 
@@ -69,23 +75,34 @@ static bool main_confine(GError **errp)
     }
     monitor_allow_editing(false); /* it reads files of the user's and of the terminal's */
     fd_forbid_paths(opener_open);
-    return sandbox_confine_main(main_profile, errp);
+    return sandbox_confine_main(main_profile(), errp);
 }
 
-static bool main_start(const MainConfig *config, GError **errp)
+static bool main_start(MainConfig *config, GError **errp)
 {
     monitor_set_vm_name(config->monitor.start.vm_name);
     remote_set_vm_name(config->monitor.start.vm_name);
-    event_clock_set_manual(); /* qtest steps it; nothing else runs a guest in this version */
-    if (!start_run(&config->monitor.start, START_FDS, START_DRIVE, errp) || !machine_create(config, errp) ||
-        !main_configure_remotes(config, errp) ||
+    if (!accel_select((const char *const *)config->accels->pdata, errp)) {
+        return false;
+    }
+    if (accel_current()->manual_clock) {
+        event_clock_set_manual();
+    } else {
+        event_clock_set_running(false);
+    }
+    reset_set_shutdown(config->no_reboot);
+    shutdown_set_keep(config->no_shutdown);
+    if (!start_run(&config->monitor.start, START_FDS, START_FDS, errp) || !serial_options_open(config, errp) ||
+        !start_run(&config->monitor.start, START_OBJECTS, START_DRIVE, errp) || !machine_create(config, errp) ||
+        !serial_create_all(config, (IsaBus *)bus_find("isa.0"), errp) || !main_configure_remotes(config, errp) ||
         (config->sandbox.on && (!open_endpoints(config, errp) || !main_confine(errp))) ||
-        !start_run(&config->monitor.start, START_DEVICE, START_LATE_OBJECTS, errp) ||
+        !vcpus_start(errp) || !start_run(&config->monitor.start, START_DEVICE, START_LATE_OBJECTS, errp) ||
         !main_make_remotes(config, errp)) {
         return false;
     }
     system_reset();
-    if ((!config->sandbox.on && !open_endpoints(config, errp)) || !monitor_start() || !qtest_start(errp)) {
+    if ((!config->sandbox.on && !open_endpoints(config, errp)) || !monitor_start() || !chardevs_start() ||
+        !qtest_start(errp)) {
         return false;
     }
     if (!config->stopped) {
@@ -98,16 +115,20 @@ static bool main_start(const MainConfig *config, GError **errp)
 
 /*
  * Devices first, in a living machine: taking a proxy away ends an access that waits for its remote,
- * and with it what the qtest thread is doing.
+ * and with it what a vCPU or the qtest thread is doing.
  */
 static void main_stop(void)
 {
     const char *hung;
 
+    vcpus_pause();
     machine_destroy_devices();
     remote_processes_stop();
     qtest_stop();
+    vcpus_destroy();
+    accel_cleanup();
     hung = block_cleanup();
+    chardevs_stop();
     monitor_stop(); /* last: who sees its end may use the images */
     end_hung_storage(hung);
 }
@@ -125,9 +146,11 @@ int main(int argc, char **argv)
     monitor_init();
     machine_lock();
     qom_register_types(types);
+    qom_register_types(pc_types);
     qmp_register_objects();
     qmp_register_remote();
     qmp_register_block();
+    qmp_register_cpus();
 
     config = main_config_parse(argc, argv, &err);
     if (!config) {
@@ -141,6 +164,8 @@ int main(int argc, char **argv)
         log_error("%s", err->message);
         return 1;
     }
+    /* Guest timers: the kernel would let each be 50 us late.  Threads inherit it. */
+    prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
     event_loop_set_wait_hooks(event_loop_main(), machine_unlock, machine_lock);
     if (shutdown_signals_start(&err) && main_start(config, &err)) {
         event_loop_run(event_loop_main());

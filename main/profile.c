@@ -9,10 +9,14 @@
 #include "main/profile.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <glib.h>
 
+#include "accel/accel.h"
 #include "accel/qtest.h"
+#include "accel/vcpu.h"
 #include "block/block.h"
+#include "chardev/chardev.h"
 #include "hw/proxy/pci-proxy-dev.h"
 #include "hw/proxy/remote-process.h"
 #include "io/dma-link.h"
@@ -27,26 +31,39 @@
 #include "util/fd.h"
 #include "util/log.h"
 
-const SyscallTable *const main_profile[] = {
+static const SyscallTable *const main_tables[] = {
     &libc_syscalls, &thread_syscalls, &sanitizer_syscalls, &event_loop_syscalls, &log_syscalls, &fd_syscalls,
     &ram_syscalls, &ram_maker_syscalls, &mpqemu_link_syscalls, &mpqemu_link_client_syscalls, &dma_link_server_syscalls,
     &qmp_client_syscalls, &pci_proxy_syscalls, &remote_process_syscalls, &opener_client_syscalls, &block_syscalls,
-    &monitor_listener_syscalls, &monitor_stdio_syscalls, &qtest_syscalls, NULL,
+    &monitor_listener_syscalls, &monitor_stdio_syscalls, &chardev_syscalls, &qtest_syscalls, &vcpu_syscalls, NULL,
 };
 
-static const struct {
-    const char *title;
-    const SyscallTable *const *tables;
-} profiles[] = {
-    { "main emulator", main_profile },
-    { "opener", opener_profile },
-};
+const SyscallTable *const *main_profile(void)
+{
+    static const SyscallTable *all[G_N_ELEMENTS(main_tables) + 1];
+
+    memcpy(all, main_tables, sizeof(main_tables));
+    all[G_N_ELEMENTS(main_tables) - 1] = accel_current()->syscalls;
+    return all;
+}
+
+static void print(const char *title, const SyscallTable *const *tables, bool first)
+{
+    g_autofree char *text = sandbox_profile_text(title, tables);
+
+    printf("%s%s", first ? "" : "\n", text);
+}
 
 void main_profiles_print(void)
 {
-    for (unsigned i = 0; i < G_N_ELEMENTS(profiles); i++) {
-        g_autofree char *text = sandbox_profile_text(profiles[i].title, profiles[i].tables);
+    print("main emulator", main_tables, true);
+    for (unsigned i = 0; accels[i]; i++) {
+        const SyscallTable *const added[] = { accels[i]->syscalls, NULL };
+        g_autofree char *title = g_strdup_printf("main emulator with -accel %s, on top", accels[i]->name);
 
-        printf("%s%s", i ? "\n" : "", text);
+        if (accels[i]->syscalls) {
+            print(title, added, false);
+        }
     }
+    print("opener", opener_profile, false);
 }

@@ -9,10 +9,10 @@
 
 #include "util/syscalls.h"
 
-/* NULL-ended. */
-extern const SyscallTable *const main_profile[];
+/* With what the accelerator in use needs; NULL-ended, static. */
+const SyscallTable *const *main_profile(void);
 
-/* Prints both profiles, as main/syscalls.txt has them. */
+/* Prints all profiles, and what each accelerator adds, as main/syscalls.txt has them. */
 void main_profiles_print(void);
 
 #endif

@@ -8,6 +8,7 @@
 #include "monitor/monitor-int.h"
 #include "system/reset.h"
 #include "system/runstate.h"
+#include "util/error.h"
 
 static bool cmd_status(QmpCall *call, JsonObject *args, JsonNode **ret_value, GError **errp)
 {
@@ -28,6 +29,10 @@ static bool cmd_stop(QmpCall *call, JsonObject *args, JsonNode **ret_value, GErr
 
 static bool cmd_cont(QmpCall *call, JsonObject *args, JsonNode **ret_value, GError **errp)
 {
+    if (runstate_get() == RUN_STATE_SHUTDOWN) {
+        error_setg(errp, "the guest has switched the machine off; use system_reset first");
+        return false;
+    }
     vm_start();
     return true;
 }

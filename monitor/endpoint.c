@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where clients come from: listening sockets, connected sockets, standard input and output.
+ * Where clients come from: listening sockets, connected sockets, standard input and output, or a share of them.
  *
  * Runs in: both programs.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
+#include "chardev/chardev.h"
+#include "chardev/unix-socket.h"
 #include "endpoint.h"
 #include "monitor-int.h"
 #include "monitor/options.h"
-#include "sandbox/sandbox.h"
 #include "util/error.h"
 #include "util/event-loop.h"
 #include "util/fd.h"
@@ -33,8 +29,7 @@ const SyscallTable monitor_listener_syscalls = {
 
 typedef struct Listener {
     char *path;
-    dev_t dev; /* of the file that was bound, so that nobody else's is removed */
-    ino_t ino;
+    UnixSocketFile *file;
     int fd;
     EventSource *source;
     EventTimer *retry;
@@ -152,86 +147,27 @@ static void listener_ready(int fd, unsigned ready, void *opaque)
     begin_session(stream, listener->mode);
 }
 
-static bool set_address(struct sockaddr_un *addr, const char *path, GError **errp)
-{
-    *addr = (struct sockaddr_un) { .sun_family = AF_UNIX };
-    if (strlen(path) >= sizeof(addr->sun_path)) {
-        error_setg(errp, "unix:%s: the path is longer than %zu bytes; use a shorter one", path,
-                   sizeof(addr->sun_path) - 1);
-        return false;
-    }
-    strcpy(addr->sun_path, path); /* NOLINT(clang-analyzer-security.insecureAPI.strcpy): length checked */
-    return true;
-}
-
-static int socket_for(const char *path, struct sockaddr_un *addr, GError **errp)
-{
-    int fd;
-
-    if (!set_address(addr, path, errp)) {
-        return -1;
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        error_setg_errno(errp, errno, "unix:%s: cannot make a socket; raise the limit (ulimit -n)", path);
-    }
-    return fd;
-}
-
-static bool is_file_of(const Listener *listener, const struct stat *st)
-{
-    return st->st_dev == listener->dev && st->st_ino == listener->ino;
-}
-
-/*
- * As QEMU does: whatever socket is there is replaced.  Other files are not.  False with *errp for a socket of our own,
- * which nobody could reach any more.
- */
-static bool remove_old_socket(const char *path, GError **errp)
-{
-    struct stat st;
-
-    if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode)) {
-        return true;
-    }
-    for (unsigned i = 0; listeners && i < listeners->len; i++) {
-        if (is_file_of(g_ptr_array_index(listeners, i), &st)) {
-            error_setg(errp, "unix:%s: another monitor listens there; give each a path of its own", path);
-            return false;
-        }
-    }
-    unlink(path);
-    return true;
-}
-
 bool endpoint_listen(const char *path, bool wait, MonitorMode mode, GError **errp)
 {
-    struct sockaddr_un addr;
-    auto_fd fd = socket_for(path, &addr, errp);
+    UnixSocketFile *file;
+    auto_fd fd = unix_socket_listen(path, MONITOR_CLIENTS_MAX, &file, errp);
     EventSource *source;
     Listener *listener;
-    struct stat st;
 
-    if (fd < 0 || !remove_old_socket(path, errp)) {
-        return false;
-    }
-    if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, MONITOR_CLIENTS_MAX) < 0 ||
-        lstat(path, &st) < 0) {
-        error_setg_errno(errp, errno, "unix:%s: cannot listen; give a path that can be made", path);
+    if (fd < 0) {
         return false;
     }
     listener = g_new0(Listener, 1);
     source = event_loop_add_fd(event_loop_main(), fd, begun ? EVENT_READ : 0, listener_ready, listener);
     if (!source) {
         error_setg_errno(errp, errno, "unix:%s: the socket cannot be watched", path);
-        unlink(path);
+        unix_socket_file_remove(file);
         g_free(listener);
         return false;
     }
     *listener = (Listener) {
         .path = g_strdup(path),
-        .dev = st.st_dev,
-        .ino = st.st_ino,
+        .file = file,
         .fd = fd_steal(&fd),
         .source = source,
         .retry = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, listener_accept_more, listener),
@@ -243,7 +179,6 @@ bool endpoint_listen(const char *path, bool wait, MonitorMode mode, GError **err
         listeners = g_ptr_array_new();
     }
     g_ptr_array_add(listeners, listener);
-    sandbox_remove_at_end(path);
     return true;
 }
 
@@ -263,15 +198,12 @@ void endpoints_stop(void)
 {
     for (unsigned i = 0; listeners && i < listeners->len; i++) {
         Listener *listener = g_ptr_array_index(listeners, i);
-        struct stat st;
 
         event_source_remove(listener->source);
         listener->source = NULL;
         event_timer_free(listener->retry);
         fd_close(&listener->fd);
-        if (lstat(listener->path, &st) == 0 && is_file_of(listener, &st)) {
-            unlink(listener->path);
-        }
+        unix_socket_file_remove(listener->file);
         listener_unref(listener);
     }
     g_clear_pointer(&listeners, g_ptr_array_unref);
@@ -295,16 +227,9 @@ static void connected_gone(void *opaque)
 bool endpoint_take_fd(int fd, MonitorMode mode, GError **errp)
 {
     auto_fd owned = fd;
-    int type;
-    socklen_t len = sizeof(int);
     MonitorStream *stream;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_STREAM) {
-        error_setg(errp, "descriptor %d is %s; give a connected stream socket", fd, fd_kind_name(fd_kind(fd)));
-        return false;
-    }
-    if (getpeername(fd, &(struct sockaddr) { 0 }, &(socklen_t) { sizeof(struct sockaddr) }) < 0) {
-        error_setg(errp, "descriptor %d is a socket without a peer; give a connected stream socket", fd);
+    if (!unix_socket_check_connected(fd, errp)) {
         return false;
     }
     stream = monitor_stream_new_take_fd(fd_steal(&owned), connected_gone, NULL, errp);
@@ -318,27 +243,37 @@ bool endpoint_take_fd(int fd, MonitorMode mode, GError **errp)
 
 bool endpoint_connect(const char *path, MonitorMode mode, GError **errp)
 {
-    struct sockaddr_un addr;
-    auto_fd fd = socket_for(path, &addr, errp);
+    int fd = unix_socket_connect(path, errp);
 
-    if (fd < 0) {
-        return false;
-    }
-    if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-        error_setg_errno(errp, errno, "unix:%s: cannot connect; start the program that listens there first, or add "
-                         "server=on to listen", path);
-        return false;
-    }
-    return endpoint_take_fd(fd_steal(&fd), mode, errp);
+    return fd >= 0 && endpoint_take_fd(fd, mode, errp);
 }
 
 bool endpoint_stdio(MonitorMode mode, GError **errp)
 {
-    MonitorStream *stream = monitor_stream_new_stdio(NULL, NULL, errp);
+    MonitorStream *stream = NULL;
+    int in_fd, out_fd;
 
-    if (stream) {
+    if (stdio_claim(errp) && stdio_open(&in_fd, &out_fd, errp)) {
+        stream = monitor_stream_new_take_fds(in_fd, out_fd);
         on_stdio = true;
         begin_session(stream, mode);
     }
     return stream != NULL;
+}
+
+bool endpoint_mux(const char *id, MonitorMode mode, GError **errp)
+{
+    auto_fd in_fd = chardev_mux_terminal(id, errp);
+    auto_fd out_fd = in_fd >= 0 ? fd_dup(in_fd) : -1;
+
+    if (in_fd < 0) {
+        return false;
+    }
+    if (out_fd < 0) {
+        error_setg_errno(errp, -out_fd, "chardev=%s: no more descriptors; raise the limit (ulimit -n)", id);
+        return false;
+    }
+    on_stdio = true;
+    begin_session(monitor_stream_new_take_fds(fd_steal(&in_fd), fd_steal(&out_fd)), mode);
+    return true;
 }

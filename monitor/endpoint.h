@@ -25,6 +25,9 @@ bool endpoint_connect(const char *path, MonitorMode mode, GError **errp);
 bool endpoint_take_fd(int fd, MonitorMode mode, GError **errp);
 bool endpoint_stdio(MonitorMode mode, GError **errp);
 
+/* A port of the character device ID, which has mux=on; it counts as standard input and output. */
+bool endpoint_mux(const char *id, MonitorMode mode, GError **errp);
+
 /* Nobody is served before, everybody after it. */
 void endpoints_begin(void);
 

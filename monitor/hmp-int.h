@@ -111,6 +111,7 @@ extern const HmpCommand hmp_block_commands[];
 extern const HmpCommand hmp_info_commands[];
 extern const HmpCommand hmp_tree_commands[];
 extern const HmpCommand hmp_remote_commands[];
+extern const HmpCommand hmp_cpu_commands[];
 
 /* SIZE for people: "8 MiB", "1.5 GiB"; three digits.  Free with g_free(). */
 char *hmp_size_text(uint64_t size);

@@ -39,7 +39,7 @@ void hmp_commands_init(void)
 {
     static const HmpCommand *const own[] = {
         hmp_help_commands, hmp_machine_commands, hmp_device_commands, hmp_block_commands,
-        hmp_info_commands, hmp_tree_commands, hmp_remote_commands,
+        hmp_info_commands, hmp_tree_commands, hmp_remote_commands, hmp_cpu_commands,
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(own); i++) {

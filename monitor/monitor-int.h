@@ -70,17 +70,18 @@ void monitor_stream_pause(MonitorStream *stream, bool paused);
 #define MONITOR_STREAM_FDS 8
 unsigned monitor_stream_take_fds(MonitorStream *stream, int *fds);
 
-/* The descriptors when this is standard input and output and both are one terminal; false: it is none. */
+/* The descriptors when this is a terminal; false: it is none. */
 bool monitor_stream_is_terminal(const MonitorStream *stream, int *ret_in, int *ret_out);
 
 /* Called once when STREAM is freed, by whoever made it. */
 typedef void MonitorStreamGone(void *opaque);
 
 /*
- * On connected socket FD, or on standard input and output (which stay open).  NULL with *errp.  GONE may be NULL.
+ * On connected socket FD: NULL with *errp; GONE may be NULL.  Or on two descriptors, which are different numbers, of
+ * terminals, pipes or files.
  */
 MonitorStream *monitor_stream_new_take_fd(int fd, MonitorStreamGone *gone, void *opaque, GError **errp);
-MonitorStream *monitor_stream_new_stdio(MonitorStreamGone *gone, void *opaque, GError **errp);
+MonitorStream *monitor_stream_new_take_fds(int in_fd, int out_fd);
 
 /* Closes it at once.  Allowed inside the stream's callbacks.  Accepts NULL. */
 void monitor_stream_free(MonitorStream *stream);

@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "chardev/chardev.h"
 #include "endpoint.h"
 #include "monitor-int.h"
 #include "monitor/hmp.h"
@@ -46,6 +47,7 @@ static bool add_legacy(const char *option, const char *arg, void *opaque, GError
     MonitorOptions *options = opaque;
     g_autofree char *text = NULL;
 
+    options->given = true;
     if (g_str_equal(arg, "none") || g_str_equal(arg, "null")) {
         return true; /* nobody ever comes */
     }
@@ -88,6 +90,7 @@ bool monitor_opt_mon(const char *arg, void *opaque, GError **errp)
 {
     MonitorOptions *options = opaque;
 
+    options->given = true;
     return cmdline_action_add(options->monitors, "-mon", arg, "chardev", errp);
 }
 
@@ -120,12 +123,19 @@ static bool open_socket(Options *opts, MonitorMode mode, GError **errp)
 }
 
 /* Begins a monitor of MODE on the device that OPTS describe. */
-static bool open_device(Options *opts, MonitorMode mode, bool *stdio_used, GError **errp)
+static bool open_device(Options *opts, MonitorMode mode, GError **errp)
 {
     static const char *const none[] = { NULL };
     const char *backend = options_get(opts, "backend");
+    const char *id = options_get(opts, "id");
 
-    options_get(opts, "id");
+    if (id && chardev_is_mux(id)) {
+        return endpoint_mux(id, mode, errp);
+    }
+    if (id && chardev_exists(id)) {
+        error_setg(errp, "chardev=%s: it is a serial port's; add mux=on to share it", id);
+        return false;
+    }
     if (g_strcmp0(backend, "socket") == 0 || g_strcmp0(backend, "unix") == 0) {
         return open_socket(opts, mode, errp);
     }
@@ -135,11 +145,6 @@ static bool open_device(Options *opts, MonitorMode mode, bool *stdio_used, GErro
     if (g_strcmp0(backend, "null") == 0) {
         return true; /* nobody ever comes */
     }
-    if (*stdio_used) {
-        error_setg(errp, "standard input and output have another monitor already");
-        return false;
-    }
-    *stdio_used = true;
     return endpoint_stdio(mode, errp);
 }
 
@@ -180,7 +185,7 @@ static Options *read_mon(const MonitorOptions *options, Options *opts, GHashTabl
         error_setg(errp, "chardev=%s: there is no such device; add -chardev socket,id=%s,...", id, id);
         return NULL;
     }
-    if (!g_hash_table_add(used, device)) {
+    if (!g_hash_table_add(used, device) && !chardev_is_mux(id)) {
         error_setg(errp, "chardev=%s: it has another monitor already; give each its own -chardev", id);
         return NULL;
     }
@@ -188,8 +193,7 @@ static Options *read_mon(const MonitorOptions *options, Options *opts, GHashTabl
     return device;
 }
 
-static bool start_one(const MonitorOptions *options, CmdlineAction *action, GHashTable *used, bool *stdio_used,
-                      GError **errp)
+static bool start_one(const MonitorOptions *options, CmdlineAction *action, GHashTable *used, GError **errp)
 {
     MonitorMode mode = g_str_equal(action->option, "-qmp") ? MONITOR_CONTROL : MONITOR_READLINE;
     Options *device = action->opts;
@@ -197,7 +201,7 @@ static bool start_one(const MonitorOptions *options, CmdlineAction *action, GHas
     if (g_str_equal(action->option, "-mon")) {
         device = read_mon(options, action->opts, used, &mode, errp);
     }
-    return device && open_device(device, mode, stdio_used, errp);
+    return device && open_device(device, mode, errp);
 }
 
 /* All of them, those too that no -mon names: a mistake in an option is told whether or not it would matter. */
@@ -209,6 +213,9 @@ static bool check_chardevs(const MonitorOptions *options, GError **errp)
         CmdlineAction *action = g_ptr_array_index(options->chardevs, i);
         const char *id = options_get(action->opts, "id"), *backend = options_get(action->opts, "backend");
 
+        if (id && find_chardev(options, id) == action->opts && chardev_exists(id)) {
+            continue; /* a serial port's: it was looked at when it was made */
+        }
         if (!backend || !g_strv_contains(backends, backend)) {
             error_setg(errp, "-chardev %s: '%s' is no device for a -mon; give socket, stdio or null", action->arg,
                        backend ? backend : "");
@@ -225,7 +232,6 @@ static bool check_chardevs(const MonitorOptions *options, GError **errp)
 bool monitor_open(const MonitorOptions *options, GError **errp)
 {
     g_autoptr(GHashTable) used = g_hash_table_new(NULL, NULL);
-    bool stdio_used = false;
 
     if (!check_chardevs(options, errp)) {
         return false;
@@ -238,7 +244,7 @@ bool monitor_open(const MonitorOptions *options, GError **errp)
     for (unsigned i = 0; i < options->monitors->len; i++) {
         CmdlineAction *action = g_ptr_array_index(options->monitors, i);
 
-        if (!start_one(options, action, used, &stdio_used, errp)) {
+        if (!start_one(options, action, used, errp)) {
             cmdline_action_prefix_error(action, errp);
             return false;
         }

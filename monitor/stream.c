@@ -6,14 +6,13 @@
  *
  * Theory of operation.  Nothing here blocks, whatever flags a peer has set on a shared open file description:
  * a socket is used with MSG_DONTWAIT; standard input and output, which others may share, are opened anew by
- * /proc/self/fd to get non-blocking descriptions of our own.  Where that is refused (no /proc, another user's
+ * stdio_open() to get non-blocking descriptions of our own.  Where that is refused (no /proc, another user's
  * terminal), each call is made only after poll() has said that it will not wait, in pieces that a pipe takes
  * whole.
  *
  * A file as standard input cannot be watched by epoll and is always ready; deferred calls take the place of readiness.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
@@ -404,35 +403,10 @@ MonitorStream *monitor_stream_new_take_fd(int fd, MonitorStreamGone *gone, void 
     return stream;
 }
 
-/*
- * A descriptor of our own for FD, non-blocking if that can be had.  A negative errno on failure.  Files are not opened
- * anew: they never block, and the place of the next byte is shared with other output.
- */
-static int reopen_nonblocking(int fd, int mode)
+MonitorStream *monitor_stream_new_take_fds(int in_fd, int out_fd)
 {
-    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
-    FdKind kind = fd_kind(fd);
-    int own = -1;
+    MonitorStream *stream = stream_new(in_fd, out_fd, NULL, NULL);
 
-    if (kind == FD_KIND_CHAR || kind == FD_KIND_OTHER) {
-        own = open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    }
-    return own >= 0 ? own : fd_dup(fd);
-}
-
-MonitorStream *monitor_stream_new_stdio(MonitorStreamGone *gone, void *opaque, GError **errp)
-{
-    MonitorStream *stream;
-    auto_fd in_fd = -1;
-    auto_fd out_fd = -1;
-
-    in_fd = reopen_nonblocking(STDIN_FILENO, O_RDONLY);
-    out_fd = reopen_nonblocking(STDOUT_FILENO, O_WRONLY);
-    if (in_fd < 0 || out_fd < 0) {
-        error_setg_errno(errp, -MIN(in_fd, out_fd), "standard input and output cannot be used");
-        return NULL;
-    }
-    stream = stream_new(fd_steal(&in_fd), fd_steal(&out_fd), gone, opaque);
     stream->is_terminal = isatty(stream->in_fd) && isatty(stream->out_fd);
     stream->in_source = event_loop_add_fd(event_loop_main(), stream->in_fd, EVENT_READ, stream_ready, stream);
     stream->in_unwatchable = !stream->in_source;

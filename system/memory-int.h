@@ -23,7 +23,4 @@ FlatView *flat_view_empty(void);
 
 bool flat_view_equal(const FlatView *a, const FlatView *b);
 
-/* The range that contains ADDR, or NULL. */
-const FlatRange *flat_view_find(const FlatView *view, hwaddr addr);
-
 #endif

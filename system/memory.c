@@ -150,6 +150,14 @@ void memory_region_set_enabled(MemoryRegion *mr, bool enabled)
     }
 }
 
+void memory_region_set_readonly(MemoryRegion *mr, bool readonly)
+{
+    if (mr->readonly != readonly) {
+        mr->readonly = readonly;
+        topology_changed();
+    }
+}
+
 void memory_region_set_address(MemoryRegion *mr, hwaddr addr)
 {
     if (mr->addr != addr) {

@@ -51,11 +51,18 @@ static void set_state(RunState state)
     if (running == was_running) {
         return;
     }
+    /* Time passes as long as anybody may look at it. */
+    if (running) {
+        event_clock_set_running(true);
+    }
     for (GList *link = entries; link; link = next) {
         RunStateEntry *entry = link->data;
 
         next = link->next;
         entry->handler(running, state, entry->opaque);
+    }
+    if (!running) {
+        event_clock_set_running(false);
     }
     qapi_event_emit(running ? "RESUME" : "STOP", NULL);
 }
@@ -97,7 +104,7 @@ void vm_stop(RunState reason)
 
 void runstate_reset(void)
 {
-    if (current != RUN_STATE_RUNNING && current != RUN_STATE_SHUTDOWN) {
+    if (current != RUN_STATE_RUNNING) {
         set_state(RUN_STATE_PRELAUNCH);
     }
 }
@@ -137,6 +144,37 @@ void shutdown_request_for(int exit_status, ShutdownCause cause)
     event_loop_quit(event_loop_main());
 }
 
+static bool keep_after_shutdown;
+
+void shutdown_set_keep(bool keep)
+{
+    keep_after_shutdown = keep;
+}
+
+static void stop_for_shutdown(void *opaque)
+{
+    if (current == RUN_STATE_RUNNING) {
+        shutdown_cause_emit("SHUTDOWN", SHUTDOWN_CAUSE_GUEST_SHUTDOWN);
+        vm_stop(RUN_STATE_SHUTDOWN);
+    }
+}
+
+void shutdown_request_guest(void)
+{
+    static gsize once;
+    static EventBh *bh;
+
+    if (!keep_after_shutdown) {
+        shutdown_request_for(0, SHUTDOWN_CAUSE_GUEST_SHUTDOWN);
+        return;
+    }
+    if (g_once_init_enter(&once)) {
+        bh = event_bh_new(event_loop_main(), stop_for_shutdown, NULL);
+        g_once_init_leave(&once, 1);
+    }
+    event_bh_schedule(bh);
+}
+
 void shutdown_request(int exit_status)
 {
     shutdown_request_for(exit_status, exit_status ? SHUTDOWN_CAUSE_HOST_ERROR : SHUTDOWN_CAUSE_NONE);
@@ -159,5 +197,24 @@ void shutdown_announce(void)
     if (word >= 0 && !shutdown_announced) {
         shutdown_announced = true;
         shutdown_cause_emit("SHUTDOWN", (ShutdownCause)(word >> CAUSE_SHIFT));
+    }
+}
+
+/* ---- power button ------------------------------------------------------------------------------ */
+
+static PowerdownHandler *powerdown_handler;
+static void *powerdown_opaque;
+
+void powerdown_set_handler(PowerdownHandler *handler, void *opaque)
+{
+    powerdown_handler = handler;
+    powerdown_opaque = opaque;
+}
+
+void powerdown_request(void)
+{
+    qapi_event_emit("POWERDOWN", NULL);
+    if (powerdown_handler) {
+        powerdown_handler(powerdown_opaque);
     }
 }

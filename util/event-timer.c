@@ -27,10 +27,11 @@ struct EventTimer {
 /* ---- clocks --------------------------------------------------------------------------------- */
 
 /*
- * The virtual clock is the monotonic one minus virtual_base; 0 means that nobody has asked for it
- * yet.
+ * The virtual clock in one word, so that any thread can read it at any time: while it runs, the monotonic time at which
+ * it was 0, times 2; while it stands, its value, times 2, plus 1.  0 means that nobody has asked for it yet.
  */
-static _Atomic int64_t virtual_base;
+static _Atomic int64_t virtual_word;
+#define VIRTUAL_STANDS 1
 
 /* The manual virtual clock.  The flag is set once, before the threads that read the clock exist. */
 static atomic_bool virtual_manual;
@@ -47,16 +48,25 @@ static int64_t monotonic_ns(void)
 /* Virtual time at monotonic time NOW. */
 static int64_t virtual_at(int64_t now)
 {
-    int64_t base;
+    int64_t word;
 
     if (atomic_load(&virtual_manual)) {
         return atomic_load(&virtual_manual_ns);
     }
-    base = atomic_load(&virtual_base);
-    if (base == 0 && atomic_compare_exchange_strong(&virtual_base, &base, now)) {
-        base = now;
+    word = atomic_load(&virtual_word);
+    if (word == 0 && atomic_compare_exchange_strong(&virtual_word, &word, now * 2)) {
+        word = now * 2;
     }
-    return MAX(now - base, 0); /* another thread's first look may have been a little later */
+    if (word & VIRTUAL_STANDS) {
+        return word >> 1;
+    }
+    return MAX(now - (word >> 1), 0); /* another thread's first look may have been a little later */
+}
+
+/* Whether the machine is stopped: virtual timers wait then, also those that have expired. */
+static bool virtual_stands(void)
+{
+    return !atomic_load(&virtual_manual) && (atomic_load(&virtual_word) & VIRTUAL_STANDS);
 }
 
 int64_t event_clock_ns(EventClock clock)
@@ -64,6 +74,16 @@ int64_t event_clock_ns(EventClock clock)
     int64_t now = monotonic_ns();
 
     return clock == EVENT_CLOCK_VIRTUAL ? virtual_at(now) : now;
+}
+
+void event_clock_set_running(bool running)
+{
+    int64_t now = monotonic_ns();
+    int64_t value = virtual_at(now);
+
+    if (!atomic_load(&virtual_manual) && running == virtual_stands()) {
+        atomic_store(&virtual_word, running ? (now - value) * 2 : value * 2 + VIRTUAL_STANDS);
+    }
 }
 
 void event_clock_set_manual(void)
@@ -191,7 +211,7 @@ int64_t event_timers_timeout(EventLoop *loop)
     if (real) {
         timeout_ns = distance(now, real->deadline_ns);
     }
-    if (virt) {
+    if (virt && !virtual_stands()) {
         int64_t ns = distance(virtual_at(now), virt->deadline_ns);
 
         /* A manual clock does not move while the loop sleeps. */
@@ -212,6 +232,9 @@ bool event_timers_run(EventLoop *loop)
         int64_t clock_now = clock == EVENT_CLOCK_VIRTUAL ? virtual_at(now) : now;
         EventTimer *timer = loop->timers[clock];
 
+        if (clock == EVENT_CLOCK_VIRTUAL && virtual_stands()) {
+            continue;
+        }
         while (timer && timer->deadline_ns <= clock_now) {
             if (timer->running || timer->armed_in >= pass) {
                 timer = timer->next;

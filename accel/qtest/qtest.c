@@ -50,6 +50,24 @@ const SyscallTable qtest_syscalls = {
 
 static Qtest *qtest; /* NULL: not opened */
 
+static bool qtest_accel_open(bool alone, GError **errp)
+{
+    return true;
+}
+
+static bool qtest_accel_init(const char *cpu_model, GError **errp)
+{
+    return true; /* a model that nobody looks at */
+}
+
+const Accel qtest_accel = {
+    .name = "qtest",
+    .description = "a test program plays the guest's CPU (with -qtest)",
+    .manual_clock = true,
+    .open = qtest_accel_open,
+    .init = qtest_accel_init,
+};
+
 /* ---- output ---------------------------------------------------------------------------------- */
 
 static void qtest_log_line(Qtest *q, char direction, const char *line)

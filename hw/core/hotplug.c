@@ -6,13 +6,22 @@
  *
  * Theory of operation.  An addition has up to three steps: the device is made from the options; its class
  * prepares what may take time, without holding up the event loop; it is realized as at the start.  A removal
- * has two: the checks, then the unplug, which somebody else may put off (device_set_del_handler()).
+ * has up to three: the checks; the guest is asked, and may never answer; the unplug, which somebody else may put off
+ * (device_set_del_handler()).
  */
 #include "hw/core/bus.h"
 #include "hw/core/core-int.h"
 #include "qapi/qapi.h"
 #include "util/error.h"
+#include "util/log.h"
 #include "trace/hw-core.h"
+
+static const DeviceGuestHooks *guest;
+
+void device_set_guest_hooks(const DeviceGuestHooks *hooks)
+{
+    guest = hooks;
+}
 
 /* ---- adding ---------------------------------------------------------------------------------- */
 
@@ -39,7 +48,13 @@ static bool realize_prepared(DevicePrepare *prepare, GError **errp)
         error_setg(errp, "bus '%s' was removed meanwhile; name another", prepare->bus->bus_name);
         return false;
     }
-    return device_realize(prepare->dev, prepare->bus, errp);
+    if (!device_realize(prepare->dev, prepare->bus, errp)) {
+        return false;
+    }
+    if (guest) {
+        guest->plugged(prepare->dev, guest->opaque);
+    }
+    return true;
 }
 
 void device_prepared(DevicePrepare *prepare, GError *err)
@@ -179,11 +194,21 @@ static bool check_del(Device *dev, const char *id, GError **errp)
         error_setg(errp, "Device '%s' is still being added; try again when device_add has ended", id);
         return false;
     }
-    if (dev->removing) {
+    if (dev->removing && !dev->unplug_asked) {
         error_setg(errp, "Device %s is already in the process of unplug; wait for DEVICE_DELETED", id);
         return false;
     }
     return foreach_below(dev, check_blocker, (void *)id, errp);
+}
+
+/* DEV has passed the checks and the guest does not need it. */
+static void remove_now(Device *dev)
+{
+    dev->removing = true;
+    dev->unplug_asked = false;
+    if (!del_handler || !del_handler(dev, del_opaque)) {
+        device_unplugged(dev);
+    }
 }
 
 bool device_del(const char *id, GError **errp)
@@ -195,11 +220,29 @@ bool device_del(const char *id, GError **errp)
         return false;
     }
     keep = g_object_ref((GObject *)dev);
-    dev->removing = true;
-    if (!del_handler || !del_handler(dev, del_opaque)) {
-        device_unplugged(dev);
+    if (guest && guest->unplug_request(dev, guest->opaque)) {
+        dev->removing = true;
+        dev->unplug_asked = true;
+    } else {
+        remove_now(dev);
     }
     return true;
+}
+
+void device_unplug_granted(Device *dev)
+{
+    g_autoptr(GError) err = NULL;
+
+    g_object_ref(dev);
+    if (check_del(dev, dev->id ? dev->id : G_OBJECT_TYPE_NAME(dev), &err)) {
+        dev->given_up = true;
+        remove_now(dev);
+    } else if (dev->unplug_asked) { /* a blocker came meanwhile: the removal is off */
+        log_warn("the guest gave up a device that stays: %s", err->message);
+        dev->removing = false;
+        dev->unplug_asked = false;
+    }
+    g_object_unref(dev);
 }
 
 /* Notes DEVICE_DELETED's data while DEV still has its path. */
@@ -224,6 +267,9 @@ void device_unplugged(Device *dev)
         return;
     }
     foreach_below(dev, note_deleted, deleted, NULL);
+    if (guest) {
+        guest->unplugged(dev, guest->opaque);
+    }
     device_unrealize(dev);
     for (guint i = 0; i < deleted->len; i++) {
         qapi_event_emit("DEVICE_DELETED", deleted->pdata[i]);

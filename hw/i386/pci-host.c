@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PCI host bridge: config mechanism 1 and the bridge's own function.
+ * PCI host bridge: config mechanism 1.
  *
  * Runs in: mpqemu.
  *
@@ -11,12 +11,12 @@
  * and nobody else shall wait with it.  The function is looked up, and given back, with the machine
  * lock held; the access itself takes that lock when the function's class wants it.
  */
-#include "hw/i386/pc.h"
 #include "hw/i386/pci-host.h"
 #include "util/machine-lock.h"
 
 #define PCI_CONFIG_ADDRESS 0xcf8
 #define PCI_CONFIG_DATA 0xcfc
+#define RESET_CONTROL_LANE 1 /* 0xcf9 */
 
 #define ADDRESS_ENABLE 0x80000000u
 #define ADDRESS_WRITABLE 0x80fffffcu
@@ -25,43 +25,27 @@ struct PciHost {
     PciBus *bus;
     MemoryRegion address_mr;
     MemoryRegion data_mr;
+    MemoryRegion *reset_control; /* NULL: none */
     uint32_t address; /* atomic */
 };
 
-/* ---- the function at 00:00.0 ----------------------------------------------------------------- */
-
-typedef struct I440fx {
-    PciDevice pci;
-} I440fx;
-
-typedef struct I440fxClass {
-    PciDeviceClass pci_class;
-} I440fxClass;
-
-QOM_DEFINE_TYPE(I440fx, i440fx, "i440FX", TYPE_PCI_DEVICE, 0)
-
-static void i440fx_class_init(I440fxClass *klass)
+/*
+ * The register exists as a double word only.  Other accesses pass through to the bus: a byte at 0xcf9 to the ISA bridge's
+ * reset control, the rest to nobody.
+ */
+static bool is_reset_control(const PciHost *host, hwaddr addr, unsigned size)
 {
-    klass->pci_class.vendor_id = 0x8086;
-    klass->pci_class.device_id = 0x1237;
-    klass->pci_class.revision = 2;
-    klass->pci_class.class_code = 0x060000; /* host bridge */
-    klass->pci_class.device_class.qom_class.internal = true;
-    klass->pci_class.device_class.hotpluggable = false;
+    return host->reset_control && addr == RESET_CONTROL_LANE && size == 1;
 }
 
-static void i440fx_init(I440fx *self)
-{
-}
-
-/* ---- the config mechanism -------------------------------------------------------------------- */
-
-/* The register exists as a double word only; other accesses pass through to the bus, to nobody. */
 static MemResult pci_host_address_read(void *opaque, hwaddr addr, uint64_t *ret_value,
                                        unsigned size)
 {
     PciHost *host = opaque;
 
+    if (is_reset_control(host, addr, size)) {
+        return memory_region_read(host->reset_control, 0, ret_value, 1);
+    }
     if (size != 4) {
         *ret_value = UINT64_MAX;
         return MEM_DECODE_ERROR;
@@ -74,6 +58,9 @@ static MemResult pci_host_address_write(void *opaque, hwaddr addr, uint64_t valu
 {
     PciHost *host = opaque;
 
+    if (is_reset_control(host, addr, size)) {
+        return memory_region_write(host->reset_control, 0, value, 1);
+    }
     if (size != 4) {
         return MEM_DECODE_ERROR;
     }
@@ -172,19 +159,19 @@ static const MemoryRegionOps pci_host_data_ops = {
     .unlocked = true,
 };
 
-bool pci_host_init(PciBus *bus, MemoryRegion *io, GError **errp)
+PciHost *pci_host_new(PciBus *bus, MemoryRegion *io)
 {
     PciHost *host = g_new0(PciHost, 1);
-    g_autoptr(GObject) bridge = G_OBJECT(device_new(i440fx_get_type()));
 
     host->bus = bus;
     memory_region_init_io(&host->address_mr, NULL, &pci_host_address_ops, host, "pci-conf-idx", 4);
     memory_region_init_io(&host->data_mr, NULL, &pci_host_data_ops, host, "pci-conf-data", 4);
     memory_region_add(io, PCI_CONFIG_ADDRESS, &host->address_mr, 0);
     memory_region_add(io, PCI_CONFIG_DATA, &host->data_mr, 0);
-    PCI_DEVICE(bridge)->addr = PCI_DEVFN_OF(0, 0);
-    if (!qom_add_child(qom_container("/machine/unattached"), "i440FX", bridge, errp)) {
-        return false;
-    }
-    return device_realize(DEVICE(bridge), BUS(bus), errp);
+    return host;
+}
+
+void pci_host_set_reset_control(PciHost *host, MemoryRegion *reset_control)
+{
+    host->reset_control = reset_control;
 }

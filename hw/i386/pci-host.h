@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The i440FX-class PCI host bridge.
+ * The PCI host bridge's config mechanism.  Its function at 00:00.0 is hw/i386/i440fx.h.
  *
  * Thread: main thread at start-up; the registers answer in any thread.  Runs in: mpqemu.
  */
@@ -11,10 +11,13 @@
 
 typedef struct PciHost PciHost;
 
+/* Puts the config mechanism for BUS at 0xcf8 and 0xcfc of IO.  Lives as long as the program. */
+PciHost *pci_host_new(PciBus *bus, MemoryRegion *io);
+
 /*
- * Puts the config mechanism for BUS at 0xcf8 and 0xcfc of IO, and the bridge's own function at
- * 00:00.0.  Lives as long as the program.
+ * RESET_CONTROL, a region of one byte, answers to byte accesses at 0xcf9, inside the config mechanism's double word.  Before
+ * the guest runs.
  */
-bool pci_host_init(PciBus *bus, MemoryRegion *io, GError **errp);
+void pci_host_set_reset_control(PciHost *host, MemoryRegion *reset_control);
 
 #endif

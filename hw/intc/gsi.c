@@ -9,6 +9,7 @@
 #include "hw/intc/gsi.h"
 
 static GsiNotifier *notifiers; /* machine lock */
+static const GsiIrqfdOps *irqfd_ops;
 
 void gsi_notifier_add(GsiNotifier *notifier, unsigned gsi)
 {
@@ -48,4 +49,24 @@ void gsi_eoi(unsigned gsi)
         n->pending = false;
         n->eoi(n);
     }
+}
+
+void gsi_set_irqfd_ops(const GsiIrqfdOps *ops)
+{
+    irqfd_ops = ops;
+}
+
+bool gsi_has_irqfd(void)
+{
+    return irqfd_ops != NULL;
+}
+
+bool gsi_irqfd_add(unsigned gsi, int trigger_fd, int resample_fd, GError **errp)
+{
+    return irqfd_ops->add(gsi, trigger_fd, resample_fd, errp);
+}
+
+void gsi_irqfd_remove(unsigned gsi, int trigger_fd, int resample_fd)
+{
+    irqfd_ops->remove(gsi, trigger_fd, resample_fd);
 }

@@ -90,6 +90,17 @@ void ioapic_eoi(Ioapic *ioapic, uint8_t vector)
     }
 }
 
+void ioapic_eoi_edge(Ioapic *ioapic, uint8_t vector)
+{
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
+        uint64_t entry = ioapic->redir[pin];
+
+        if ((entry & IOAPIC_ENTRY_VECTOR) == vector && !(entry & IOAPIC_ENTRY_LEVEL)) {
+            gsi_eoi(pin);
+        }
+    }
+}
+
 void ioapic_set_deliver(Ioapic *ioapic, IoapicDeliver *deliver, void *opaque)
 {
     ioapic->deliver = deliver;

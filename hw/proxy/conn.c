@@ -83,6 +83,7 @@ ProxyConn *proxy_conn_new_take_fd(PciProxyDev *proxy, int fd, GError **errp)
     conn->proxy = proxy;
     conn->shutdown_fd = -1;
     conn->irq_fd = -1;
+    conn->irqfd_gsi = -1;
     conn->resample_fd = -1;
     if (!conn_open(conn, fd, errp)) {
         conn_free(conn);

@@ -10,6 +10,9 @@
  * whose line is still high adds to the interrupt eventfd again.  That is what KVM does with an
  * irqfd with a resample eventfd.
  *
+ * And where the interrupt controllers are KVM's they do (gsi_has_irqfd): both eventfds are theirs while the device is
+ * live, no interrupt passes through this program, and "lower the line" is to take the eventfds away from them.
+ *
  * Reset.  The PCI core lowers the line at once.  An event of the time before may still come, until
  * the remote has answered the reset: it finds `irq_raised` set or raises the line, and the answer
  * then has both brought to "nothing has happened yet" and the remote asked again.  The same at the end
@@ -35,6 +38,7 @@
 #include "trace/hw-proxy.h"
 #include "util/error.h"
 #include "util/fd.h"
+#include "util/log.h"
 
 /* Wake-ups for nothing in a row, after which they count as an event; a guest's end of interrupt explains one. */
 #define EMPTY_EVENTS_MAX 16u
@@ -60,10 +64,25 @@ static void irq_mute(ProxyConn *conn, bool mute)
     event_source_set_events(conn->irq_source, mute ? 0 : EVENT_READ);
 }
 
+static void irqfd_remove(ProxyConn *conn)
+{
+    if (conn->irqfd_added) {
+        gsi_irqfd_remove(conn->irqfd_gsi, conn->irq_fd, conn->resample_fd);
+        conn->irqfd_added = false;
+    }
+}
+
+static bool irqfd_add(ProxyConn *conn, GError **errp)
+{
+    conn->irqfd_added = gsi_irqfd_add(conn->irqfd_gsi, conn->irq_fd, conn->resample_fd, errp);
+    return conn->irqfd_added;
+}
+
 /* Brings line and eventfd to "nothing has happened yet". */
 static void irq_lower(PciProxyDev *proxy)
 {
     if (proxy->conn) {
+        irqfd_remove(proxy->conn);
         drain(proxy->conn->irq_fd);
     }
     if (proxy->irq_raised) {
@@ -132,6 +151,13 @@ void proxy_irq_update(PciProxyDev *proxy)
     if (conn->irq_muted && !proxy->irq_raised && conn->irq_source) {
         irq_mute(conn, false);
     }
+    if (conn->irqfd_gsi >= 0 && !conn->irqfd_added) {
+        g_autoptr(GError) err = NULL;
+
+        if (!irqfd_add(conn, &err)) {
+            log_error("%s has no interrupt any more: %s", proxy->name, err->message);
+        }
+    }
 }
 
 void proxy_irq_signal_resample(ProxyConn *conn)
@@ -184,9 +210,16 @@ bool proxy_irq_send(ProxyConn *conn, GError **errp)
 bool proxy_irq_connect(ProxyConn *conn, uint8_t pin, bool muted, GError **errp)
 {
     EventLoop *loop = event_loop_main();
+    PciBus *bus = pci_device_bus(&conn->proxy->pci);
+    bool has_irq = pin != 0 && bus->set_irq;
 
-    bool has_irq = pin != 0 && pci_device_bus(&conn->proxy->pci)->set_irq;
-
+    if (has_irq && gsi_has_irqfd()) {
+        conn->irqfd_gsi = (int)bus->map_irq(&conn->proxy->pci, pin - 1u);
+        if (!muted && !irqfd_add(conn, errp)) {
+            return false;
+        }
+        has_irq = false; /* here */
+    }
     conn->irq_muted = muted;
     conn->hangup_source = event_loop_add_fd(loop, conn->shutdown_fd, 0, proxy_hangup_event, conn);
     if (conn->hangup_source && has_irq) {
@@ -206,13 +239,14 @@ void proxy_irq_disconnect(ProxyConn *conn)
     conn->hangup_source = NULL;
     event_source_remove(conn->irq_source);
     conn->irq_source = NULL;
+    irqfd_remove(conn);
 }
 
 void proxy_irq_watch_eoi(PciProxyDev *proxy)
 {
     PciBus *bus = pci_device_bus(&proxy->pci);
 
-    if (proxy->shape.interrupt_pin != 0 && bus->set_irq) {
+    if (proxy->shape.interrupt_pin != 0 && bus->set_irq && !gsi_has_irqfd()) {
         proxy->eoi.eoi = proxy_irq_eoi;
         gsi_notifier_add(&proxy->eoi, bus->map_irq(&proxy->pci, proxy->shape.interrupt_pin - 1u));
     }

@@ -115,6 +115,8 @@ typedef struct ProxyConn {
     EventSource *hangup_source;
     unsigned irq_empty;     /* wake-ups of irq_source in a row that found nothing */
     bool irq_muted;         /* irq_source ignores the eventfd until the line is lowered */
+    int irqfd_gsi;          /* the interrupt controllers are to take the eventfds for this one; -1: we read them */
+    bool irqfd_added;       /* they have them */
     GThread *worker;        /* NULL: was not started */
 
     /* Pending lock. */
@@ -334,7 +336,7 @@ bool proxy_irq_send(ProxyConn *conn, GError **errp);
 bool proxy_irq_connect(ProxyConn *conn, uint8_t pin, bool muted, GError **errp);
 void proxy_irq_disconnect(ProxyConn *conn);
 
-/* Main loop: hears of the guest's ends of interrupt, for the device as a whole. */
+/* Main loop: hears of the guest's ends of interrupt, for the device as a whole; nothing where nobody tells. */
 void proxy_irq_watch_eoi(PciProxyDev *proxy);
 
 /* Main loop: does what the state and irq_resync ask for. */

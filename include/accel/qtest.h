@@ -28,7 +28,11 @@
 #include <stdbool.h>
 #include <glib.h>
 
+#include "accel/accel.h"
 #include "util/syscalls.h"
+
+/* The accelerator of this name: no vCPUs, a manual clock.  It does nothing; what follows does. */
+extern const Accel qtest_accel;
 
 /*
  * Opens CHARDEV:

@@ -4,8 +4,8 @@
  *
  * Runs in: mpqemu.
  *
- * Theory of operation.  The threads live from vcpus_create() to vcpus_destroy().  Each turns in one loop: do what others
- * asked for (vcpu_run_on_all, reset), wait while the machine does not run or the vCPU sleeps, else Accel.vcpu_run().
+ * Theory of operation.  The threads live from vcpus_create() to vcpus_destroy().  Each turns in one loop: do what
+ * others asked for (reset, INIT, start-up IPI), wait while the machine does not run or the vCPU sleeps, else Accel.vcpu_run().
  * That returns when the vCPU was kicked, sleeps, or the guest cannot go on.
  *
  *     PARKED     the machine does not run: by runstate, from and to any other state
@@ -13,10 +13,18 @@
  *                the kernel that one keeps this state, and here the vCPU is RUNNING
  *     RUNNING    in Accel.vcpu_run(), or about to
  *     HALTED     HLT; left by vcpu_wake()
- *     DEAD       the accelerator gave up on it (VCPU_ERROR); left by reset
+ *     DEAD       after a triple fault, or when the accelerator gave up on it (VCPU_ERROR); left by reset and INIT
  *
- * A vCPU thread holds no lock while it runs guest code.  Device accesses go through address_space_read/write(), which
- * take the machine lock when a region wants it.
+ * Locks.  A vCPU thread holds no lock while it runs guest code.  Whatever may wait there, a device's register, the
+ * machine lock, the interrupt controller, stands between vcpu_device_begin() and vcpu_device_end().  In between, the
+ * vCPU counts as one that does not execute guest code: who stops it, or wants something done between two of its
+ * instructions, does not wait for it but is ahead of it at vcpu_device_end().  So none of the functions here ever drops
+ * the machine lock (their callers are in the middle of a device's state), none waits for a device process that does not
+ * answer, and the longest wait is that of a kicked vCPU that leaves guest code.
+ *
+ * What follows from that: after vcpus_pause() a vCPU may be in the middle of an access that it had begun.  The access
+ * goes to its end, and then the vCPU stands.  Who cannot live with that, reset, waits in the main loop until
+ * vcpus_stand().
  */
 #ifndef ACCEL_VCPU_H
 #define ACCEL_VCPU_H
@@ -36,6 +44,7 @@ typedef struct Vcpu Vcpu;
 /* Made by vcpus_create(); fields are read-only for others unless noted. */
 struct Vcpu {
     unsigned index;          /* 0: the bootstrap processor */
+    unsigned total;          /* how many there are going to be */
     uint32_t apic_id;        /* = index */
     struct LocalApic *apic;  /* set by the board before the first reset; NULL: in the kernel, or none (qtest) */
     void *accel_data;        /* the accelerator's; set by Accel.vcpu_init() */
@@ -43,46 +52,84 @@ struct Vcpu {
 };
 
 /*
- * Makes COUNT vCPUs (1 to VCPUS_MAX) of the accelerator in use, with their threads, parked.  Main thread, after the
- * accelerator's init and RAM, before devices; with the machine lock held.  Nothing for an accelerator without vCPUs.
+ * Makes COUNT vCPUs (1 to VCPUS_MAX) of the accelerator in use, without their threads.  Main thread, after the
+ * accelerator's init, before the board; with the machine lock held.  Nothing for an accelerator without vCPUs.
  */
 bool vcpus_create(unsigned count, GError **errp);
 
-/* Ends the threads.  Before the accelerator's state and devices go; with the machine lock held (dropped while waiting). */
+/*
+ * Makes the threads, which inherit the confinement of the caller.  They are parked until the machine runs, reset by
+ * system_reset(), and run and stop with the run state.  On failure vcpus_destroy() is still due.
+ */
+bool vcpus_start(GError **errp);
+
+/*
+ * Ends the threads and frees the vCPUs.  Before accel_cleanup(), and when the devices are gone: that ends accesses that
+ * wait for another process.  With the machine lock held, which is dropped while waiting.
+ */
 void vcpus_destroy(void);
 
 unsigned vcpu_count(void);
 Vcpu *vcpu_get(unsigned index); /* NULL when there is none; any thread */
 Vcpu *vcpu_current(void);       /* the calling thread's; NULL on other threads */
 
-/*
- * Makes VCPU leave guest code soon and look for work: interrupt flags, requests.  Any thread, any lock; cheap when it
- * is not in guest code.
- */
+/* ---- for everybody ------------------------------------------------------------------------------- */
+
+/* Makes VCPU leave guest code soon and look for work.  Any thread, any lock; cheap when it is not in guest code. */
 void vcpu_kick(Vcpu *vcpu);
 
-/* An interrupt or a start-up IPI is there: as vcpu_kick(), and ends HALTED.  Any thread. */
+/* An interrupt is there: as vcpu_kick(), and ends HALTED.  Any thread, any lock. */
 void vcpu_wake(Vcpu *vcpu);
 
 /* A start-up IPI with VECTOR reaches VCPU: nothing unless it waits for one.  With the machine lock held. */
 void vcpu_sipi(Vcpu *vcpu, uint8_t vector);
 
-/* INIT reaches VCPU: it resets as by INIT, and waits for SIPI unless it is the bootstrap processor.  Machine lock held. */
+/* INIT reaches VCPU: it resets as by INIT; all but the bootstrap processor then wait for SIPI.  Machine lock held. */
 void vcpu_init_signal(Vcpu *vcpu);
 
 /*
- * FN(vcpu, opaque) on each vCPU's own thread, between two guest instructions, and waits for all of them.  With the
- * machine lock held, which is dropped while waiting; from a vCPU thread its own call comes first.  For changes that a
- * vCPU must not see half of: the memory map.
+ * FN(vcpu, opaque), by the calling thread, while VCPU stands between two guest instructions, or is between
+ * vcpu_device_begin() and vcpu_device_end(): what it has cached must be looked up again after the latter.  FN takes no
+ * lock and calls nothing of this header.  With the machine lock held; also by vCPU threads, for their own, too.
  */
+void vcpu_run_on(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque);
+
+/* The same for each vCPU in turn.  For changes that a vCPU must not see half of: RAM that goes away. */
 void vcpu_run_on_all(void (*fn)(Vcpu *vcpu, void *opaque), void *opaque);
 
 /*
- * Stops every vCPU between two instructions and keeps it there until vcpus_resume(); nests.  Returns when all stand.
- * With the machine lock held, which is dropped while waiting.  Called by runstate changes and reset.
+ * Stops every vCPU and keeps it there until vcpus_resume(); nests.  When it returns, none executes guest code; one that
+ * is in a device access comes to stand at its end.  With the machine lock held; called by a vCPU thread (in a device
+ * access) it does not wait for that one either.
  */
 void vcpus_pause(void);
 void vcpus_resume(void);
+
+/* True when all stand between two instructions.  With the machine lock held. */
+bool vcpus_stand(void);
+
+/* ---- for accelerators, on the vCPU's thread -------------------------------------------------------- */
+
+/*
+ * Around all that may wait.  They do not nest.  Registers must be consistent enough to be shown, and what
+ * vcpu_run_on() changes is looked up again behind the end.
+ */
+void vcpu_device_begin(Vcpu *vcpu);
+void vcpu_device_end(Vcpu *vcpu);
+
+/* ---- for monitors ----------------------------------------------------------------------------------- */
+
+typedef enum VcpuState {
+    VCPU_STATE_PARKED,
+    VCPU_STATE_WAIT_SIPI,
+    VCPU_STATE_RUNNING,
+    VCPU_STATE_HALTED,
+    VCPU_STATE_DEAD,
+} VcpuState;
+
+/* A snapshot; any thread.  A parked vCPU that would sleep is told as HALTED or WAIT_SIPI. */
+VcpuState vcpu_state(Vcpu *vcpu);
+long vcpu_thread_id(Vcpu *vcpu); /* of the kernel */
 
 /* System calls of the threads. */
 extern const SyscallTable vcpu_syscalls;

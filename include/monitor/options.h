@@ -8,6 +8,8 @@
  *       DEVICE: unix:[path=]PATH[,server=on|off][,wait=on|off] | stdio | null | none
  *   -chardev socket,id=ID,path=PATH[,server=on|off][,wait=on|off] | socket,id=ID,fd=N | stdio,id=ID | null,id=ID
  *   -mon [chardev=]ID[,mode=readline|control][,pretty=on|off]
+ *       In mpqemu ID may also be a character device with mux=on, which the monitor then shares with serial ports
+ *       (chardev/chardev.h).
  *
  * A listening socket (server=on) serves up to MONITOR_CLIENTS_MAX clients at once, each with a session of its own;
  * more wait to be accepted.  wait=on (the default) holds the start of the machine until the first has connected.  A
@@ -28,6 +30,7 @@ typedef struct MonitorOptions {
     StartOptions start;  /* first: the shared option handlers use it */
     GPtrArray *chardevs; /* cmdline_actions_new(): -chardev */
     GPtrArray *monitors; /* cmdline_actions_new(): -mon, and what -qmp and -monitor stand for */
+    bool given;          /* any of these options, "none" too */
 } MonitorOptions;
 
 void monitor_options_init(MonitorOptions *options);

@@ -111,6 +111,8 @@ void memory_region_add(MemoryRegion *container, hwaddr addr, MemoryRegion *mr, i
 void memory_region_remove(MemoryRegion *container, MemoryRegion *mr);
 void memory_region_set_enabled(MemoryRegion *mr, bool enabled);
 void memory_region_set_address(MemoryRegion *mr, hwaddr addr);
+/* RAM below MR, an alias or container, cannot be written through it, or can again. */
+void memory_region_set_readonly(MemoryRegion *mr, bool readonly);
 
 /*
  * Calls MR's own callback or RAM directly with an offset in it, as dispatch would: size rules
@@ -149,6 +151,9 @@ MemoryRegion *address_space_root(AddressSpace *as);
 /* The current view with a reference for the caller; drop with flat_view_unref().  Any thread. */
 FlatView *address_space_view(AddressSpace *as);
 void flat_view_unref(FlatView *view);
+
+/* The range that contains ADDR, or NULL.  Any thread that keeps VIEW. */
+const FlatRange *flat_view_find(const FlatView *view, hwaddr addr);
 
 /*
  * A bus access of 1, 2, 4 or 8 bytes at any address.  Any thread, without locks held (the machine

@@ -2,7 +2,11 @@
 /*
  * Machine reset: a list of functions called in order of registration.
  *
- * Thread: main loop with the machine lock held.  Runs in: both programs.
+ * Thread: main loop with the machine lock held, except where a function says "any thread".  Runs in: both programs.
+ *
+ * Whoever executes guest code must stand meanwhile: that is what the gate is for.  A vCPU that is in the middle of a
+ * device access may need longer, since the device may be a process that does not answer.  The reset then waits for it,
+ * and the main loop turns on.
  */
 #ifndef SYSTEM_RESET_H
 #define SYSTEM_RESET_H
@@ -11,13 +15,37 @@
 
 typedef void ResetHandler(void *opaque);
 
-/* For boards, which live as long as the program: HANDLER is called at each reset from now on. */
+/* For those who live as long as the machine: HANDLER is called at each reset from now on. */
 void reset_register(ResetHandler *handler, void *opaque);
+void reset_unregister(ResetHandler *handler, void *opaque); /* nothing when it is not registered */
 
-/* Resets the whole machine now. */
+/* Calls the handlers, now. */
 void system_reset(void);
 
-/* The same in a machine that was started, at somebody's word: emits RESET. */
+/*
+ * Resets the machine for CAUSE, at somebody's word, and emits RESET: before it returns when all vCPUs stand at once,
+ * else as soon as they do.  With -no-reboot it ends the program instead.
+ */
 void system_reset_for(ShutdownCause cause);
+
+/* The same, soon, by the main loop.  Any thread: a guest's write to a reset register, a triple fault. */
+void reset_request(ShutdownCause cause);
+
+/* -no-reboot: a reset is a request for shutdown. */
+void reset_set_shutdown(bool shutdown);
+
+/* ---- for those who execute guest code (accel/vcpu.c) --------------------------------------------------- */
+
+typedef struct ResetGate {
+    void (*close)(void);     /* nobody begins to execute guest code from now on; does not wait for device accesses */
+    bool (*is_closed)(void); /* nobody is in guest code or a device access */
+    void (*open)(void);
+} ResetGate;
+
+/* GATE is static; NULL: there is nobody. */
+void reset_set_gate(const ResetGate *gate);
+
+/* What is_closed() tells may have changed.  Any thread; cheap. */
+void reset_gate_changed(void);
 
 #endif

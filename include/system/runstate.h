@@ -17,14 +17,14 @@ typedef enum RunState {
     RUN_STATE_PAUSED,    /* entered by vm_stop() on a user's word; left by vm_start() */
     RUN_STATE_IO_ERROR,  /* entered by vm_stop() from a device with werror/rerror=stop; left by
                             vm_start() */
-    RUN_STATE_SHUTDOWN,  /* shutdown was asked for; final */
+    RUN_STATE_SHUTDOWN,  /* the guest switched the machine off, and -no-shutdown keeps it; left by runstate_reset() */
 } RunState;
 
 RunState runstate_get(void);
 const char *runstate_name(RunState state);
 
 /*
- * STOP and RESUME are emitted at each change of "running".
+ * STOP and RESUME are emitted at each change of "running", and the virtual clock (util/event-loop.h) runs with it.
  *
  * Tells every registered function about a change of "running".  Devices retry stopped requests on
  * running == true.
@@ -65,6 +65,25 @@ void shutdown_cause_emit(const char *name, ShutdownCause cause);
 
 /* Ends the main loop with EXIT_STATUS for CAUSE; the first call counts.  Any thread. */
 void shutdown_request_for(int exit_status, ShutdownCause cause);
+
+/*
+ * For devices: the guest switched the machine off.  As shutdown_request_for(), but with -no-shutdown the machine only
+ * stops, in RUN_STATE_SHUTDOWN, after SHUTDOWN was emitted.  Any thread.
+ */
+void shutdown_request_guest(void);
+
+/* -no-shutdown.  Before the machine is started. */
+void shutdown_set_keep(bool keep);
+
+/*
+ * The power button: FN is called by powerdown_request() until it is removed.  A machine has one at most; one that is
+ * pressed where there is none does nothing.
+ */
+typedef void PowerdownHandler(void *opaque);
+void powerdown_set_handler(PowerdownHandler *handler, void *opaque);
+
+/* Somebody presses the power button: emits POWERDOWN. */
+void powerdown_request(void);
 
 /* The same without a cause, or for one of ours (HOST_ERROR) when EXIT_STATUS is not 0. */
 void shutdown_request(int exit_status);

@@ -141,7 +141,7 @@ def death_rows(main_program, remote_program, directory, count):
             start = time.monotonic()
             machine.qmp.command("remote_restart", rid="r")
             mended.append((time.monotonic() - start) * 1e3)
-            assert machine.q.pci_read(1, 0, 4) == 0x00121000
+            assert machine.q.pci_read(2, 0, 4) == 0x00121000
     return {"SIGKILL to the event": (statistics.median(noticed), max(noticed)),
             "remote_restart to a device that answers": (statistics.median(mended), max(mended))}
 

@@ -178,7 +178,7 @@ class Managed:
 
     # -- the guest ----------------------------------------------------------------------------
 
-    def lsi(self, slot=1):
+    def lsi(self, slot=2):
         """A controller that is mapped and started, its interrupt enabled."""
         controller = Lsi(self.q, slot)
         self.q.irq_intercept_in("/machine/ioapic")

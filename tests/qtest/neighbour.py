@@ -28,7 +28,7 @@ from qmp import Qmp
 FORK = multiprocessing.get_context("fork")
 SECTORS = 8                   # of one I/O: 4 KiB
 HERE = os.path.dirname(os.path.abspath(__file__))
-FLOOD_PIN = 16 + 3            # of the I/O APIC
+FLOOD_PIN = 16 + (4 & 3)      # of the I/O APIC
 FLOOD = "import os\nwhile True: os.write({fd}, b'\\1' + bytes(7))"
 
 
@@ -72,7 +72,7 @@ class Neighbour:
 
 
 class TwoProcesses(Neighbour):
-    """mpqemu; A is "lsi0" of the process r0 (slot 1), or a proxy "flood" whose other end raises interrupts (slot 3)."""
+    """mpqemu; A is "lsi0" of the process r0 (slot 2), or a proxy "flood" whose other end raises interrupts (slot 4)."""
 
     NAMES = ("nothing", "stopped", "killed", "interrupts", "guest fuzzes it", "unplugged and plugged")
 
@@ -84,20 +84,20 @@ class TwoProcesses(Neighbour):
         with main_end:
             self.m = Managed(main_program, directory, "-remote", f"rid=r0,{limits}", "-remote", f"rid=r1,{limits}",
                              "-rdrive", f"rid=r0,id=d0,file={image(directory / 'a.img')},format=raw",
-                             "-rdevice", "lsi53c895a,rid=r0,id=lsi0,addr=1",
+                             "-rdevice", "lsi53c895a,rid=r0,id=lsi0,addr=2",
                              "-rdevice", "scsi-hd,rid=r0,id=hd0,drive=d0,bus=lsi0.0",
                              "-rdrive", f"rid=r1,id=d1,file={image(directory / 'b.img')},format=raw",
-                             "-rdevice", "lsi53c895a,rid=r1,id=lsi1,addr=2",
+                             "-rdevice", "lsi53c895a,rid=r1,id=lsi1,addr=3",
                              "-rdevice", "scsi-hd,rid=r1,id=hd1,drive=d1,bus=lsi1.0",
-                             "-device", f"pci-proxy-dev,id=flood,addr=3,fd={main_end.fileno()}", pass_fds=[main_end.fileno()])
+                             "-device", f"pci-proxy-dev,id=flood,addr=4,fd={main_end.fileno()}", pass_fds=[main_end.fileno()])
         self.monitor = self.m.path
         self._lsi = None
         self._flood_irqs = 0
 
     def __enter__(self):
-        self.m.q.pci_write(1, 0x14, 4, MMIO_BASE + 0x10000)
-        self.m.q.pci_write(1, 4, 2, 6)
-        self._lsi = self.m.lsi(2)
+        self.m.q.pci_write(2, 0x14, 4, MMIO_BASE + 0x10000)
+        self.m.q.pci_write(2, 4, 2, 6)
+        self._lsi = self.m.lsi(3)
         self.m.read_sector(self._lsi)
         return self
 

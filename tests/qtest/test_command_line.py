@@ -19,10 +19,19 @@ def run(program, *args, **kwargs):
 
 
 @pytest.mark.parametrize("args,text", [
-    ([], "-accel qtest"),
-    (["-accel", "tcg"], "-accel tcg: not in this version"),
-    (["-accel", "kvm"], "-accel kvm: not in this version"),
-    (["-machine", "pc,accel=tcg"], "-machine accel tcg: not in this version"),
+    (["-accel", "tcg"], "-accel tcg: there is no tcg in this program; its own engine is emu"),
+    (["-accel", "qtest:hvf"], "-accel qtest:hvf: there is no accelerator 'hvf'; -accel help lists them"),
+    (["-accel", "qtest,thread=multi"], "thread"),
+    (["-machine", "pc,accel=tcg"], "-machine accel tcg: there is no tcg"),
+    (["-smp", "0"], "-smp 0: there can be 1 to 8 processors"),
+    (["-smp", "9"], "-smp 9: there can be 1 to 8 processors"),
+    (["-smp", "4,sockets=3"], "do not make 4 processors"),
+    (["-smp", "4,sockets=1,cores=2,threads=1"], "do not make 4 processors"),
+    (["-smp", "4,sockets=0"], "do not make 4 processors"),
+    (["-smp", "2,maxcpus=4"], "leave maxcpus= out"),
+    (["-smp", "2,dies=2"], "dies"),
+    (["-d", "in_asm"], "-d in_asm: there is no log item 'in_asm'; -d help lists them"),
+    (["-d", "trace:no_such_event"], "no trace event"),
     (["-frobnicate"], "-frobnicate: unknown option; -help"),
     (["-device"], "-device: its argument is missing"),
     (["disk.img"], "unexpected argument 'disk.img'"),
@@ -88,6 +97,8 @@ def test_refused(main_program, args, text):
     (["-device", "x-pci-proxy-dev,help"], ["fd="]),
     (["-object", "help"], ["memory-backend-memfd"]),
     (["-trace", "help"], ["proxy_state", "mpqemu_link_out"]),
+    (["-accel", "help"], ["qtest"]),
+    (["-d", "help"], ["guest_errors", "trace:"]),
 ])
 def test_help(main_program, args, texts):
     result = run(main_program, *args)
@@ -143,7 +154,7 @@ def test_json_device(main_program):
         with Qtest(main_program, ["-device", '{"driver":"pci-proxy-dev","id":"p","addr":"5.0",'
                                   f'"fd":"{ours.fileno()}"}}'], pass_fds=[ours.fileno()]) as q:
             assert q.pci_read(5, 0, 4) == 0x10ff1af4
-            assert q.pci_read(1, 0, 4) == 0xffffffff
+            assert q.pci_read(3, 0, 4) == 0xffffffff
 
 
 def test_proxy_by_name_and_set(main_program):
@@ -154,7 +165,7 @@ def test_proxy_by_name_and_set(main_program):
             q = Qtest(main_program, ["-add-fd", f"fd={ours.fileno()},set=1,opaque=disk",
                                      "-device", "pci-proxy-dev,id=p,fd=disk"],
                       pass_fds=[ours.fileno()])
-        assert q.pci_read(1, 0, 4) == 0x10ff1af4
+        assert q.pci_read(2, 0, 4) == 0x10ff1af4
         assert q.close() == 0
         server._thread.join(20)
         assert server.error == "the end of the stream"
@@ -180,7 +191,7 @@ def test_eight_parts_of_memory(main_program):
     with LinkServer(theirs, FakeDevice()) as server:
         with ours, Qtest(main_program, [*args, "-device", f"pci-proxy-dev,fd={ours.fileno()}"],
                          pass_fds=[ours.fileno()]) as q:
-            q.pci_read(1, 0, 4)
+            q.pci_read(2, 0, 4)
             assert len(server.ranges) == 8
             q.write((1 << 20) - 2, b"over")
             assert server.dma_read((1 << 20) - 2, 2) == b"ov"

@@ -78,16 +78,16 @@ def link(machine, rid="r", index=0):
 
 @pytest.fixture
 def machine(main_program, tmp_path):
-    """Process r: lsi0 in slot 1 with dma=bounce, hd0."""
+    """Process r: lsi0 in slot 2 with dma=bounce, hd0."""
     with Managed(main_program, tmp_path, *rdevice(dma="bounce"), *disk(image(tmp_path / "disk", sectors=16384))) as m:
         yield m
 
 
 def test_process_holds_no_guest_ram(main_program, tmp_path):
     """The same look finds guest RAM in a process with dma=map, so it would find it here."""
-    with Managed(main_program, tmp_path, *rdevice("a", "lsi0", dma="bounce", addr=1),
-                 *disk(image(tmp_path / "disk"), "a"), *rdevice("b", "lsi1", dma="map", addr=2)) as m:
-        m.works(m.lsi(1))
+    with Managed(main_program, tmp_path, *rdevice("a", "lsi0", dma="bounce", addr=2),
+                 *disk(image(tmp_path / "disk"), "a"), *rdevice("b", "lsi1", dma="map", addr=3)) as m:
+        m.works(m.lsi(2))
         pids = {rid: entry["pid"] for rid, entry in m.remotes().items()}
         assert sum(shared_mappings(pids["b"])) >= RAM - (1 << 20)
         assert any(size >= RAM for size in memory_descriptors(pids["b"]))
@@ -117,11 +117,11 @@ def test_without_bus_mastering_nothing_moves(machine):
     lsi = machine.lsi()
     machine.read_sector(lsi)
     before = link(machine)["bounced-bytes"]
-    machine.q.pci_write(1, PCI_COMMAND, 2, 3)
+    machine.q.pci_write(2, PCI_COMMAND, 2, 3)
     lsi.start([0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], data_len=512)
     assert lsi.readb(0x0c) & 0x20       # DSTAT: bus fault
     assert link(machine)["bounced-bytes"] == before
-    machine.q.pci_write(1, PCI_COMMAND, 2, 7)
+    machine.q.pci_write(2, PCI_COMMAND, 2, 7)
     machine.works(lsi)
 
 
@@ -141,20 +141,20 @@ def test_restart_bounces_again(machine):
 def test_hot_plug_beside_others(main_program, tmp_path):
     """Two controllers of one process, one with guest RAM; and they go again."""
     with Managed(main_program, tmp_path) as m:
-        m.qmp.command("rdevice_add", rid="r", id="lsi0", driver="lsi53c895a", addr="1", dma="bounce")
+        m.qmp.command("rdevice_add", rid="r", id="lsi0", driver="lsi53c895a", addr="2", dma="bounce")
         m.add_disk("r", "lsi0", 0, image(tmp_path / "d0", 0x11))
-        m.qmp.command("rdevice_add", rid="r", id="lsi1", driver="lsi53c895a", addr="2")
+        m.qmp.command("rdevice_add", rid="r", id="lsi1", driver="lsi53c895a", addr="3")
         m.add_disk("r", "lsi1", 1, image(tmp_path / "d1", 0x22))
-        m.works(m.lsi(1), 0x11)
-        m.q.pci_write(1, PCI_COMMAND, 2, 0)
-        m.works(m.lsi(2), 0x22)
+        m.works(m.lsi(2), 0x11)
+        m.q.pci_write(2, PCI_COMMAND, 2, 0)
+        m.works(m.lsi(3), 0x22)
         states = {d["id"]: d["link"]["dma"] for d in m.remotes()["r"]["devices"] if d["controller"]}
         assert states == {"lsi0": "bounce", "lsi1": "map"}
         m.qmp.command("rdevice_del", rid="r", id="lsi1")
         pid = m.remotes()["r"]["pid"]
         wait_until(lambda: shared_mappings(pid) == [WINDOW], "guest RAM is let go")
-        m.q.pci_write(2, PCI_COMMAND, 2, 0)
-        m.works(m.lsi(1), 0x11)
+        m.q.pci_write(3, PCI_COMMAND, 2, 0)
+        m.works(m.lsi(2), 0x11)
         m.qmp.command("rdevice_del", rid="r", id="lsi0")
         assert shared_mappings(pid) == [] and memory_descriptors(pid) == []
 
@@ -205,15 +205,15 @@ def test_second_implementation_copies_for_our_remote():
 def test_our_proxy_copies_for_a_second_implementation(main_program):
     ours, theirs = socket.socketpair()
     with ours, LinkServer(theirs, FakeDevice()) as server:
-        q = Qtest(main_program, ["-m", "64", "-device", f"pci-proxy-dev,addr=1,fd={ours.fileno()},dma=bounce"],
+        q = Qtest(main_program, ["-m", "64", "-device", f"pci-proxy-dev,addr=2,fd={ours.fileno()},dma=bounce"],
                   pass_fds=[ours.fileno()])
         ours.close()
         q.write(0x10000, b"from the guest")
         assert server.dma_read(0x10000, 14) is None     # no bus master yet
-        q.pci_write(1, PCI_COMMAND, 2, 4)
+        q.pci_write(2, PCI_COMMAND, 2, 4)
         assert server.dma_read(0x10000, 14) == b"from the guest"
         assert server.dma_write(RAM - 4, b"tail")
-        q.pci_read(1, 0, 4)             # an access orders guest memory as on a bus
+        q.pci_read(2, 0, 4)             # an access orders guest memory as on a bus
         assert q.read(RAM - 4, 4) == b"tail"
         assert server.dma_read(RAM - 3, 4) is None
         assert sum(size for _, size in server.bounced) <= RAM and server.ranges == []

@@ -36,10 +36,10 @@ class Liar:
         self.m = Managed(main_program, directory,
                          "-remote", f"rid=r0,exec={self.script},{LIMITS}{options}",
                          "-rdrive", f"rid=r1,id=n0,file={image(directory / 'neighbour', 0x77)},format=raw",
-                         "-rdevice", "lsi53c895a,rid=r1,id=lsi1,addr=2",
+                         "-rdevice", "lsi53c895a,rid=r1,id=lsi1,addr=3",
                          "-rdevice", "scsi-hd,rid=r1,id=nhd,drive=n0,bus=lsi1.0", *args, **more)
         self.qmp = self.m.qmp
-        self.neighbour = self.m.lsi(2)
+        self.neighbour = self.m.lsi(3)
         self.m.works(self.neighbour, 0x77)
         self.before = Holdings(self.m.pid)
 
@@ -59,7 +59,7 @@ class Liar:
             assert time.monotonic() - start < BOUND, f"{command} took {time.monotonic() - start:.1f} s"
 
     def add_controller(self, **more):
-        return self.run("rdevice_add", rid="r0", driver="lsi53c895a", id="lsi0", addr="1", **more)
+        return self.run("rdevice_add", rid="r0", driver="lsi53c895a", id="lsi0", addr="2", **more)
 
     def responsive(self):
         """The monitor answers at once."""
@@ -124,9 +124,9 @@ def test_an_honest_fake_works(liar):
     assert not liar.run("rdrive_add", rid="r0", id="d0", file=liar.disk)
     assert not liar.add_controller()
     assert not liar.run("rdevice_add", rid="r0", driver="scsi-hd", id="hd0", drive="d0", bus="lsi0.0")
-    assert liar.m.q.pci_read(1, 0, 4) == 0x00121000
+    assert liar.m.q.pci_read(2, 0, 4) == 0x00121000
     assert not liar.run("remote_restart", rid="r0")
-    assert liar.m.q.pci_read(1, 0, 4) == 0x00121000
+    assert liar.m.q.pci_read(2, 0, 4) == 0x00121000
     assert not liar.run("rdevice_del", rid="r0", id="hd0")
 
 
@@ -177,7 +177,7 @@ def test_a_lie_at_the_start(liar, case):
     if message is None:
         assert error is None            # a device that is no PCI function, by the remote's word
         assert not liar.m.remotes()["r0"]["devices"][0]["controller"]
-        assert liar.m.q.pci_read(1, 0, 4) == 0xffffffff
+        assert liar.m.q.pci_read(2, 0, 4) == 0xffffffff
     else:
         assert error and any(part in error for part in message.split("|")), error
         assert len(error) < 600000 and "\x1b" not in str(liar.m.remotes())
@@ -229,7 +229,7 @@ def test_a_link_that_is_none(liar, methods):
     liar.lie(methods)
     assert liar.add_controller()
     assert liar.m.remotes()["r0"]["devices"] == []
-    assert liar.m.q.pci_read(1, 0, 4) == 0xffffffff
+    assert liar.m.q.pci_read(2, 0, 4) == 0xffffffff
 
 
 @pytest.mark.parametrize("command", ["rdevice_del", "remote_restart", "none"])
@@ -247,7 +247,7 @@ def test_an_addition_whose_link_is_held_by_another_process_ends(liar, command):
     start = time.monotonic()
     with liar.m.connect() as other:
         other.send({"execute": "rdevice_add",
-                    "arguments": {"rid": "r0", "driver": "lsi53c895a", "id": "lsi0", "addr": "1"}})
+                    "arguments": {"rid": "r0", "driver": "lsi53c895a", "id": "lsi0", "addr": "2"}})
         wait_until(lambda: liar.m.remotes()["r0"]["state"] == "ready", "it does not start")
         if command == "rdevice_del":
             assert "no device" in liar.run("rdevice_del", rid="r0", id="lsi0")
@@ -274,7 +274,7 @@ def test_what_was_a_pci_function_may_not_come_back_as_a_disk(liar):
     assert liar.m.remotes()["r0"]["devices"][0]["controller"]
     liar.lie()
     assert not liar.run("remote_restart", rid="r0")
-    assert liar.m.q.pci_read(1, 0, 4) == 0x00121000
+    assert liar.m.q.pci_read(2, 0, 4) == 0x00121000
 
 
 def test_devices_on_each_others_buses_can_be_removed(liar):
@@ -300,13 +300,13 @@ def test_ids_that_look_like_our_own_names(liar):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         liar.qmp.command("getfd", _fds=[theirs.fileno()], fdname="link-lsi0")
-        assert not liar.run("rdevice_add", rid="r0", driver="pci-fake", id="link-lsi0", addr="3")
+        assert not liar.run("rdevice_add", rid="r0", driver="pci-fake", id="link-lsi0", addr="4")
         assert not liar.add_controller()
         assert liar.run("rdevice_add", rid="r0", driver="pci-fake", id="link-link-lsi0", bus="no-such")
-        assert liar.m.q.pci_read(1, 0, 4) == liar.m.q.pci_read(3, 0, 4) == 0x00121000
+        assert liar.m.q.pci_read(2, 0, 4) == liar.m.q.pci_read(4, 0, 4) == 0x00121000
         liar.qmp.command("closefd", fdname="link-lsi0")      # it is still there
         assert not liar.run("rdevice_del", rid="r0", id="link-lsi0")
-        assert liar.m.q.pci_read(1, 0, 4) == 0x00121000
+        assert liar.m.q.pci_read(2, 0, 4) == 0x00121000
 
 
 # ----------------------------------------------------------------------------------- events
@@ -436,7 +436,7 @@ def test_device_deleted_before_a_restarted_process_is_ready_is_not_heard(liar):
         """)
     assert not liar.run("remote_restart", rid="r0")
     assert [d["id"] for d in liar.m.remotes()["r0"]["devices"]] == ["lsi0", "hd0"]
-    assert liar.m.q.pci_read(1, 0, 4) == 0x00121000
+    assert liar.m.q.pci_read(2, 0, 4) == 0x00121000
 
 
 STOPPER = """
@@ -553,12 +553,12 @@ def test_a_monitor_client_that_goes_does_not_take_its_addition_with_it(liar):
              "    return {}")
     other = liar.m.connect()
     other.send({"execute": "rdevice_add",
-                "arguments": {"rid": "r0", "driver": "lsi53c895a", "id": "lsi0", "addr": "1"}})
+                "arguments": {"rid": "r0", "driver": "lsi53c895a", "id": "lsi0", "addr": "2"}})
     liar.m.wait_state("r0", "ready")
     other.close()
     liar.responsive()
     wait_until(lambda: liar.m.remotes()["r0"]["devices"], "the addition was lost")
-    assert liar.m.q.pci_read(1, 0, 4) == 0x00121000
+    assert liar.m.q.pci_read(2, 0, 4) == 0x00121000
 
 
 def test_a_controller_is_removed_while_its_process_starts_again(liar):
@@ -597,7 +597,7 @@ def pausing(main_program, tmp_path):
     liar = Liar(main_program, tmp_path, "-remote", f"rid=r2,exec={script},on-death=pause,{LIMITS}",
                 options=",on-death=pause")
     assert not liar.add_controller()
-    assert not liar.run("rdevice_add", rid="r2", driver="lsi53c895a", id="lsi2", addr="3")
+    assert not liar.run("rdevice_add", rid="r2", driver="lsi53c895a", id="lsi2", addr="4")
     yield liar
     liar.close()
 

@@ -45,16 +45,16 @@ class Case:
         self.m = Managed(main_program, directory,
                          "-remote", f"rid=r0,exec={script},on-death={policy},{LIMITS}",
                          "-rdrive", f"rid=r1,id=n0,file={image(directory / 'neighbour', 0x77)},format=raw",
-                         "-rdevice", "lsi53c895a,rid=r1,id=lsi1,addr=2",
+                         "-rdevice", "lsi53c895a,rid=r1,id=lsi1,addr=3",
                          "-rdevice", "scsi-hd,rid=r1,id=nhd,drive=n0,bus=lsi1.0",
                          status=1 if policy == "exit" else 0)
         self.images = [image(directory / f"disk{i}") for i in range(2)]
-        self.neighbour = self.m.lsi(2)
+        self.neighbour = self.m.lsi(3)
         self.m.works(self.neighbour, 0x77)
         self.unmap(self.neighbour)
         self.before = Holdings(self.m.pid)
         self.add()
-        self.lsi = self.m.lsi(1)
+        self.lsi = self.m.lsi(2)
         self.m.works(self.lsi)
         self.struck = self.faults.instance()
         self.error = None
@@ -64,7 +64,7 @@ class Case:
         self.m.q.pci_write(lsi.slot, PCI_COMMAND, 2, 0)
 
     def add(self):
-        self.m.qmp.command("rdevice_add", rid="r0", driver="lsi53c895a", id="lsi0", addr="1")
+        self.m.qmp.command("rdevice_add", rid="r0", driver="lsi53c895a", id="lsi0", addr="2")
         self.m.add_disk("r0", "lsi0", 0, self.images[0], **{"scsi-id": 0})
 
     def remove(self):
@@ -87,7 +87,7 @@ class Case:
         """Brings the machine to the moment WHEN."""
         q = self.m.q
         if when == "config":
-            port = q.pci_select(1, 0)
+            port = q.pci_select(2, 0)
             self.struck.order(hold="config")
             q.send(f"inl 0x{port:x}")
         elif when == "bar-read":
@@ -143,7 +143,7 @@ def check_detach(case):
     m, entry = case.m, case.m.wait_state("r0", "dead")
     assert entry["reason"] and "pid" not in entry
     link = entry["devices"][0]["link"]
-    assert m.q.pci_read(1, 0, 4) == 0xffffffff
+    assert m.q.pci_read(2, 0, 4) == 0xffffffff
     m.q.writel(0xe0000000 + SCRATCHA, 1)
     after = m.remotes()["r0"]["devices"][0]["link"]
     assert link["state"] == "dead"
@@ -209,7 +209,7 @@ def test_fault(main_program, remote_program, tmp_path, fault, when, policy):
         # The neighbour has not noticed.
         if policy != "detach":
             case.unmap(case.lsi)
-        m.works(case.m.lsi(2), 0x77)
+        m.works(case.m.lsi(3), 0x77)
         case.unmap(case.neighbour)
         neighbour = m.remotes()["r1"]
         assert neighbour["restarts"] == 0 and neighbour["state"] in ("ready", "suspect")    # a busy machine is late
@@ -219,4 +219,4 @@ def test_fault(main_program, remote_program, tmp_path, fault, when, policy):
         wait_same_holdings(m.pid, case.before)
         if policy == "detach":
             case.add()
-            m.works(m.lsi(1))
+            m.works(m.lsi(2))

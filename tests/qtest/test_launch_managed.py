@@ -132,7 +132,7 @@ def test_death_is_seen_by_both(main_program, tmp_path):
         with pytest.raises(QmpError, match="launcher"):
             machine.qmp.command("remote_restart", rid="r0")
         machine.qmp.command("rdevice_del", rid="r0", id="lsi0")
-        assert machine.q.pci_read(1, 0, 4) == 0xffffffff
+        assert machine.q.pci_read(2, 0, 4) == 0xffffffff
         machine.qmp.command("rdrive_del", rid="r0", id="d0")
         with pytest.raises(QmpError, match="its launcher can start it again"):
             machine.qmp.command("rdevice_add", rid="r0", id="lsi0", driver="lsi53c895a")

@@ -82,7 +82,7 @@ def test_several_remotes_of_our_emulator(tmp_path, main_program):
         words += ["--remote", f"{number},device=lsi{number}", "-device", f"lsi53c895a,id=lsi{number}"]
     launch = script(tmp_path / "launch", PROGRAM, *words, "--", main_program)
     with Qtest(launch, ["-device", "pci-proxy-dev,id=lsi1,fd=@fd:lsi1@,addr=9"]) as q:
-        assert [slot for slot in range(32) if q.pci_read(slot, 0, 4) == LSI_IDS] == [1, 2, 9]
+        assert [slot for slot in range(32) if q.pci_read(slot, 0, 4) == LSI_IDS] == [2, 3, 9]
         first = remotes_of(q.process.pid)[0]
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: "killed by signal 9" in q.stderr(), "the remote's end")

@@ -67,13 +67,13 @@ class Rig:
             raise
         main_end.close()
         main_end2.close()
-        self.neighbour = Lsi(self.q, 2)
+        self.neighbour = Lsi(self.q, 3)
         self.results = None
 
     def __enter__(self):
         try:
-            self.q.pci_write(1, 0x14, 4, BASE)
-            self.q.pci_write(1, 4, 2, 6)
+            self.q.pci_write(2, 0x14, 4, BASE)
+            self.q.pci_write(2, 4, 2, 6)
             self.neighbour.map_bars()
             self.neighbour.start_up()
         except BaseException:
@@ -276,7 +276,7 @@ def test_fault_in_a_message_with_descriptors(main_program, remote_program, tmp_p
                 rig.read()
             rig.neighbour_works()
             fds = len(os.listdir("/proc/self/fd"))
-            rig.q.pci_read(1, 0, 4)
+            rig.q.pci_read(2, 0, 4)
             assert len(os.listdir("/proc/self/fd")) <= fds
     except QtestError as error:
         assert "exit status 1" in str(error) and "p1" in str(error), error
@@ -312,9 +312,9 @@ def test_link_that_broke_is_made_again(main_program, remote_program, tmp_path, d
         script = write_script(tmp_path / "faulty-remote", remote_program, faults.path)
         with Managed(main_program, tmp_path, "-remote", f"rid=r0,exec={script},on-death=restart,{limits}",
                      "-rdrive", f"rid=r0,id=d0,file={image(tmp_path / 'disk')},format=raw",
-                     "-rdevice", "lsi53c895a,rid=r0,id=lsi0,addr=1",
+                     "-rdevice", "lsi53c895a,rid=r0,id=lsi0,addr=2",
                      "-rdevice", "scsi-hd,rid=r0,id=hd0,drive=d0,bus=lsi0.0") as m:
-            lsi = m.lsi(1)
+            lsi = m.lsi(2)
             m.works(lsi)
             for number in range(2):
                 faults.instance(number).order(rules=[(direction, action)])
@@ -324,7 +324,7 @@ def test_link_that_broke_is_made_again(main_program, remote_program, tmp_path, d
                 assert m.qmp.command("query-status")["running"]
                 faults.instance(number + 1)
                 m.wait_state("r0", "ready")
-                wait_until(lambda: m.q.pci_read(1, 0, 4) == 0x00121000, "the device comes back")
+                wait_until(lambda: m.q.pci_read(2, 0, 4) == 0x00121000, "the device comes back")
                 lsi.map_bars()
                 m.works(lsi)
 

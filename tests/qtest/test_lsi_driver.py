@@ -52,7 +52,7 @@ def wait_until_idle(process):
 
 
 class Setup:
-    """A machine with the controller in slot 1."""
+    """A machine with the controller in slot 2."""
 
     def __init__(self, name, main_program, remote, image):
         self.proxied = remote is not None
@@ -102,7 +102,7 @@ def setup(request, main_program, tmp_path):
 @pytest.fixture
 def lsi(setup):
     """The controller, mapped and started, its interrupt enabled and watched."""
-    controller = Lsi(setup.qtest, 1)
+    controller = Lsi(setup.qtest, 2)
     setup.qtest.irq_intercept_in("/machine/ioapic")
     setup.ioapic = Ioapic(setup.qtest)
     setup.ioapic.enable(controller.pin)
@@ -125,29 +125,29 @@ def finish(setup, lsi):
 
 def test_config_space(setup):
     q = setup.qtest
-    assert q.pci_read(1, 0, 4) == 0x00121000
-    assert q.pci_read(1, 0, 2) == 0x1000 and q.pci_read(1, 2, 2) == 0x0012
-    assert q.pci_read(1, 0x0a, 2) == 0x0100  # SCSI controller
-    assert q.pci_read(1, 0x0b, 1) == 0x01
-    assert q.pci_read(1, 0x0e, 1) == 0x00    # an ordinary function
-    assert q.pci_read(1, 0x2c, 4) == 0x10000000
-    assert q.pci_read(1, PCI_INTERRUPT_PIN, 1) == 1
-    assert q.pci_read(2, 0, 4) == 0xffffffff
+    assert q.pci_read(2, 0, 4) == 0x00121000
+    assert q.pci_read(2, 0, 2) == 0x1000 and q.pci_read(2, 2, 2) == 0x0012
+    assert q.pci_read(2, 0x0a, 2) == 0x0100  # SCSI controller
+    assert q.pci_read(2, 0x0b, 1) == 0x01
+    assert q.pci_read(2, 0x0e, 1) == 0x00    # an ordinary function
+    assert q.pci_read(2, 0x2c, 4) == 0x10000000
+    assert q.pci_read(2, PCI_INTERRUPT_PIN, 1) == 1
+    assert q.pci_read(3, 0, 4) == 0xffffffff
 
 
 def test_config_byte_lanes(setup):
     q = setup.qtest
-    q.pci_write(1, 0x3c, 1, 0xa5)
-    assert q.pci_read(1, 0x3c, 1) == 0xa5
-    assert q.pci_read(1, 0x3c, 2) == 0x01a5
-    q.pci_write(1, 0x3d, 1, 4)  # read-only
-    assert q.pci_read(1, 0x3d, 1) == 1
-    q.pci_write(1, 0x0c, 4, 0)
-    assert q.pci_read(1, 0x3c, 1) == 0xa5
+    q.pci_write(2, 0x3c, 1, 0xa5)
+    assert q.pci_read(2, 0x3c, 1) == 0xa5
+    assert q.pci_read(2, 0x3c, 2) == 0x01a5
+    q.pci_write(2, 0x3d, 1, 4)  # read-only
+    assert q.pci_read(2, 0x3d, 1) == 1
+    q.pci_write(2, 0x0c, 4, 0)
+    assert q.pci_read(2, 0x3c, 1) == 0xa5
 
 
 def test_bar_sizes(setup):
-    controller = Lsi(setup.qtest, 1)
+    controller = Lsi(setup.qtest, 2)
     for index, kind, size in BARS:
         assert controller.bar_size(index) == (size, kind == "io")
     for index in (3, 4, 5):
@@ -156,25 +156,25 @@ def test_bar_sizes(setup):
 
 def test_bars_decode_by_command_register(setup):
     q = setup.qtest
-    controller = Lsi(q, 1)
+    controller = Lsi(q, 2)
     controller.map_bars()
     controller.writel(SCRATCHA, 0x12345678)
     assert controller.readl(SCRATCHA) == 0x12345678
     assert q.inl(IO_BASE + SCRATCHA) == 0x12345678
-    q.pci_write(1, PCI_COMMAND, 2, 1)  # I/O only
+    q.pci_write(2, PCI_COMMAND, 2, 1)  # I/O only
     assert controller.readl(SCRATCHA) == 0xffffffff
     assert q.inl(IO_BASE + SCRATCHA) == 0x12345678
-    q.pci_write(1, PCI_COMMAND, 2, 2)  # memory only
+    q.pci_write(2, PCI_COMMAND, 2, 2)  # memory only
     assert controller.readl(SCRATCHA) == 0x12345678
     assert q.inl(IO_BASE + SCRATCHA) == 0xffffffff
-    q.pci_write(1, PCI_BAR0 + 4, 4, MMIO_BASE + 0x10000)
+    q.pci_write(2, PCI_BAR0 + 4, 4, MMIO_BASE + 0x10000)
     assert controller.readl(SCRATCHA) == 0xffffffff
     assert q.readl(MMIO_BASE + 0x10000 + SCRATCHA) == 0x12345678
 
 
 def test_access_widths(setup):
     q = setup.qtest
-    Lsi(q, 1).map_bars()
+    Lsi(q, 2).map_bars()
     for base, read, write in ((MMIO_BASE, (q.readb, q.readw, q.readl),
                                (q.writeb, q.writew, q.writel)),
                               (IO_BASE, (q.inb, q.inw, q.inl), (q.outb, q.outw, q.outl))):
@@ -188,7 +188,7 @@ def test_access_widths(setup):
 
 def test_on_chip_ram(setup):
     q = setup.qtest
-    Lsi(q, 1).map_bars()
+    Lsi(q, 2).map_bars()
     data = bytes(range(256)) * 32
     q.write(RAM_BASE, data)
     assert q.read(RAM_BASE, len(data)) == data

@@ -65,7 +65,7 @@ def disk(path, name="d0", bus="lsi0.0", scsi_id=0, more=""):
      ("-m 64M", "the same size")),
     (("-object", "memory-backend-memfd,id=m,size=1234567"), ("-object", "1234567", "page size")),
     (("-object", "memory-backend-memfd,id=m,size=16M,share=off"), ("-object", "share=off")),
-    (("-accel", "kvm"), ("-accel kvm", "qtest")),
+    (("-accel", "hvf"), ("-accel hvf", "-accel help")),
     (("-qtest", "tcp::1"), ("-qtest tcp::1", "unix:PATH")),
     (("-qtest", "unix:/nosuch/socket"), ("-qtest unix:/nosuch/socket", "server=on")),
     (("-nosuch",), ("-nosuch", "-help")),

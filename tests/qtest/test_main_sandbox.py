@@ -138,7 +138,7 @@ LSI = ("-rdevice", "lsi53c895a,rid=0,id=lsi0")
 
 @pytest.fixture(name="machine")
 def _machine(tmp_path):
-    """Confined, with a remote process: lsi0 in slot 1, hd0."""
+    """Confined, with a remote process: lsi0 in slot 2, hd0."""
     with Managed(MAIN, tmp_path, *ON, *LSI, "-rdrive", f"rid=0,id=d0,file={image(tmp_path / 'disk')},format=raw", "-rdevice",
                  "scsi-hd,rid=0,id=hd0,drive=d0,bus=lsi0.0") as m:
         yield m

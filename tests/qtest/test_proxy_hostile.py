@@ -47,7 +47,7 @@ def fake_device():
 
 
 class Machine:
-    """mpqemu with a fake remote in slot 1 and an honest one in slot 2."""
+    """mpqemu with a fake remote in slot 2 and an honest one in slot 3."""
 
     def __init__(self, program, device=None, options=f",timeout={TIMEOUT_MS}", prepare=None):
         self.servers = []
@@ -71,7 +71,7 @@ class Machine:
         self.server = self.servers[0]
 
     def __enter__(self):
-        for slot, base in ((1, BAR), (2, BAR + 0x10000)):
+        for slot, base in ((2, BAR), (3, BAR + 0x10000)):
             self.q.pci_write(slot, 0x10, 4, base)
             self.q.pci_write(slot, 4, 2, 6)
         return self
@@ -87,16 +87,16 @@ class Machine:
 
     def check_other_lives(self):
         """The machine and its other device are well."""
-        assert self.q.pci_read(2, 0, 4) == 0x10ff1af4
+        assert self.q.pci_read(3, 0, 4) == 0x10ff1af4
         self.q.writel(BAR + 0x10010, 0x5eed)
         assert self.q.readl(BAR + 0x10010) == 0x5eed
 
     def access(self, what):
         """One access to the first device; what a read gave."""
         if what == "config-read":
-            return self.q.pci_read(1, 0, 4)
+            return self.q.pci_read(2, 0, 4)
         if what == "config-write":
-            self.q.pci_write(1, 0x3c, 1, 5)
+            self.q.pci_write(2, 0x3c, 1, 5)
         elif what == "bar-read":
             return self.q.readl(BAR)
         else:
@@ -131,7 +131,7 @@ def test_failed_access_is_no_death(main_program, what):
         m.server.behave(REQUESTS[what], lying.failed)
         assert m.access(what) in (None, 0xffffffff)
         m.server.behave(REQUESTS[what], lambda s, _m, honest: s.stream.send(honest))
-        m.q.pci_write(1, 4, 2, 6)
+        m.q.pci_write(2, 4, 2, 6)
         m.q.writel(BAR + 8, 0x1234)
         assert m.q.readl(BAR + 8) == 0x1234
         assert m.q.stderr() == ""
@@ -140,11 +140,11 @@ def test_failed_access_is_no_death(main_program, what):
 def test_two_remotes_of_different_shape(main_program):
     """Ids, BAR kinds and BAR sizes belong to each device alone."""
     with Machine(main_program, FakeDevice(ids=(0x8086, 0x1234), bars={0: 0x100, 2: 0x20}, io_bars=(2,))) as m:
-        for slot, bar, port in ((1, 0x18, 0xc000), (2, 0x14, 0xc100)):
+        for slot, bar, port in ((2, 0x18, 0xc000), (3, 0x14, 0xc100)):
             m.q.pci_write(slot, bar, 4, port)
             m.q.pci_write(slot, 4, 2, 7)
-        assert m.q.pci_read(1, 0, 4) == 0x12348086
-        assert m.q.pci_read(2, 0, 4) == 0x10ff1af4
+        assert m.q.pci_read(2, 0, 4) == 0x12348086
+        assert m.q.pci_read(3, 0, 4) == 0x10ff1af4
         # The last words of each BAR.
         for address in (BAR + 0xfc, BAR + 0x10ffc):
             m.q.writel(address, 0x12345678)
@@ -171,7 +171,7 @@ def test_values_wider_than_the_access_are_cut(main_program):
         assert m.q.readw(BAR) == 0x7788
         assert m.q.readl(BAR) == 0x55667788
         assert m.q.readq(BAR) == 0x1122334455667788
-        assert m.q.pci_read(1, 0, 1) == 0x88
+        assert m.q.pci_read(2, 0, 1) == 0x88
 
 
 def test_hung_remote_does_not_stop_the_machine(main_program):
@@ -200,7 +200,7 @@ def test_broken_answer_at_start(main_program, behaviour, after):
 def test_reset_that_is_never_answered(main_program):
     with Machine(main_program, prepare=lambda s: s.behave(DEVICE_RESET, lying.never_reply)) as m:
         m.check_other_lives()
-        assert m.q.pci_read(1, 0, 4) == 0xffffffff
+        assert m.q.pci_read(2, 0, 4) == 0xffffffff
         m.check_other_lives()
 
 
@@ -285,7 +285,7 @@ def test_guest_ram_that_a_remote_makes_shorter(main_program, tmp_path):
         assert q.readl(0x8000) == 0
         q.writel(0x8000, 0x9abcdef0)
         assert q.readl(0x8000) == 0x9abcdef0
-        assert q.pci_read(1, 0, 4) == 0x10ff1af4
+        assert q.pci_read(2, 0, 4) == 0x10ff1af4
         assert q.close() == 0
 
 

@@ -25,7 +25,7 @@ def remote(request):
 
 
 class Machine:
-    """mpqemu and COUNT remotes with one controller each, in slots 1 and up."""
+    """mpqemu and COUNT remotes with one controller each, in slots 2 and up."""
 
     def __init__(self, main_program, remote, directory, count=2, timeout_ms=10000, options=()):
         self.remotes, links, args = [], [], ["-m", "64", *options]
@@ -74,7 +74,7 @@ def map_slot(q, slot):
 
 def test_each_has_its_own_registers(main_program, remote, tmp_path):
     with Machine(main_program, remote, tmp_path) as m:
-        bases = [map_slot(m.q, slot) for slot in (1, 2)]
+        bases = [map_slot(m.q, slot) for slot in (2, 3)]
         for i, base in enumerate(bases):
             m.q.writel(base + SCRATCHA, 0x11111111 * (i + 1))
         assert [m.q.readl(base + SCRATCHA) for base in bases] == [0x11111111, 0x22222222]
@@ -83,7 +83,7 @@ def test_each_has_its_own_registers(main_program, remote, tmp_path):
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGSTOP])
 def test_one_dies(main_program, remote, tmp_path, kill):
     with Machine(main_program, remote, tmp_path, timeout_ms=2000) as m:
-        first, second = [map_slot(m.q, slot) for slot in (1, 2)]
+        first, second = [map_slot(m.q, slot) for slot in (2, 3)]
         os.kill(device_pid(m.remotes[0].pid), kill)
         if kill == signal.SIGKILL:
             m.remotes[0].wait()
@@ -94,7 +94,7 @@ def test_one_dies(main_program, remote, tmp_path, kill):
         for _ in range(50):
             assert m.q.readl(first + SCRATCHA) == 0xffffffff
             m.q.writel(first + SCRATCHA, 1)
-            assert m.q.pci_read(1, 0, 4) == 0xffffffff
+            assert m.q.pci_read(2, 0, 4) == 0xffffffff
         assert time.monotonic() - start < 5
         m.q.writel(second + SCRATCHA, 0x5eed)
         assert m.q.readl(second + SCRATCHA) == 0x5eed
@@ -109,8 +109,8 @@ def test_death_is_noticed_without_an_access(main_program, remote, tmp_path):
         while "'p2'" not in m.q.stderr():
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        assert m.q.pci_read(1, 0, 4) == 0x00121000
-        assert m.q.pci_read(2, 0, 4) == 0xffffffff
+        assert m.q.pci_read(2, 0, 4) == 0x00121000
+        assert m.q.pci_read(3, 0, 4) == 0xffffffff
 
 
 def test_remotes_end_with_the_machine(main_program, remote, tmp_path):
@@ -125,7 +125,7 @@ def test_interrupts_of_two(main_program, remote_program, tmp_path):
     with Machine(main_program, remote_program, tmp_path) as m:
         m.q.irq_intercept_in("/machine/ioapic")
         ioapic = Ioapic(m.q)
-        for i, slot in enumerate((1, 2)):
+        for i, slot in enumerate((2, 3)):
             # One after the other at the driver's addresses.
             lsi = Lsi(m.q, slot)
             ioapic.enable(lsi.pin)
@@ -147,7 +147,7 @@ def test_dead_remote_leaves_no_interrupt(main_program, remote_program, tmp_path)
     """A line that was raised falls when its remote dies."""
     with Machine(main_program, remote_program, tmp_path) as m:
         m.q.irq_intercept_in("/machine/ioapic")
-        lsi = Lsi(m.q, 1)
+        lsi = Lsi(m.q, 2)
         lsi.map_bars()
         lsi.start_up()
         lsi.start([0] * 6)
@@ -160,10 +160,10 @@ def test_dead_remote_leaves_no_interrupt(main_program, remote_program, tmp_path)
 
 def test_twelve_remotes(main_program, remote_program, tmp_path):
     with Machine(main_program, remote_program, tmp_path, count=12) as m:
-        for slot in range(1, 13):
+        for slot in range(2, 14):
             base = map_slot(m.q, slot)
             m.q.writel(base + SCRATCHA, slot)
-        for slot in range(1, 13):
+        for slot in range(2, 14):
             assert m.q.readl(0xe0000000 + 0x100000 * slot + SCRATCHA) == slot
 
 
@@ -184,7 +184,7 @@ def test_two_devices_in_one_remote(main_program, remote_program):
                    pass_fds=[s.fileno() for s in ours]) as q:
             for sock in ours:
                 sock.close()
-            bases = [map_slot(q, slot) for slot in (1, 2)]
+            bases = [map_slot(q, slot) for slot in (2, 3)]
             for i, base in enumerate(bases):
                 q.writel(base + SCRATCHA, i + 0x70)
             assert [q.readl(base + SCRATCHA) for base in bases] == [0x70, 0x71]

@@ -26,7 +26,7 @@ def disk(path, rid="0", drive="d0", device="hd0", bus="lsi0.0"):
 
 @pytest.fixture
 def machine(main_program, tmp_path):
-    """A machine with process 0: lsi0 in slot 1, hd0."""
+    """A machine with process 0: lsi0 in slot 2, hd0."""
     with Managed(main_program, tmp_path, *LSI, *disk(image(tmp_path / "disk"))) as m:
         yield m
 
@@ -67,7 +67,7 @@ def test_one_rid_is_one_process_and_rids_are_compared_whole(main_program, tmp_pa
 def test_bus_and_addr_of_a_controller_are_the_machines(main_program, tmp_path):
     with Managed(main_program, tmp_path, "-rdevice", "lsi53c895a,rid=r,id=lsi0,bus=pci.0,addr=1d") as m:
         assert m.q.pci_read(0x1d, 0, 4) == 0x00121000
-        assert m.q.pci_read(1, 0, 4) == 0xffffffff
+        assert m.q.pci_read(2, 0, 4) == 0xffffffff
 
 
 @pytest.mark.parametrize("args, message", [
@@ -214,7 +214,7 @@ def test_a_controller_and_disk_are_added_and_removed(empty):
         m.qmp.command("rdrive_del", rid="r", id="d0")
         m.qmp.command("rdevice_del", rid="r", id="lsi0")
         assert m.wait_event("DEVICE_DELETED", device="lsi0")
-        assert m.q.pci_read(1, 0, 4) == 0xffffffff
+        assert m.q.pci_read(2, 0, 4) == 0xffffffff
         wait_until(lambda: not m.remotes(), "a process without objects is listed")
         wait_until(lambda pid=pid: not alive(pid), "a process without objects runs on")
         wait_same_holdings(m.pid, before, f"turn {turn}:")
@@ -314,7 +314,7 @@ def test_a_resize_is_seen_by_the_guest(machine):
     ("rdevice_add", {"driver": "lsi53c895a", "id": "hd0", "rid": "1"}, "GenericError", "in use"),
     ("rdevice_add", {"driver": "no-such", "id": "x", "rid": "0"}, "GenericError", "no-such"),
     ("rdevice_add", {"driver": "scsi-hd", "id": "x", "rid": "0", "drive": "d0"}, "GenericError", "in use"),
-    ("rdevice_add", {"driver": "lsi53c895a", "id": "x", "rid": "0", "addr": "1"}, "GenericError", "slot 1.0"),
+    ("rdevice_add", {"driver": "lsi53c895a", "id": "x", "rid": "0", "addr": "2"}, "GenericError", "slot 2.0"),
     ("rdevice_add", {"driver": "lsi53c895a", "id": "x", "rid": "new", "bad": 1}, "GenericError", "bad"),
     ("rdevice_del", {"rid": "0", "id": "none"}, "DeviceNotFound", "none"),
     ("rdevice_del", {"rid": "nowhere", "id": "lsi0"}, "DeviceNotFound", "nowhere"),
@@ -342,10 +342,10 @@ def test_an_error_comes_back_and_leaves_nothing(machine, command, args, kind, me
 
 def test_a_controller_that_the_machine_refuses_is_undone_in_the_remote(machine):
     for _ in range(3):
-        with pytest.raises(QmpError, match="slot 1.0"):
-            machine.qmp.command("rdevice_add", rid="0", driver="lsi53c895a", id="lsi1", addr="1")
-    machine.qmp.command("rdevice_add", rid="0", driver="lsi53c895a", id="lsi1", addr="2")
-    assert machine.q.pci_read(2, 0, 4) == 0x00121000
+        with pytest.raises(QmpError, match="slot 2.0"):
+            machine.qmp.command("rdevice_add", rid="0", driver="lsi53c895a", id="lsi1", addr="2")
+    machine.qmp.command("rdevice_add", rid="0", driver="lsi53c895a", id="lsi1", addr="3")
+    assert machine.q.pci_read(3, 0, 4) == 0x00121000
 
 
 # ------------------------------------------------------------------------- death and restart
@@ -491,11 +491,11 @@ def test_a_reset_does_not_make_a_machine_forget_what_it_waits_for(main_program, 
 
 def test_the_config_space_survives_a_restart(machine):
     lsi = machine.lsi()
-    machine.q.pci_write(1, 0x0c, 1, 0x08)       # cache line size
-    machine.q.pci_write(1, 0x3c, 1, 0x2b)       # interrupt line
-    bars = [machine.q.pci_read(1, offset, 4) for offset in range(0x10, 0x28, 4)]
+    machine.q.pci_write(2, 0x0c, 1, 0x08)       # cache line size
+    machine.q.pci_write(2, 0x3c, 1, 0x2b)       # interrupt line
+    bars = [machine.q.pci_read(2, offset, 4) for offset in range(0x10, 0x28, 4)]
     machine.qmp.command("remote_restart", rid="0")
-    assert [machine.q.pci_read(1, offset, 4) for offset in range(0x10, 0x28, 4)] == bars
-    assert machine.q.pci_read(1, PCI_COMMAND, 2) == 7
-    assert machine.q.pci_read(1, 0x0c, 1) == 0x08 and machine.q.pci_read(1, 0x3c, 1) == 0x2b
+    assert [machine.q.pci_read(2, offset, 4) for offset in range(0x10, 0x28, 4)] == bars
+    assert machine.q.pci_read(2, PCI_COMMAND, 2) == 7
+    assert machine.q.pci_read(2, 0x0c, 1) == 0x08 and machine.q.pci_read(2, 0x3c, 1) == 0x2b
     assert lsi.readl(SCRATCHA) == 0

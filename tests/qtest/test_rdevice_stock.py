@@ -28,14 +28,14 @@ def machine(main_program, stock_program, tmp_path):
     """Process r0 would be stock QEMU; r1 is ours, with a disk."""
     with Managed(main_program, tmp_path, "-remote", f"rid=r0,exec={stock_program},timeout=20000,heartbeat-limit=20000",
                  "-rdrive", f"rid=r1,id=n0,file={image(tmp_path / 'neighbour', 0x77)},format=raw",
-                 "-rdevice", "lsi53c895a,rid=r1,id=lsi1,addr=2",
+                 "-rdevice", "lsi53c895a,rid=r1,id=lsi1,addr=3",
                  "-rdevice", "scsi-hd,rid=r1,id=nhd,drive=n0,bus=lsi1.0") as m:
-        lsi = m.lsi(2)
+        lsi = m.lsi(3)
         m.works(lsi, 0x77)
         before = Holdings(m.pid)
         yield m
         m.wait_state("r0", "gone")
-        assert m.q.pci_read(1, 0, 4) == 0xffffffff
+        assert m.q.pci_read(2, 0, 4) == 0xffffffff
         wait_same_holdings(m.pid, before)
         m.works(lsi, 0x77)
 
@@ -43,7 +43,7 @@ def machine(main_program, stock_program, tmp_path):
 def test_a_controller_of_stock_qemu_is_refused_by_its_death(machine):
     for _ in range(2):
         with pytest.raises(QmpError, match="closed the connection|has ended"):
-            machine.qmp.command("rdevice_add", rid="r0", driver="lsi53c895a", id="lsi0", addr="1")
+            machine.qmp.command("rdevice_add", rid="r0", driver="lsi53c895a", id="lsi0", addr="2")
         data = machine.wait_event("REMOTE_STATE", id="r0", to="dead")["data"]
         assert data["from"] == "ready" and data.get("signal") in (None, signal.SIGSEGV)
         machine.wait_state("r0", "gone")

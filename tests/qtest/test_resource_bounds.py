@@ -260,12 +260,12 @@ def test_monitors_that_come_and_go(main_program, tmp_path):
 def test_reset_and_remapping_flood_of_the_main_emulator(main_program, remote_program, tmp_path):
     """Each makes work that is posted for the link: what is old is replaced, not queued."""
     with Managed(main_program, tmp_path, "-remote", f"rid=r0,exec={remote_program}",
-                 "-rdevice", "lsi53c895a,rid=r0,id=lsi0,addr=1") as m:
-        m.lsi(1)
+                 "-rdevice", "lsi53c895a,rid=r0,id=lsi0,addr=2") as m:
+        m.lsi(2)
         main, remote = Bounds(m.pid), Bounds(m.remotes()["r0"]["pid"])
         for turn in range(1500):
-            m.q.pci_write(1, 0x14, 4, 0xe0000000 + turn % 64 * 0x10000)
-            m.q.pci_write(1, 4, 2, 6 if turn % 2 else 0)
+            m.q.pci_write(2, 0x14, 4, 0xe0000000 + turn % 64 * 0x10000)
+            m.q.pci_write(2, 4, 2, 6 if turn % 2 else 0)
             if turn % 5 == 0:
                 m.qmp.command("system_reset")
                 m.qmp.events.clear()

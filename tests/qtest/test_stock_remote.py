@@ -27,7 +27,7 @@ def remote(request):
 
 @contextlib.contextmanager
 def machine(main_program, program, parts):
-    """mpqemu whose RAM has PARTS backends, with an LSI of the remote in slot 1: (qtest, remote's process)."""
+    """mpqemu whose RAM has PARTS backends, with an LSI of the remote in slot 2: (qtest, remote's process)."""
     ours, theirs = socket_pair()
     args = ["-nodefaults"]
     for i in range(parts):
@@ -54,20 +54,20 @@ def machine(main_program, program, parts):
 
 def test_last_config_bytes(main_program, remote):
     with machine(main_program, remote[1], 1) as (qtest, process):
-        qtest.pci_write(1, 252, 4, 0x44332211)
-        last = bytearray(qtest.pci_read(1, 252, 4).to_bytes(4, "little"))
+        qtest.pci_write(2, 252, 4, 0x44332211)
+        last = bytearray(qtest.pci_read(2, 252, 4).to_bytes(4, "little"))
         # Stock lets the guest write where there is no register, ours does not.
         writable = last != bytes(4)
         assert writable == (remote[0] == "stock")
         for offset, size in ((252, 1), (253, 1), (254, 1), (255, 1), (254, 2), (253, 1), (252, 2)):
             at = slice(offset - 252, offset - 252 + size)
-            assert qtest.pci_read(1, offset, size) == int.from_bytes(last[at], "little")
+            assert qtest.pci_read(2, offset, size) == int.from_bytes(last[at], "little")
             data = bytes(0x80 | offset - 252 + i for i in range(size))
-            qtest.pci_write(1, offset, size, int.from_bytes(data, "little"))
+            qtest.pci_write(2, offset, size, int.from_bytes(data, "little"))
             if writable:
                 last[at] = data
-            assert qtest.pci_read(1, 252, 4).to_bytes(4, "little") == last
-        assert qtest.pci_read(1, 0, 4) == LSI_IDS
+            assert qtest.pci_read(2, 252, 4).to_bytes(4, "little") == last
+        assert qtest.pci_read(2, 0, 4) == LSI_IDS
         assert process.poll() is None
         assert qtest.stderr() == ""
 
@@ -75,7 +75,7 @@ def test_last_config_bytes(main_program, remote):
 @pytest.mark.parametrize("parts", [1, 7])
 def test_guest_memory_in_parts(main_program, remote, parts):
     with machine(main_program, remote[1], parts) as (qtest, process):
-        assert qtest.pci_read(1, 0, 4) == LSI_IDS
+        assert qtest.pci_read(2, 0, 4) == LSI_IDS
         assert process.poll() is None
 
 
@@ -83,7 +83,7 @@ def test_eight_parts_of_guest_memory(main_program, remote):
     """Ours takes 8, stock's limit is 7: a message that says so, and no machine."""
     if remote[0] == "ours":
         with machine(main_program, remote[1], 8) as (qtest, _):
-            assert qtest.pci_read(1, 0, 4) == LSI_IDS
+            assert qtest.pci_read(2, 0, 4) == LSI_IDS
         return
     with pytest.raises(QtestError) as error:
         with machine(main_program, remote[1], 8):

@@ -2,11 +2,15 @@
 /*
  * Unit tests of the pc board: what is where, and what a reset of the machine reaches.
  */
+#include "accel/accel.h"
 #include "hw/i386/pc.h"
 #include "hw/intc/ioapic.h"
 #include "hw/pci/pci.h"
 #include "system/reset.h"
 #include "util/machine-lock.h"
+
+/* There are no CPUs. */
+const Accel *const accels[] = { NULL };
 
 #define RAM_SIZE 0x100000ull
 #define ENTRY0 (IOAPIC_REG_REDIR + 0)
@@ -103,7 +107,7 @@ int main(int argc, char **argv)
     machine_lock();
     block = ram_block_new_memfd("ram", RAM_SIZE, true, NULL);
     memory_region_init_ram(&ram, NULL, "ram", block, 0, RAM_SIZE);
-    g_assert_true(pc_init(&ram, RAM_SIZE, NULL));
+    g_assert_true(pc_init(&(PcConfig) { .ram = &ram, .ram_size = RAM_SIZE }, NULL));
     g_test_add_func("/pc/host-bridge-answers", test_host_bridge_answers);
     g_test_add_func("/pc/reset-reaches-devices-and-interrupt-controller",
                     test_reset_reaches_devices_and_interrupt_controller);

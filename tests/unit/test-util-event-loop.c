@@ -1068,6 +1068,46 @@ static void test_timer_without_pwait2(void)
     g_test_trap_assert_passed();
 }
 
+/* ---- the virtual clock of a machine that stops and goes on ---------------------------------- */
+
+static void test_virtual_stands(void)
+{
+    g_autoptr(EventLoop) loop = new_loop();
+    g_autoptr(GString) log = g_string_new(NULL);
+    Alarm alarms[2], real;
+    int64_t now;
+
+    event_clock_set_running(false);
+    now = event_clock_ns(EVENT_CLOCK_VIRTUAL);
+    g_usleep(1000);
+    g_assert_cmpint(event_clock_ns(EVENT_CLOCK_VIRTUAL), ==, now);
+    init_alarms(alarms, 2, loop, EVENT_CLOCK_VIRTUAL, log);
+    init_alarms(&real, 1, loop, EVENT_CLOCK_REAL, log);
+    real.letter = 'r';
+    alarm_arm(&alarms[0], now + 100);
+    alarm_arm(&alarms[1], now - 100);
+    g_assert_false(event_loop_turn(loop, false)); /* what has expired waits, too */
+    alarm_arm(&real, event_clock_ns(EVENT_CLOCK_REAL) + MS);
+    g_assert_true(event_loop_turn(loop, true)); /* it sleeps until the real one */
+    g_assert_cmpstr(log->str, ==, "r");
+    event_clock_set_running(false); /* again: nothing */
+    g_assert_cmpint(event_clock_ns(EVENT_CLOCK_VIRTUAL), ==, now);
+
+    event_clock_set_running(true);
+    g_assert_cmpint(event_clock_ns(EVENT_CLOCK_VIRTUAL), >=, now);
+    g_assert_cmpint(event_clock_ns(EVENT_CLOCK_VIRTUAL), <, now + 1000000000); /* no jump */
+    while (log->len < 3) {
+        g_assert_true(event_loop_turn(loop, true));
+    }
+    g_assert_cmpstr(log->str, ==, "rba");
+    event_clock_set_running(true);
+    now = event_clock_ns(EVENT_CLOCK_VIRTUAL);
+    while (event_clock_ns(EVENT_CLOCK_VIRTUAL) == now) {
+    }
+    free_alarms(alarms, 2);
+    free_alarms(&real, 1);
+}
+
 /* ---- the manual virtual clock; from here on it is manual ------------------------------------ */
 
 static void test_manual_stands(void)
@@ -1248,6 +1288,7 @@ int main(int argc, char **argv)
     g_test_add_func("/event-loop/timer/nested", test_timer_nested);
     g_test_add_func("/event-loop/timer/without-epoll-pwait2", test_timer_without_pwait2);
     g_test_add_func("/event-loop/timer/armed-by-thread-ends-the-sleep", test_timer_armed_by_thread);
+    g_test_add_func("/event-loop/virtual-clock/stands", test_virtual_stands);
     g_test_add_func("/event-loop/manual-clock/stands", test_manual_stands);
     g_test_add_func("/event-loop/manual-clock/step-visits-deadlines", test_manual_step);
     g_test_add_func("/event-loop/manual-clock/standing-timer", test_manual_step_standing_timer);

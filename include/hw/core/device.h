@@ -30,7 +30,9 @@ struct Device {
     GPtrArray *buses;  /* Bus *, those it provides, in order; owned by the composition tree */
     bool realized;        /* property */
     bool hotplugged;      /* property; made by device_add_async() */
-    bool removing;        /* device_del() was asked for and waits for something */
+    bool removing;        /* device_del() was asked for and waits for something: */
+    bool unplug_asked;    /* for the guest (DeviceGuestHooks), not for a handler */
+    bool given_up;        /* by the guest (device_unplug_granted()) */
     char *unplug_blocker; /* device_set_unplug_blocker(); NULL: none */
 };
 
@@ -105,10 +107,34 @@ void device_prepared(DevicePrepare *prepare, GError *err);
 /*
  * Unplugs the device with ID (or at a canonical path) and all below it, and emits DEVICE_DELETED for each.
  * Fails with DeviceNotFound, for devices of the board, for one that is being added or removed, and while DEV
- * or a device below it has an unplug blocker.  Machines without a way to ask the guest remove at once.  A
- * handler set by device_set_del_handler() may take over.
+ * or a device below it has an unplug blocker.  Where there is a guest to ask (device_set_guest_hooks()), it is asked
+ * first, and the device stays until it answers; a second call asks again.  Else, and then, the device is removed at
+ * once, or a handler set by device_set_del_handler() takes over.
  */
 bool device_del(const char *id, GError **errp);
+
+/*
+ * How the guest hears of devices that come and go.  One set of hooks a program, which a board makes and which lives as
+ * long; NULL: none.
+ */
+typedef struct DeviceGuestHooks {
+    /* DEV was added at run time. */
+    void (*plugged)(Device *dev, void *opaque);
+    /*
+     * Asks the guest to give up DEV; true: device_unplug_granted() may come, or never.  False: there is nobody to ask.
+     */
+    bool (*unplug_request)(Device *dev, void *opaque);
+    /* DEV goes now, whoever wanted it; it is still plugged. */
+    void (*unplugged)(Device *dev, void *opaque);
+    void *opaque;
+} DeviceGuestHooks;
+void device_set_guest_hooks(const DeviceGuestHooks *hooks);
+
+/*
+ * The guest has given up DEV, asked or of its own accord: it is removed, as by device_del() without a guest.  Nothing for a
+ * device that device_del() would refuse.
+ */
+void device_unplug_granted(Device *dev);
 
 /*
  * While REASON (copied; "it is served by ...; delete that first") is not NULL, device_del() refuses DEV, and

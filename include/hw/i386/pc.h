@@ -34,15 +34,38 @@
 #include "hw/core/device.h"
 #include "system/memory.h"
 
+#define PC_BASE_RAM_END 0xa0000ull
+#define PC_LOW_RAM_BASE 0x100000ull
 #define PC_LOW_RAM_MAX 0xc0000000ull
 #define PC_HIGH_RAM_BASE 0x100000000ull
+#define PC_FIRMWARE_BASE 0xfffc0000ull /* told as reserved; large firmware begins lower */
+
+/* Where BARs have room, as ACPI tells it: from here to the I/O APIC, and 64 GiB behind RAM. */
+#define PC_PCI_MEMORY_BASE 0xc0000000u
+#define PC_PCI64_ALIGN 0x40000000ull
+#define PC_PCI64_SIZE 0x1000000000ull
 
 #define PC_PCI_GSI_FIRST 16u /* INTx uses four GSIs from here */
 
-/* Builds the board on RAM, a region of RAM_SIZE bytes that lives as long as the program. */
-bool pc_init(MemoryRegion *ram, uint64_t ram_size, GError **errp);
+/* What firmware is looked for when the user has not named any. */
+#define PC_FIRMWARE_DEFAULT "bios-256k.bin"
 
-/* The host bridge function "i440FX" (8086:1237); internal. */
-GType i440fx_get_type(void);
+/* What the user may choose; paths and texts are used during pc_init() only. */
+typedef struct PcConfig {
+    MemoryRegion *ram; /* lives as long as the program */
+    uint64_t ram_size;
+    unsigned serial_ports; /* bit n: COM(n + 1) will be there; ACPI tells of it */
+    int64_t rtc_base;   /* the clock's time at the start, in seconds since 1970 (rtc_parse_base()) */
+    const char *kernel; /* -kernel: booted directly; NULL: firmware is */
+    const char *initrd; /* -initrd, -append: NULL, or with a kernel */
+    const char *append;
+    const char *bios;   /* -bios: NULL with a kernel; without, NULL is a ROM with nothing in it */
+} PcConfig;
+
+/* Builds the board.  All files are opened here. */
+bool pc_init(const PcConfig *config, GError **errp);
+
+/* Types of the board's devices, for qom_register_types(). */
+extern GType (*const pc_types[])(void);
 
 #endif

@@ -11,11 +11,15 @@
  * with resample: raise on each event, lower at the guest's end of interrupt (EOI), then ask the
  * source whether it still asserts.  The EOI is told here, so that the source's local end needs to
  * know no interrupt controller, and the controller no source.
+ *
+ * With interrupt controllers in the kernel nobody here hears of an EOI; these take the source's two eventfds instead
+ * (gsi_irqfd_add), and do the same.
  */
 #ifndef HW_INTC_GSI_H
 #define HW_INTC_GSI_H
 
 #include <stdbool.h>
+#include <glib.h>
 
 typedef struct GsiNotifier GsiNotifier;
 
@@ -36,5 +40,24 @@ void gsi_notifier_remove(GsiNotifier *notifier);
 
 /* For interrupt controllers: the guest has ended GSI. */
 void gsi_eoi(unsigned gsi);
+
+/* Of interrupt controllers that take eventfds; as the functions below. */
+typedef struct GsiIrqfdOps {
+    bool (*add)(unsigned gsi, int trigger_fd, int resample_fd, GError **errp);
+    void (*remove)(unsigned gsi, int trigger_fd, int resample_fd);
+} GsiIrqfdOps;
+
+/* For the board: OPS (static) serve from now on; NULL: nobody does. */
+void gsi_set_irqfd_ops(const GsiIrqfdOps *ops);
+
+/* Whether sources are to use gsi_irqfd_add(), and not a notifier. */
+bool gsi_has_irqfd(void);
+
+/*
+ * Each event of TRIGGER_FD raises GSI until the guest ends it, which signals RESAMPLE_FD.  Both stay the caller's.  Taking
+ * them away again lowers the line, unless others hold it; before they are closed.  Only where gsi_has_irqfd().
+ */
+bool gsi_irqfd_add(unsigned gsi, int trigger_fd, int resample_fd, GError **errp);
+void gsi_irqfd_remove(unsigned gsi, int trigger_fd, int resample_fd);
 
 #endif

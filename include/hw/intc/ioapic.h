@@ -87,4 +87,10 @@ void ioapic_set_deliver(Ioapic *ioapic, IoapicDeliver *deliver, void *opaque);
 /* The local APICs' broadcast that the interrupt with VECTOR has ended (also the EOI register). */
 void ioapic_eoi(Ioapic *ioapic, uint8_t vector);
 
+/*
+ * The same of an interrupt that was an edge: no remote IRR is touched, but the sources of edge pins with VECTOR are
+ * told (hw/intc/gsi.h).
+ */
+void ioapic_eoi_edge(Ioapic *ioapic, uint8_t vector);
+
 #endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ACPI PCI hot-plug.
+ *
+ * Runs in: mpqemu.  The manual is include/hw/acpi/pci-hotplug.h.
+ *
+ * Theory of operation.  The guest ejects from a vCPU's thread; devices are taken apart by the main loop's.  So ejected
+ * slots are collected, and removed by a deferred call.
+ */
+#include "hw/acpi/pci-hotplug.h"
+
+#include "util/event-loop.h"
+
+enum { REG_UP = 0x0, REG_DOWN = 0x4, REG_EJECT = 0x8, REG_REMOVABLE = 0xc };
+#define SLOTS 32u
+#define FUNCTIONS 8u
+
+struct AcpiPciHotplug {
+    PciBus *bus;
+    AcpiPm *pm;
+    DeviceGuestHooks hooks;
+    MemoryRegion ports;
+    uint32_t up;
+    uint32_t down;
+    uint32_t ejected; /* to be removed by the deferred call */
+    EventBh *eject_bh;
+};
+
+static void tell(AcpiPciHotplug *hotplug, uint32_t *reg, unsigned slot)
+{
+    *reg |= 1u << slot;
+    acpi_pm_raise_gpe(hotplug->pm, PM_GPE_PCI_HOTPLUG);
+}
+
+/* The slot of DEV when it is a function of our bus, else -1. */
+static int slot_of(const AcpiPciHotplug *hotplug, Device *dev)
+{
+    if (!IS_PCI_DEVICE(dev) || dev->parent_bus != &hotplug->bus->bus) {
+        return -1;
+    }
+    return PCI_SLOT_OF(PCI_DEVICE(dev)->devfn);
+}
+
+/* ---- the guest's side ------------------------------------------------------------------------ */
+
+/* Gives up all functions of SLOT but the board's; function 0 last, as it was first. */
+static void eject_slot(AcpiPciHotplug *hotplug, unsigned slot)
+{
+    for (unsigned fn = FUNCTIONS; fn-- > 0;) {
+        PciDevice *dev = pci_bus_device(hotplug->bus, PCI_DEVFN_OF(slot, fn));
+
+        if (dev && DEVICE_GET_CLASS(dev)->hotpluggable) {
+            device_unplug_granted(DEVICE(dev));
+        }
+    }
+}
+
+static void eject_pending(void *opaque)
+{
+    AcpiPciHotplug *hotplug = opaque;
+    uint32_t slots = hotplug->ejected;
+
+    hotplug->ejected = 0;
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        if (slots & 1u << slot) {
+            eject_slot(hotplug, slot);
+        }
+    }
+}
+
+/* Slots without a function of the board. */
+static uint32_t removable(const AcpiPciHotplug *hotplug)
+{
+    uint32_t slots = UINT32_MAX;
+
+    for (unsigned devfn = 0; devfn < PCI_DEVFN_MAX; devfn++) {
+        PciDevice *dev = pci_bus_device(hotplug->bus, (uint8_t)devfn);
+
+        if (dev && !DEVICE_GET_CLASS(dev)->hotpluggable) {
+            slots &= ~(1u << PCI_SLOT_OF(devfn));
+        }
+    }
+    return slots;
+}
+
+static uint32_t take(uint32_t *reg)
+{
+    uint32_t value = *reg;
+
+    *reg = 0;
+    return value;
+}
+
+static MemResult ports_read(void *opaque, hwaddr addr, uint64_t *ret_value, unsigned size)
+{
+    AcpiPciHotplug *hotplug = opaque;
+
+    *ret_value = addr == REG_UP ? take(&hotplug->up) :
+                 addr == REG_DOWN ? take(&hotplug->down) :
+                 addr == REG_REMOVABLE ? removable(hotplug) : 0;
+    return MEM_OK;
+}
+
+static MemResult ports_write(void *opaque, hwaddr addr, uint64_t value, unsigned size)
+{
+    AcpiPciHotplug *hotplug = opaque;
+
+    if (addr == REG_EJECT) {
+        hotplug->ejected |= (uint32_t)value;
+        event_bh_schedule(hotplug->eject_bh);
+    }
+    return MEM_OK;
+}
+
+static const MemoryRegionOps ports_ops = {
+    .read = ports_read,
+    .write = ports_write,
+    .min_size = 4,
+    .max_size = 4,
+};
+
+/* ---- the machine's side ---------------------------------------------------------------------- */
+
+static void plugged(Device *dev, void *opaque)
+{
+    AcpiPciHotplug *hotplug = opaque;
+    int slot = slot_of(hotplug, dev);
+
+    if (slot >= 0) {
+        tell(hotplug, &hotplug->up, (unsigned)slot);
+    }
+}
+
+static bool unplug_request(Device *dev, void *opaque)
+{
+    AcpiPciHotplug *hotplug = opaque;
+    int slot = slot_of(hotplug, dev);
+
+    if (slot < 0 || !acpi_pm_listens(hotplug->pm, PM_GPE_PCI_HOTPLUG)) {
+        return false;
+    }
+    tell(hotplug, &hotplug->down, (unsigned)slot);
+    return true;
+}
+
+static void unplugged(Device *dev, void *opaque)
+{
+    AcpiPciHotplug *hotplug = opaque;
+    int slot = slot_of(hotplug, dev);
+
+    if (slot >= 0) {
+        hotplug->down &= ~(1u << slot);
+        if (!dev->given_up) {
+            tell(hotplug, &hotplug->up, (unsigned)slot);
+        }
+    }
+}
+
+/* The guest that was asked is gone, and what it held with it. */
+static void grant_all(AcpiPciHotplug *hotplug)
+{
+    for (unsigned devfn = PCI_DEVFN_MAX; devfn-- > 0;) {
+        PciDevice *dev = pci_bus_device(hotplug->bus, (uint8_t)devfn);
+
+        if (dev && DEVICE(dev)->unplug_asked) {
+            device_unplug_granted(DEVICE(dev));
+        }
+    }
+}
+
+void acpi_pci_hotplug_reset(AcpiPciHotplug *hotplug)
+{
+    grant_all(hotplug);
+    hotplug->up = hotplug->down = hotplug->ejected = 0;
+}
+
+AcpiPciHotplug *acpi_pci_hotplug_new(PciBus *bus, AcpiPm *pm, MemoryRegion *io)
+{
+    AcpiPciHotplug *hotplug = g_new0(AcpiPciHotplug, 1);
+
+    hotplug->bus = bus;
+    hotplug->pm = pm;
+    hotplug->eject_bh = event_bh_new(event_loop_main(), eject_pending, hotplug);
+    memory_region_init_io(&hotplug->ports, NULL, &ports_ops, hotplug, "acpi-pci-hotplug", ACPI_PCI_HOTPLUG_SIZE);
+    memory_region_add(io, ACPI_PCI_HOTPLUG_BASE, &hotplug->ports, 0);
+    hotplug->hooks = (DeviceGuestHooks) { plugged, unplug_request, unplugged, hotplug };
+    device_set_guest_hooks(&hotplug->hooks);
+    return hotplug;
+}
