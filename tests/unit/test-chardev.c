@@ -672,7 +672,8 @@ static void test_mux_timestamps(void)
     g_assert_cmpuint(chardev_write(front.chr, "o\n", 2), ==, 2);
     settle();
     drain(ours, text);
-    g_assert_true(g_regex_match_simple("^\\[00:00:0\\d\\.\\d{3}\\] one\n\\[00:00:0\\d\\.\\d{3}\\] two\n$", text->str, 0, 0));
+    g_assert_true(g_regex_match_simple("^\\[00:00:0\\d\\.\\d{3}\\] one\n\\[00:00:0\\d\\.\\d{3}\\] two\n$", text->str,
+                                       0, 0));
     detach(&front);
     chardevs_stop();
     close(ours);
