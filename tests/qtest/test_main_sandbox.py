@@ -164,8 +164,8 @@ def _empty(tmp_path):
 
 
 def helper(machine, name):
-    """The pid of the machine's opener or spawner."""
-    pid, = [pid for pid in children(machine.pid) if proc_status(pid)["Name"] == f"mpqemu-{name}"]
+    """The pid of the machine's opener or spawner, which may not have its name yet."""
+    pid, = wait_until(lambda: [pid for pid in children(machine.pid) if proc_status(pid)["Name"] == f"mpqemu-{name}"], name)
     return pid
 
 
@@ -191,7 +191,8 @@ def test_opener_is_confined(machine):
 
 def test_there_is_no_opener_without_a_sandbox(tmp_path):
     with Managed(MAIN, tmp_path) as m:
-        assert [proc_status(pid)["Name"] for pid in children(m.pid)] == ["mpqemu-spawner"]
+        spawner, = children(m.pid)
+        wait_until(lambda: proc_status(spawner)["Name"] == "mpqemu-spawner", "a helper has its name soon")
 
 
 def test_socket_files_are_removed_at_the_end(tmp_path):
