@@ -14,6 +14,9 @@
 #include "chardev/chardev.h"
 #include "util/event-loop.h"
 
+/* CHARDEV_STALL_NS; tests set it lower. */
+extern int64_t chardev_stall_ns;
+
 /* What a kind of backend does; NULL where nothing is to be done. */
 typedef struct ChardevClass {
     const char *name; /* as in -chardev */
@@ -51,7 +54,7 @@ void chardev_front_read(Chardev *chr, const uint8_t *data, size_t len);
 void chardev_front_can_write(Chardev *chr);
 void chardev_front_event(Chardev *chr, ChardevEvent event);
 
-/* Makes a backend of OPTS, where "id" and "mux" have been read; NULL with *errp. */
+/* Makes a backend of OPTS, whose keys are known to be of its kind; NULL with *errp. */
 typedef Chardev *ChardevOpen(const char *id, Options *opts, GError **errp);
 ChardevOpen chardev_open_socket, chardev_open_stdio, chardev_open_file, chardev_open_pty;
 

@@ -9,6 +9,8 @@
 #include "util/error.h"
 #include "system/runstate.h"
 
+int64_t chardev_stall_ns = CHARDEV_STALL_NS;
+
 static GPtrArray *backends; /* Chardev *, a reference each */
 
 static Chardev *find(const char *id)
@@ -157,9 +159,9 @@ static const struct {
 } kinds[] = {
     { "stdio", chardev_open_stdio, { "signal", "mux", "id" }, true },
     { "socket", chardev_open_socket, { "path", "server", "wait", "fd", "mux", "id" }, true },
-    { "file", chardev_open_file, { "path", "append", "id" }, false },
+    { "file", chardev_open_file, { "path", "append", "mux", "id" }, false },
     { "pty", chardev_open_pty, { "mux", "id" }, true },
-    { "null", open_null, { "id" }, false },
+    { "null", open_null, { "mux", "id" }, false },
 };
 
 bool chardev_add(Options *opts, GError **errp)
@@ -173,7 +175,7 @@ bool chardev_add(Options *opts, GError **errp)
         i++;
     }
     if (i == G_N_ELEMENTS(kinds)) {
-        error_setg(errp, "'%s' is no kind of device; give stdio, socket, file, pty or null", kind ? kind : "");
+        error_setg(errp, "'%s' is no kind of device; give file, pty, socket, stdio or null", kind ? kind : "");
         return false;
     }
     if (!id || !id_wellformed(id)) {
@@ -184,19 +186,22 @@ bool chardev_add(Options *opts, GError **errp)
         error_setg(errp, "id=%s: there is a device of this id; give each its own", id);
         return false;
     }
-    if (kinds[i].mux && !options_get_bool(opts, "mux", &mux, errp)) {
+    if (!options_get_bool(opts, "mux", &mux, errp)) {
+        return false;
+    }
+    if (mux && !kinds[i].mux) {
+        error_setg(errp, "mux=on: a %s cannot be shared; leave it out", kind);
+        return false;
+    }
+    /* Before it is opened, which others may see. */
+    for (const char *const *key = kinds[i].keys; *key; key++) {
+        options_get(opts, *key);
+    }
+    if (!options_check_unused(opts, kinds[i].keys, errp)) {
         return false;
     }
     chr = kinds[i].open(id, opts, errp);
     if (!chr) {
-        return false;
-    }
-    /* Behind the opening, which has read the keys of its own. */
-    if (!options_check_unused(opts, kinds[i].keys, errp)) {
-        if (chr->klass->stop) {
-            chr->klass->stop(chr);
-        }
-        chardev_unref(chr);
         return false;
     }
     if (mux) {

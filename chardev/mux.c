@@ -293,7 +293,7 @@ static void run_key(MuxChardev *mux, uint8_t key)
 
 static void arm_stall_timer(MuxChardev *mux)
 {
-    event_timer_arm(mux->stall_timer, event_clock_ns(EVENT_CLOCK_REAL) + CHARDEV_STALL_NS);
+    event_timer_arm(mux->stall_timer, event_clock_ns(EVENT_CLOCK_REAL) + chardev_stall_ns);
 }
 
 /* Without a port, and when the front does not take anything, all can come and only Ctrl-A counts. */

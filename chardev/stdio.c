@@ -64,19 +64,32 @@ static void on_continue(int sig)
     set_modes(&modes_ours);
 }
 
-/* The action was reset to the default one, which comes when the handler returns to what failed. */
-static void on_death(int sig)
+/*
+ * The action was reset to the default one, which comes when the handler returns to the instruction that failed.  What
+ * somebody has sent must be sent again; a confined process may not, and ends otherwise.
+ */
+static void on_death(int sig, siginfo_t *info, void *context)
 {
     set_modes(&modes_before);
+    if (info->si_code <= 0 && syscall(SYS_tgkill, own_pid, own_pid, sig) < 0) {
+        _exit(128 + sig);
+    }
 }
 
-static void catch_signal(int sig, void (*handler)(int), int flags)
+/* HANDLER is for a signal to go on after, NULL for a deadly one. */
+static void catch_signal(int sig, void (*handler)(int))
 {
-    struct sigaction old, action = { .sa_handler = handler, .sa_flags = SA_RESTART | flags };
+    struct sigaction old, action = { .sa_flags = SA_RESTART };
 
     /* Not what a sanitizer or another part of the program does with it. */
     if (sigaction(sig, NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL) {
         sigemptyset(&action.sa_mask);
+        if (handler) {
+            action.sa_handler = handler;
+        } else {
+            action.sa_sigaction = on_death;
+            action.sa_flags |= SA_SIGINFO | SA_RESETHAND;
+        }
         sigaction(sig, &action, NULL);
     }
 }
@@ -103,10 +116,10 @@ static void terminal_begin(int fd, bool signals)
     own_pid = getpid();
     active = 1;
     atexit(restore_modes);
-    catch_signal(SIGTSTP, on_stop, 0);
-    catch_signal(SIGCONT, on_continue, 0);
+    catch_signal(SIGTSTP, on_stop);
+    catch_signal(SIGCONT, on_continue);
     for (unsigned i = 0; i < G_N_ELEMENTS(deadly); i++) {
-        catch_signal(deadly[i], on_death, SA_RESETHAND);
+        catch_signal(deadly[i], NULL);
     }
     set_modes(&modes_ours);
 }

@@ -84,7 +84,7 @@ static void lose_peer(StreamChardev *stream)
 
 static void arm_stall_timer(StreamChardev *stream)
 {
-    event_timer_arm(stream->stall_timer, event_clock_ns(EVENT_CLOCK_REAL) + CHARDEV_STALL_NS);
+    event_timer_arm(stream->stall_timer, event_clock_ns(EVENT_CLOCK_REAL) + chardev_stall_ns);
 }
 
 /* The peer reads nothing more. */
@@ -413,7 +413,7 @@ void stream_chardev_start(Chardev *chr)
 void stream_chardev_stop(Chardev *chr)
 {
     StreamChardev *stream = of(chr);
-    int64_t deadline = event_clock_ns(EVENT_CLOCK_REAL) + CHARDEV_STALL_NS;
+    int64_t deadline = event_clock_ns(EVENT_CLOCK_REAL) + chardev_stall_ns;
 
     flush_output(stream);
     while (stream->count > 0 && !stream->stalled && event_clock_ns(EVENT_CLOCK_REAL) < deadline) {

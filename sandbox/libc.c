@@ -8,6 +8,7 @@
 #include <linux/futex.h>
 #include <linux/prctl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
@@ -34,7 +35,7 @@ const SyscallTable libc_syscalls = {
         SYSCALL_REFUSED(rt_sigaction, EPERM, "abort(): likewise"),
         SYSCALL_REFUSED(gettid, EPERM, "abort(): likewise"),
         SYSCALL_REFUSED(getpid, EPERM, "abort(): likewise"),
-        SYSCALL_REFUSED(tgkill, EPERM, "abort(): it ends by an instruction that traps, and SIGSEGV"),
+        SYSCALL_REFUSED(tgkill, EPERM, "abort(): it ends by an instruction that traps, and SIGSEGV", ARG_IS(2, SIGABRT)),
         SYSCALL_REFUSED(writev, EPERM, "malloc() reports corruption: it aborts without"),
         SYSCALL_END,
     },

@@ -231,9 +231,9 @@ bool device_del(const char *id, GError **errp)
 
 void device_unplug_granted(Device *dev)
 {
-    g_autoptr(GObject) keep = g_object_ref((GObject *)dev);
     g_autoptr(GError) err = NULL;
 
+    g_object_ref(dev);
     if (check_del(dev, dev->id ? dev->id : G_OBJECT_TYPE_NAME(dev), &err)) {
         dev->given_up = true;
         remove_now(dev);
@@ -242,6 +242,7 @@ void device_unplug_granted(Device *dev)
         dev->removing = false;
         dev->unplug_asked = false;
     }
+    g_object_unref(dev);
 }
 
 /* Notes DEVICE_DELETED's data while DEV still has its path. */

@@ -14,6 +14,8 @@
 #include "hw/i386/pc-firmware.h"
 #include "hw/i386/pc-irq.h"
 #include "hw/i386/pci-host.h"
+#include "hw/i386/smbios.h"
+#include "hw/input/i8042.h"
 #include "hw/intc/apic.h"
 #include "hw/intc/gsi.h"
 #include "hw/misc/debugexit.h"
@@ -33,11 +35,12 @@
 #define MIB 0x100000u
 #define KIB64 0x10000u
 
+#define SMBIOS_BASE 0xf0000u
 #define TABLES_ALIGN 0x1000u /* a memory map in whole pages */
 
 GType (*const pc_types[])(void) = {
     i440fx_get_type, piix3_get_type, acpi_pm_get_type, ioapic_get_type, i8259_get_type, pit_get_type,
-    isa_device_get_type, rtc_get_type, port92_get_type, pvpanic_get_type, debug_exit_get_type, NULL,
+    isa_device_get_type, rtc_get_type, i8042_get_type, port92_get_type, pvpanic_get_type, debug_exit_get_type, NULL,
 };
 
 /* Everything lives as long as the program. */
@@ -57,9 +60,11 @@ typedef struct PcBoard {
     PcIrqs irqs;
     GsiIrqfdOps irqfd; /* of controllers in the kernel */
     AcpiConfig acpi;
-    LinuxBoot *linux_boot; /* NULL: firmware boots, or nobody does; these two go with it: */
-    GBytes *tables;        /* ACPI's */
-    uint64_t tables_base;
+    SmbiosConfig smbios;
+    LinuxBoot *linux_boot; /* NULL: firmware boots, or nobody does; these go with it: */
+    GBytes *acpi_tables;
+    uint64_t acpi_base;
+    GBytes *smbios_tables;
 } PcBoard;
 
 static PcBoard board;
@@ -241,7 +246,8 @@ static bool pc_add_isa_devices(const PcConfig *config, GError **errp)
 {
     Rtc *rtc = rtc_create(board.isa, config->rtc_base, errp);
 
-    if (!rtc || !port92_create(board.isa, pc_request_reset, NULL, errp)) {
+    if (!rtc || !i8042_create(board.isa, pc_request_reset, NULL, errp) ||
+        !port92_create(board.isa, pc_request_reset, NULL, errp)) {
         return false;
     }
     pc_fill_cmos(rtc, config->ram_size);
@@ -256,40 +262,43 @@ static void pc_describe(const PcConfig *config)
 
     board.acpi = (AcpiConfig) {
         .cpu_count = MAX(vcpu_count(), 1),
-        .isa_devices = ACPI_ISA_RTC | (config->serial_ports & 1 ? ACPI_ISA_COM1 : 0) |
-                       (config->serial_ports & 2 ? ACPI_ISA_COM2 : 0),
+        .isa_devices = ACPI_ISA_RTC | ACPI_ISA_KEYBOARD | ACPI_ISA_MOUSE |
+                       (config->serial_ports & 1 ? ACPI_ISA_COM1 : 0) | (config->serial_ports & 2 ? ACPI_ISA_COM2 : 0),
         .pci_first = PC_PCI_MEMORY_BASE,
         .pci_last = IOAPIC_BASE - 1,
         .pci64_first = (high_end + PC_PCI64_ALIGN - 1) & ~(PC_PCI64_ALIGN - 1),
+    };
+    board.smbios = (SmbiosConfig) {
+        .cpu_count = board.acpi.cpu_count,
+        .low_ram = MIN(config->ram_size, PC_LOW_RAM_MAX),
+        .high_ram = high_end - PC_HIGH_RAM_BASE,
     };
     board.acpi.pci64_last = board.acpi.pci64_first + PC_PCI64_SIZE - 1;
 }
 
 static void pc_add_fw_cfg(const PcConfig *config)
 {
-    E820Entry map[E820_ENTRIES_MAX];
-    FwCfgE820 entries[E820_ENTRIES_MAX];
-    unsigned count = pc_e820(config->ram_size, 0, map), used = 0;
+    uint64_t low = MIN(config->ram_size, PC_LOW_RAM_MAX);
+    /* What is not RAM below 1 MiB, firmware knows. */
+    const FwCfgE820 ram[] = {
+        { 0, low, FW_CFG_E820_RAM },
+        { PC_HIGH_RAM_BASE, config->ram_size - low, FW_CFG_E820_RAM },
+    };
 
     board.fw_cfg = fw_cfg_new(address_space_root(system_io()), system_memory());
     fw_cfg_set_number(board.fw_cfg, FW_CFG_RAM_SIZE, config->ram_size, 8);
     fw_cfg_set_number(board.fw_cfg, FW_CFG_NB_CPUS, board.acpi.cpu_count, 2);
     fw_cfg_set_number(board.fw_cfg, FW_CFG_MAX_CPUS, board.acpi.cpu_count, 2);
     fw_cfg_set_number(board.fw_cfg, FW_CFG_BOOT_MENU, 0, 2);
-    /* Firmware knows what is below 1 MiB. */
-    for (unsigned i = 0; i < count; i++) {
-        if (map[i].type == E820_RAM && map[i].address >= E820_BIOS_END) {
-            entries[used++] = (FwCfgE820) { map[i].address, map[i].size, FW_CFG_E820_RAM };
-        }
-    }
-    fw_cfg_set_e820(board.fw_cfg, entries, used);
+    fw_cfg_set_e820(board.fw_cfg, ram, config->ram_size > low ? 2 : 1);
     acpi_tables_add_to_fw_cfg(&board.acpi, board.fw_cfg);
+    smbios_add_to_fw_cfg(&board.smbios, board.fw_cfg);
 }
 
-/* A kernel without firmware: it finds the tables at the end of low RAM. */
+/* A kernel without firmware: ACPI's tables are at the end of low RAM, SMBIOS's where kernels search. */
 static bool pc_add_linux(const PcConfig *config, GError **errp)
 {
-    g_autoptr(GBytes) any_place = acpi_tables_place(&board.acpi, 0, &board.tables_base);
+    g_autoptr(GBytes) any_place = acpi_tables_place(&board.acpi, 0, &board.acpi_base);
     uint64_t tables_size = (g_bytes_get_size(any_place) + TABLES_ALIGN - 1) & ~(uint64_t)(TABLES_ALIGN - 1);
     uint64_t low = MIN(config->ram_size, PC_LOW_RAM_MAX);
     const LinuxRam ram = {
@@ -304,8 +313,9 @@ static bool pc_add_linux(const PcConfig *config, GError **errp)
     if (!board.linux_boot) {
         return false;
     }
-    board.tables_base = ram.low_end;
-    board.tables = acpi_tables_place(&board.acpi, (uint32_t)board.tables_base, &rsdp);
+    board.acpi_base = ram.low_end;
+    board.acpi_tables = acpi_tables_place(&board.acpi, (uint32_t)board.acpi_base, &rsdp);
+    board.smbios_tables = smbios_place(&board.smbios, SMBIOS_BASE);
     linux_boot_set_board(board.linux_boot, map, pc_e820(config->ram_size, tables_size, map), rsdp);
     params = linux_boot_params(board.linux_boot);
     return pc_firmware_boot_rom(&params, address_space_root(system_memory()), errp);
@@ -320,15 +330,21 @@ static bool pc_add_boot(const PcConfig *config, GError **errp)
     return !config->kernel || pc_add_linux(config, errp);
 }
 
+static void write_tables(uint64_t address, GBytes *tables)
+{
+    gsize size;
+    const void *data = g_bytes_get_data(tables, &size);
+
+    address_space_copy_to(system_memory(), address, data, size, true);
+}
+
 /* As firmware would leave memory. */
 static void pc_load_linux(void)
 {
-    gsize size;
-    const void *tables = g_bytes_get_data(board.tables, &size);
-
     i440fx_open_ram(board.bridge);
     linux_boot_load(board.linux_boot);
-    address_space_copy_to(system_memory(), board.tables_base, tables, size, true);
+    write_tables(board.acpi_base, board.acpi_tables);
+    write_tables(SMBIOS_BASE, board.smbios_tables);
 }
 
 /* Sources before the interrupt controllers: they lower their lines. */

@@ -4,9 +4,9 @@
  *
  * Runs in: mpqemu.
  *
- * Theory of operation.  One byte at a time stands in the output buffer, from the controller itself, the keyboard or the
- * mouse, in this order; the rest waits where it comes from, so that a device whose interface is off is simply not asked.
- * The read of a byte lowers its interrupt before the next one raises it.
+ * Theory of operation.  One byte at a time stands in the output buffer, from the controller itself, the keyboard or
+ * the mouse, in this order; the rest waits where it comes from, so that a device whose interface is off is simply not
+ * asked.  The read of a byte lowers its interrupt before the next one raises it.
  */
 #include "hw/input/i8042.h"
 #include "hw/input/ps2.h"

@@ -285,7 +285,8 @@ static void mouse_command(Ps2Mouse *mouse, uint8_t byte)
         queue_put(&mouse->answers, mouse->last);
         return;
     }
-    if (byte < MOUSE_SCALE_1 || byte == 0xed || byte == 0xef || byte == 0xf1 || (byte > PS2_DEFAULTS && byte != PS2_RESET)) {
+    if (byte < MOUSE_SCALE_1 || byte == 0xed || byte == 0xef || byte == 0xf1 ||
+        (byte > PS2_DEFAULTS && byte != PS2_RESET)) {
         queue_put(&mouse->answers, PS2_AGAIN);
         return;
     }

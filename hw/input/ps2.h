@@ -6,8 +6,8 @@
  *
  * Source: IBM PS/2 hardware interface technical reference, "Keyboard (101- and 102-key)" and "Mouse".
  *
- * A device takes command bytes, whose answers it queues, and is read byte by byte.  Answers go before what the device has to
- * say by itself, and a new command drops the answers to the one before.  All queues have a fixed size.
+ * A device takes command bytes, whose answers it queues, and is read byte by byte.  Answers go before what the device
+ * has to say by itself, and a new command drops the answers to the one before.  All queues have a fixed size.
  */
 #ifndef HW_INPUT_PS2_H
 #define HW_INPUT_PS2_H

@@ -6,8 +6,8 @@
  *
  * Theory of operation.  Each chip has requests (edges it has latched, and level inputs that are asserted), a mask, and
  * interrupts in service.  Its output is asserted while an unmasked request has a higher priority than everything in
- * service.  The slave's output is input 2 of the master, whose request follows it.  After everything that may have changed
- * one of these, i8259_update() brings the outputs up to date, slave first.
+ * service.  The slave's output is input 2 of the master, whose request follows it.  After everything that may have
+ * changed one of these, i8259_update() brings the outputs up to date, slave first.
  */
 #include "hw/intc/i8259.h"
 #include "hw/intc/irq-pins.h"

@@ -4,14 +4,14 @@
  *
  * Runs in: mpqemu.
  *
- * Theory of operation.  The divider chain is the virtual clock since `origin`, so that seconds and the ticks of the periodic
- * interrupt are arithmetic.  The time is in the CMOS bytes only while it is frozen, by SET or by a divider that is held;
- * else it is worked out at each read.  What has happened since the last look is brought into register C by rtc_catch_up(),
- * which begins every access and every timer; rtc_update() ends them.  A timer is armed only for an interrupt that is
- * enabled and whose flag is not set yet: a guest that does not read register C costs nothing.
+ * Theory of operation.  The divider chain is the virtual clock since `origin`, so that seconds and the ticks of the
+ * periodic interrupt are arithmetic.  The time is in the CMOS bytes only while it is frozen, by SET or by a divider
+ * that is held; else it is worked out at each read.  What has happened since the last look is brought into register C
+ * by rtc_catch_up(), which begins every access and every timer; rtc_update() ends them.  A timer is armed only for an
+ * interrupt that is enabled and whose flag is not set yet: a guest that does not read register C costs nothing.
  */
-#include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include "hw/rtc/mc146818.h"
 #include "util/error.h"
 
@@ -129,7 +129,7 @@ static void rtc_show(Rtc *rtc, int64_t now)
     rtc->cmos[RTC_CENTURY] = rtc_encode(rtc, year / 100);
 }
 
-/* Takes the time from the CMOS bytes as that of NOW.  Values out of range carry over: the 32nd is the 1st of the next. */
+/* Takes the time from the CMOS bytes as that of NOW.  Values out of range carry over: month 13 is the next January. */
 static void rtc_take(Rtc *rtc, int64_t now)
 {
     unsigned year = rtc_decode(rtc, rtc->cmos[RTC_CENTURY]) * 100 + rtc_decode(rtc, rtc->cmos[RTC_YEAR]);
@@ -366,13 +366,15 @@ uint8_t rtc_get_cmos(const Rtc *rtc, unsigned index)
 /* "YYYY-MM-DD" or "YYYY-MM-DDTHH:MM:SS" and nothing else, or NULL. */
 static GDateTime *parse_date(const char *text)
 {
-    int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, len = -1;
+    size_t len = strlen(text);
+    struct tm tm = { 0 };
+    const char *end = strptime(text, len > 10 ? "%Y-%m-%dT%H:%M:%S" : "%Y-%m-%d", &tm);
 
-    sscanf(text, "%4d-%2d-%2d%nT%2d:%2d:%2d%n", &year, &month, &day, &len, &hour, &minute, &second, &len);
-    if (len < 0 || text[len] != '\0' || (len != 10 && len != 19) || strspn(text, "0123456789-T:") != (size_t)len) {
+    /* The number of characters rules out what strptime() is lenient about, but for blanks. */
+    if (end == NULL || *end != '\0' || (len != 10 && len != 19) || strchr(text, ' ') != NULL) {
         return NULL;
     }
-    return g_date_time_new_utc(year, month, day, hour, minute, second);
+    return g_date_time_new_utc(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 bool rtc_parse_base(const char *text, int64_t *ret_base, GError **errp)
@@ -387,8 +389,8 @@ bool rtc_parse_base(const char *text, int64_t *ret_base, GError **errp)
         date = parse_date(text);
     }
     if (date == NULL) {
-        error_setg(errp, "-rtc base=%s: no such time; give utc, localtime, or a date like 2006-06-17T16:01:21 or 2006-06-17",
-                   text);
+        error_setg(errp, "-rtc base=%s: no such time; give utc, localtime, or a date like 2006-06-17T16:01:21 or "
+                   "2006-06-17", text);
         return false;
     }
     *ret_base = g_date_time_to_unix(date) + g_date_time_get_utc_offset(date) / G_TIME_SPAN_SECOND;

@@ -4,9 +4,9 @@
  *
  * Runs in: mpqemu.
  *
- * Theory of operation.  No counter is stepped.  A counter knows how many ticks it had counted at some tick, so that its
- * count and its output at any other are a matter of arithmetic; pit_sync() only brings in a new count of modes 2 and 3 whose
- * time has come.  A timer of the event loop is armed for the next rising edge of counter 0.
+ * Theory of operation.  No counter is stepped.  A counter knows how many ticks it had counted at some tick, so that
+ * its count and its output at any other are a matter of arithmetic; pit_sync() only brings in a new count of modes 2
+ * and 3 whose time has come.  A timer of the event loop is armed for the next rising edge of counter 0.
  */
 #include "hw/timer/i8254.h"
 

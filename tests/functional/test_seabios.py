@@ -40,7 +40,7 @@ def boot(variant, tmp_path_factory):
         disk.seek((MESSAGE_LBA + MESSAGE_SECTORS - 1) * 512)
         disk.write(MESSAGE + b"\0")
     options = [*disks.CONTROLLER, *disks.hard_disk(0, image)]
-    with witness.Machine(rundir, variant, options, ["-boot", "c"]) as machine:
+    with witness.Machine(rundir, variant, options, []) as machine:
         machine.console.wait_for("sectors written", 120)
         try:
             status = machine.wait_exit("main", 30)

@@ -5,8 +5,8 @@
 
 Theory of operation
 
-A Machine is stock's main emulator under -accel tcg, with a shareable memfd as guest RAM, and the
-place where its SCSI controller lives, the Variant:
+A Machine is a main emulator, the Emulator, with a shareable memfd as guest RAM: stock's under -accel
+tcg, or ours; and the place where its SCSI controller lives, the Variant:
 
   remote      a device process, ours or stock's: both take the same command line, so a variant is
               only a program name
@@ -14,7 +14,7 @@ place where its SCSI controller lives, the Variant:
 
 The two processes get the ends of a socketpair. Interrupts, which stock cannot deliver without KVM,
 come from tests/peers/relay.py: by default with the link left direct ("direct"), otherwise with
-the relay in the middle of the link ("relay").
+the relay in the middle of the link ("relay"). Ours delivers them itself.
 
 Every wait has a deadline. Each process writes its stderr to a file in the run directory, and a
 failed wait shows the ends of all of them; the console is kept there too. Only processes started
@@ -51,6 +51,23 @@ class Variant:
         return self.name
 
 
+class Emulator:
+    """The main emulator: name for messages, its command, its proxy device, and who delivers interrupts."""
+
+    def __init__(self, choice):
+        """choice: 'stock', or an accelerator of ours."""
+        self.stock = choice == "stock"
+        self.name = choice
+        if self.stock:
+            self.command, self.proxy = [STOCK, "-accel", "tcg", "-cpu", "max"], "x-pci-proxy-dev"
+        else:
+            program = os.environ.get("MPQEMU_MAIN", os.path.join(BUILD, "main", "mpqemu"))
+            self.command, self.proxy = [program, "-accel", choice], "pci-proxy-dev"
+
+
+EMULATOR = Emulator(os.environ.get("MPQEMU_EMULATOR", "stock"))
+
+
 class Console(threading.Thread):
     """Collects what a guest prints on its serial line."""
 
@@ -85,7 +102,7 @@ class Console(threading.Thread):
 
 
 class Machine:
-    """A stock main emulator with its SCSI controllers here or in remotes; a context manager.
+    """A main emulator with its SCSI controllers here or in remotes; a context manager.
 
     rundir    directory for sockets and logs
     variant   Variant
@@ -94,11 +111,13 @@ class Machine:
     memory    MiB
     link      "direct" or "relay"
     relay_class   what stands in the middle of a relayed link
+    emulator  Emulator
     """
 
-    def __init__(self, rundir, variant, devices, boot, memory=256, link="direct", relay_class=relay.LinkRelay):
+    def __init__(self, rundir, variant, devices, boot, memory=256, link="direct", relay_class=relay.LinkRelay,
+                 emulator=EMULATOR):
         self.rundir, self.variant, self.link = str(rundir), variant, link
-        self._relay_class = relay_class
+        self._relay_class, self.emulator = relay_class, emulator
         self.devices = list(devices)
         self.boot, self.memory = list(boot), memory
         self.main = self.remote = self.console = self.qmp = self.pump = self.relay = None
@@ -134,13 +153,14 @@ class Machine:
                 main_end, remote_end = sockets
                 self.relay = self._relay_class(middle_main[1], middle_remote[1], self._got_irqfds)
             self.remote = self._spawn_remote(remote_end)
-            device = ["-device", f"x-pci-proxy-dev,id=lsi0,fd={main_end.fileno()}"]
+            device = ["-device", f"{self.emulator.proxy},id=lsi0,fd={main_end.fileno()}"]
+        pumped = self.emulator.stock and not self.variant.in_process
         self.main = self._spawn("main", [
-            STOCK, "-nodefaults", "-display", "none", "-no-reboot",
+            *self.emulator.command, "-nodefaults", "-display", "none", "-no-reboot",
             "-object", f"memory-backend-memfd,id=mem,size={self.memory}M,share=on",
-            "-machine", "pc,memory-backend=mem", "-accel", "tcg", "-cpu", "max",
+            "-machine", "pc,memory-backend=mem",
             "-qmp", f"unix:{self._path('qmp')},server=on,wait=off",
-            "-qtest", f"unix:{self._path('qtest')},server=on,wait=off", "-qtest-log", "/dev/null",
+            *(["-qtest", f"unix:{self._path('qtest')},server=on,wait=off", "-qtest-log", "/dev/null"] if pumped else []),
             "-serial", "stdio", *self.boot, *device], *sockets[:1])
         self.console = Console(self.main.stdout)
         for end in sockets:
@@ -148,7 +168,7 @@ class Machine:
         if self.relay:
             self.relay.start()
         self.qmp = relay.Qmp(self._wait_socket("qmp"))
-        if not self.variant.in_process:
+        if pumped:
             with self._pairs_lock:
                 self.pump = relay.InterruptPump(self._wait_socket("qtest"))
                 self.pump.start()

@@ -118,7 +118,7 @@ def test_socket_files(start, tmp_path):
 def test_two_monitors_on_one_path_are_refused(start, tmp_path):
     path = str(tmp_path / "monitor.sock")
     err = refused(start, "-qmp", f"unix:{path},server=on,wait=off", "-monitor", f"unix:{path},server=on,wait=off")
-    assert f"-monitor unix:{path},server=on,wait=off: unix:{path}: another monitor listens there" in err
+    assert f"-monitor unix:{path},server=on,wait=off: unix:{path}: this program listens there already" in err
     assert not os.path.exists(path)
 
 
@@ -165,7 +165,7 @@ def test_connecting(start, tmp_path):
     (("-chardev", "socket,id=c0,path=x,fd=3", "-mon", "c0"), ("-mon", "path=PATH", "fd=N")),
     (("-chardev", "socket,id=c0,fd=987", "-mon", "c0"), ("-mon", "987", "not open")),
     (("-chardev", "socket,id=c0,fd=0", "-mon", "c0"), ("-mon", "descriptor 0", "connected stream socket")),
-    (("-chardev", "stdio,id=c0", "-mon", "c0,mode=control", "-qmp", "stdio"), ("standard input", "another monitor")),
+    (("-chardev", "stdio,id=c0", "-mon", "c0,mode=control", "-qmp", "stdio"), ("standard input", "another user")),
 ], ids=lambda value: " ".join(value) if value[0].startswith("-") and len(value) > 1 and value[1:2] else "")
 def test_mistakes_in_options(start, args, words):
     err = refused(start, *args)

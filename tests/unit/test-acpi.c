@@ -23,6 +23,7 @@ static const AcpiConfig config = {
 
 /* What the guest sees: bytes at an address. */
 typedef struct Image {
+    GBytes *bytes;
     const uint8_t *data;
     gsize size;
     uint32_t base;
@@ -95,20 +96,26 @@ static uint64_t root_entry(const Image *image, const uint8_t *rsdp, unsigned n)
     return number(xsdt + 36 + 8 * n, 8);
 }
 
-static GBytes *place(const AcpiConfig *c, Image *image, uint64_t *ret_rsdp)
+/* Finished tables of C; image_clear() frees them.  Returns the RSDP's address. */
+static uint64_t place(const AcpiConfig *c, Image *image)
 {
-    GBytes *bytes = acpi_tables_place(c, BASE, ret_rsdp);
+    uint64_t rsdp_at;
 
     *image = (Image) { .base = BASE };
-    image->data = g_bytes_get_data(bytes, &image->size);
-    return bytes;
+    image->bytes = acpi_tables_place(c, BASE, &rsdp_at);
+    image->data = g_bytes_get_data(image->bytes, &image->size);
+    return rsdp_at;
+}
+
+static void image_clear(Image *image)
+{
+    g_clear_pointer(&image->bytes, g_bytes_unref);
 }
 
 static void test_fadt(void)
 {
     Image image;
-    uint64_t rsdp_at;
-    g_autoptr(GBytes) bytes = place(&config, &image, &rsdp_at);
+    uint64_t rsdp_at = place(&config, &image);
     const uint8_t *fadt;
     uint32_t size;
 
@@ -134,14 +141,14 @@ static void test_fadt(void)
     g_assert_cmphex(number(fadt + 176, 8), ==, 0x604);
     g_assert_cmphex(number(fadt + 212, 8), ==, 0x608);
     g_assert_cmphex(number(fadt + 224, 8), ==, 0xafe0);
+    image_clear(&image);
 }
 
 /* Entries of the MADT by type, and the sum of the processors' ids. */
 static void count_madt(const AcpiConfig *c, unsigned counts[16], uint64_t *ret_ids)
 {
     Image image;
-    uint64_t rsdp_at;
-    g_autoptr(GBytes) bytes = place(c, &image, &rsdp_at);
+    uint64_t rsdp_at = place(c, &image);
     uint32_t size;
     const uint8_t *madt = table(&image, root_entry(&image, rsdp_of(&image, rsdp_at), 1), "APIC", &size);
 
@@ -163,6 +170,7 @@ static void count_madt(const AcpiConfig *c, unsigned counts[16], uint64_t *ret_i
             g_assert_cmphex(number(entry + 8, 2), ==, 0xd);
         }
     }
+    image_clear(&image);
 }
 
 static void test_madt(void)
@@ -247,12 +255,14 @@ static void test_loader_makes_the_same(void)
     AddressSpace *mem;
     FwCfg *cfg;
     Image image;
-    uint64_t rsdp_at;
-    g_autoptr(GBytes) bytes = place(&config, &image, &rsdp_at);
-    Loaded files[2] = { { "etc/acpi/rsdp", g_byte_array_new(), BASE }, { "etc/acpi/tables", g_byte_array_new(), BASE + 64 } };
+    Loaded files[2] = {
+        { "etc/acpi/rsdp", g_byte_array_new(), BASE },
+        { "etc/acpi/tables", g_byte_array_new(), BASE + 64 },
+    };
     const uint8_t *commands;
     gsize size;
 
+    place(&config, &image);
     memory_region_init(&root_mem, NULL, "mem", MEMORY_SIZE_WHOLE);
     memory_region_init(&root_io, NULL, "io", 65536);
     mem = address_space_new(&root_mem, "mem");
@@ -277,6 +287,7 @@ static void test_loader_makes_the_same(void)
     memory_region_destroy(&root_io);
     g_byte_array_unref(files[0].bytes);
     g_byte_array_unref(files[1].bytes);
+    image_clear(&image);
 }
 
 /* ---- witnesses ------------------------------------------------------------------------------- */
@@ -301,10 +312,8 @@ static const char *const table_files[] = { "dsdt.dat", "facp.dat", "apic.dat" };
 /* A fresh directory with the tables as files. */
 static char *write_tables(const AcpiConfig *c)
 {
-    Image image;
-    uint64_t rsdp_at;
-    g_autoptr(GBytes) bytes = place(c, &image, &rsdp_at);
-    const uint8_t *rsdp = rsdp_of(&image, rsdp_at), *tables[3];
+    Image image = { 0 };
+    const uint8_t *rsdp = rsdp_of(&image, place(c, &image)), *tables[3];
     char *where = g_dir_make_tmp("test-acpi-XXXXXX", NULL);
 
     g_assert_nonnull(where);
@@ -316,6 +325,7 @@ static char *write_tables(const AcpiConfig *c)
 
         g_assert_true(g_file_set_contents(path, (const char *)tables[i], (gssize)number(tables[i] + 4, 4), NULL));
     }
+    image_clear(&image);
     return where;
 }
 
@@ -361,7 +371,9 @@ static void test_iasl_reads_the_tables(void)
 static char *execute(const AcpiConfig *c, const char *commands)
 {
     char *where = write_tables(c);
-    const char *const argv[] = { "acpiexec", "-di", "-b", commands, table_files[0], table_files[1], table_files[2], NULL };
+    const char *const argv[] = {
+        "acpiexec", "-di", "-b", commands, table_files[0], table_files[1], table_files[2], NULL,
+    };
     char *out = run(where, argv);
 
     remove_tables(where);
@@ -461,8 +473,9 @@ static void disassemble(char **ret_text)
 {
     const char *const argv[] = { "iasl", "-d", table_files[0], NULL };
     char *where = write_tables(&config);
-    g_autofree char *out = run(where, argv), *path = g_build_filename(where, "dsdt.dsl", NULL);
+    g_autofree char *path = g_build_filename(where, "dsdt.dsl", NULL);
 
+    g_free(run(where, argv));
     g_assert_true(g_file_get_contents(path, ret_text, NULL, NULL));
     remove_tables(where);
 }

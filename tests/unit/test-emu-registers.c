@@ -537,7 +537,7 @@ static void test_system_tables(void)
     sys_long(&rig);
     sys_descriptor(&rig, SYS_FREE, SYS_LDT, 15, 0x82);
     sys_put(&rig, SYS_GDT + SYS_FREE + 8, 0, 8);
-    sys_put(&rig, SYS_LDT + 8, 0x40931234567800ffull, 8);
+    sys_put(&rig, SYS_LDT + 8, 0x00409334567800ffull, 8);
     SYS_CODE(&rig, SYS_KERNEL, load_ldt);
     SYS_RUN_VECTOR(&rig, -1);
     g_assert_cmphex(rig.state.segment[X86_FS].base, ==, 0x345678);

@@ -496,8 +496,8 @@ static void test_exact_rate(Fixture *f, gconstpointer data)
 
     program(f, 0, 2, 11932);
     before = f->rig.raised[0];
-    isa_rig_step(1000ll * 1000000000);
-    g_assert_cmpuint(f->rig.raised[0] - before, ==, 1000ull * PIT_HZ / 11932);
+    isa_rig_step(1000 * G_GINT64_CONSTANT(1000000000));
+    g_assert_cmpuint(f->rig.raised[0] - before, ==, G_GUINT64_CONSTANT(1000) * PIT_HZ / 11932);
 }
 
 static void test_one_shots(Fixture *f, gconstpointer data)
@@ -599,6 +599,21 @@ static void test_missed_ticks(Fixture *f, gconstpointer data)
     g_assert_cmpuint(f->rig.raised[0], ==, before + 10);
 }
 
+/* Made up for at twice the rate, ticks must not come more often than any may. */
+static void test_missed_ticks_of_short_periods(Fixture *f, gconstpointer data)
+{
+    program(f, 0, 2, 238); /* 199 us */
+    run(f, 1);
+    stall(f, 10 * 238);
+    isa_rig_step(0);
+    g_assert_cmpuint(f->pit->backlog, ==, 0);
+    program(f, 0, 2, 239); /* 200 us */
+    run(f, 1);
+    stall(f, 10 * 239);
+    isa_rig_step(0);
+    g_assert_cmpuint(f->pit->backlog, ==, 9);
+}
+
 static void test_too_fast(Fixture *f, gconstpointer data)
 {
     unsigned before;
@@ -655,6 +670,7 @@ int main(int argc, char **argv)
     ADD("one-shots", test_one_shots);
     ADD("new-rate", test_new_rate);
     ADD("missed-ticks", test_missed_ticks);
+    ADD("missed-ticks-of-short-periods", test_missed_ticks_of_short_periods);
     ADD("too-fast", test_too_fast);
     ADD("reset", test_reset);
     return g_test_run();

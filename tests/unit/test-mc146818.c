@@ -7,8 +7,8 @@
 #include "util/error.h"
 #include "util/machine-lock.h"
 
-#define S 1000000000ll
-#define MS 1000000ll
+#define S G_GINT64_CONSTANT(1000000000)
+#define MS G_GINT64_CONSTANT(1000000)
 
 /* 1999-12-31T23:59:58, a Friday. */
 #define BASE 946684798
@@ -379,6 +379,10 @@ static void test_base(void)
     expect_no_base("2006-02-30");
     expect_no_base("2006-06-17T25:00:00");
     expect_no_base("2006-06-17T10:00");
+    expect_no_base("2006-06-17T10:00:60");
+    expect_no_base("2006-06- 7");
+    expect_no_base("2006-06-7T10:00:00");
+    expect_no_base("");
     expect_no_base("2006-06-17T10:00:00Z");
     expect_no_base("2006-06-17 ");
     expect_no_base("2006-6-17");

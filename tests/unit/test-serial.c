@@ -481,6 +481,82 @@ static void test_random(Fixture *f, gconstpointer data)
     test_sends_at_once(f, NULL);
 }
 
+/* ---- a driver ------------------------------------------------------------------------------------ */
+
+/*
+ * What an interrupt driver of the kind of Linux' 8250 does, which looks at the port at rising edges only: it goes on until
+ * IIR tells nothing, reads while there is data, and writes 16 bytes when the transmitter is empty.
+ */
+typedef struct Driver {
+    Fixture *f;
+    unsigned edges_seen;
+    GString *received;
+    const char *text; /* to be sent */
+    size_t left;
+} Driver;
+
+static void driver_interrupt(Driver *d)
+{
+    while (!(in(d->f, UART_IIR) & UART_IIR_NONE)) {
+        uint8_t lsr = in(d->f, UART_LSR);
+
+        for (; lsr & UART_LSR_DR; lsr = in(d->f, UART_LSR)) {
+            g_assert_cmphex(lsr & UART_LSR_ERRORS, ==, 0);
+            g_string_append_c(d->received, (char)in(d->f, UART_RBR));
+        }
+        if (lsr & UART_LSR_THRE && in(d->f, UART_IER) & UART_IER_THRI) {
+            for (unsigned i = 0; i < UART_FIFO && d->left > 0; i++, d->left--) {
+                out(d->f, UART_THR, (uint8_t)*d->text++);
+            }
+            if (d->left == 0) {
+                out(d->f, UART_IER, UART_IER_RDI | UART_IER_RLSI);
+            }
+        }
+    }
+}
+
+static void driver_run(Driver *d)
+{
+    while (d->edges_seen != edges(d->f)) {
+        d->edges_seen = edges(d->f);
+        driver_interrupt(d);
+    }
+}
+
+/* Both directions at once, in pieces of random sizes: every byte arrives, in order, and nobody waits for ever. */
+static void test_driver_under_load(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(8250);
+    g_autoptr(GString) sent = g_string_new(NULL), typed = g_string_new(NULL);
+    Driver d = { .f = f, .received = g_string_new(NULL) };
+    size_t given = 0;
+
+    for (unsigned i = 0; i < 20000; i++) {
+        g_string_append_c(sent, (char)g_rand_int_range(rand, 1, 256));
+        g_string_append_c(typed, (char)g_rand_int_range(rand, 1, 256));
+    }
+    d.text = sent->str;
+    d.left = sent->len;
+    program(f, 2, UART_IER_RDI | UART_IER_RLSI);
+    f->memory->room = 0;
+    out(f, UART_IER, UART_IER_RDI | UART_IER_RLSI | UART_IER_THRI);
+    for (unsigned i = 0; f->memory->output->len < sent->len || d.received->len < typed->len; i++) {
+        g_autofree char *piece = g_strndup(typed->str + given, (gsize)g_rand_int_range(rand, 1, 40));
+
+        g_assert_cmpuint(i, <, 100000);
+        given += type(f, piece);
+        driver_run(&d);
+        f->memory->room = (size_t)g_rand_int_range(rand, 0, 30);
+        chardev_front_can_write(&f->memory->chr);
+        driver_run(&d);
+        isa_rig_step(g_rand_int_range(rand, 0, 2) ? TIMEOUT_NS + 1000 : 1000);
+        driver_run(&d);
+    }
+    g_assert_cmpstr(f->memory->output->str, ==, sent->str);
+    g_assert_cmpstr(d.received->str, ==, typed->str);
+    g_string_free(d.received, TRUE);
+}
+
 /* ---- isa-serial ---------------------------------------------------------------------------------- */
 
 static void test_places(Fixture *f, gconstpointer data)
@@ -557,6 +633,7 @@ int main(int argc, char **argv)
         { "modem-deltas", test_modem_deltas },
         { "out2-gates", test_out2_gates },
         { "random", test_random },
+        { "driver-under-load", test_driver_under_load },
         { "places", test_places },
         { "refused", test_refused },
     };

@@ -4,14 +4,15 @@
  *
  * Thread: with the machine lock held.  Runs in: mpqemu.
  *
- * Source: Intel 8259A data sheet (order 231468); the edge/level registers (ELCR) at 0x4d0 as in the PIIX3 data sheet (order
- * 290550), section 2.5.  Ports 0x20 and 0x21 are the master's, 0xa0 and 0xa1 the slave's, whose output is the master's
- * input 2.  QOM path on the pc board: /machine/unattached/isa-i8259; its inputs answer to qtest's irq_intercept_in.
+ * Source: Intel 8259A data sheet (order 231468); the edge/level registers (ELCR) at 0x4d0 as in the PIIX3 data sheet
+ * (order 290550).  Ports 0x20 and 0x21 are the master's, 0xa0 and 0xa1 the slave's, whose output is the
+ * master's input 2.  QOM path on the pc board: /machine/unattached/isa-i8259; its inputs answer to qtest's
+ * irq_intercept_in.
  *
- * Choices where parts differ.  Whether an input is edge or level triggered is told by ELCR alone, as in the PIIX3, not by
- * ICW1.  An edge stays requested until it is acknowledged, also when its line falls before, so that a source with a short
- * pulse loses nothing; the 8259A would give a spurious interrupt 7.  Level requests follow their line and do give one.  The
- * 8080's mode (CALL instructions) does not exist.
+ * Choices where parts differ.  Whether an input is edge or level triggered is told by ELCR alone, as in the PIIX3, not
+ * by ICW1.  An edge stays requested until it is acknowledged, also when its line falls before, so that a source with a
+ * short pulse loses nothing; the 8259A would give a spurious interrupt 7.  Level requests follow their line and do
+ * give one.  The 8080's mode (CALL instructions) does not exist.
  */
 #ifndef HW_INTC_I8259_H
 #define HW_INTC_I8259_H
@@ -73,9 +74,9 @@ void i8259_set_eoi(I8259 *pic, I8259Eoi *eoi, void *opaque);
 bool i8259_pending(const I8259 *pic);
 
 /*
- * The processor's interrupt acknowledge: the vector of the highest request, which is in service then.  Without a request
- * (it has gone meanwhile) the vector of the spurious interrupt 7; never 15, for the slave has no time to change its mind
- * between the master's cycle and its own.
+ * The processor's interrupt acknowledge: the vector of the highest request, which is in service then.  Without a
+ * request (it has gone meanwhile) the vector of the spurious interrupt 7; never 15, for the slave has no time to
+ * change its mind between the master's cycle and its own.
  */
 uint8_t i8259_acknowledge(I8259 *pic);
 

@@ -4,9 +4,9 @@
  *
  * Thread: with the machine lock held.  Runs in: mpqemu.
  *
- * The board makes one bus, "isa.0", on the I/O space it wants the devices in, and says what happens at the 16 interrupt
- * lines: on the pc board line n goes to pin n of the 8259s and to the I/O APIC.  A line has one level and no memory of who
- * drives it; ISA interrupts are not shared, so each line is driven by one device.
+ * The board makes one bus, "isa.0", on the I/O space it wants the devices in, and says what happens at the 16
+ * interrupt lines: on the pc board line n goes to pin n of the 8259s and to the I/O APIC.  A line has one level and no
+ * memory of who drives it; ISA interrupts are not shared, so each line is driven by one device.
  *
  * Ports belong to one device: a range that another device of the bus has is refused.  What a device has registered is
  * taken away by the bus when the device leaves it, or when its realize fails.
@@ -48,8 +48,8 @@ QOM_DECLARE_TYPE(IsaDevice, isa_device, ISA_DEVICE)
 #define TYPE_ISA_DEVICE (isa_device_get_type())
 
 /*
- * Makes the bus "isa.0" below PARENT (NULL: a root bus) with its ports in IO, which outlives it.  SET_IRQ is called with
- * (OPAQUE, n, level) whenever a device drives line n.
+ * Makes the bus "isa.0" below PARENT (NULL: a root bus) with its ports in IO, which outlives it.  SET_IRQ is called
+ * with (OPAQUE, n, level) whenever a device drives line n.
  */
 IsaBus *isa_bus_new(Device *parent, MemoryRegion *io, IrqHandler *set_irq, void *opaque);
 
@@ -57,8 +57,8 @@ IsaBus *isa_bus_new(Device *parent, MemoryRegion *io, IrqHandler *set_irq, void 
 IrqLine *isa_bus_irq(IsaBus *bus, unsigned n);
 
 /*
- * In realize: makes MR, embedded in DEV, an I/O region of COUNT ports from BASE, whose callbacks get DEV.  NAME must stay
- * valid.  Fails when it does not fit below port 0x10000 or when ports of it are taken.
+ * In realize: makes MR, embedded in DEV, an I/O region of COUNT ports from BASE, whose callbacks get DEV.  NAME must
+ * stay valid.  Fails when it does not fit below port 0x10000 or when ports of it are taken.
  */
 bool isa_add_ports(IsaDevice *dev, MemoryRegion *mr, const MemoryRegionOps *ops, const char *name, uint32_t base,
                    uint32_t count, GError **errp);
@@ -67,14 +67,14 @@ bool isa_add_ports(IsaDevice *dev, MemoryRegion *mr, const MemoryRegionOps *ops,
 IsaBus *isa_device_bus(IsaDevice *dev);
 
 /*
- * The board's ear for devices by which the guest resets the machine.  Called within a register access: the reset itself is
- * for later.
+ * The board's ear for devices by which the guest resets the machine.  Called within a register access: the reset
+ * itself is for later.
  */
 typedef void IsaResetRequest(void *opaque);
 
 /*
- * For boards: realizes DEV on BUS as /machine/unattached/NAME.  Takes the caller's reference; the tree keeps the device.
- * False, with nothing left, when it cannot be realized.
+ * For boards: realizes DEV on BUS as /machine/unattached/NAME.  Takes the caller's reference; the tree keeps the
+ * device.  False, with nothing left, when it cannot be realized.
  */
 bool isa_realize_board_device(IsaBus *bus, void *dev, const char *name, GError **errp);
 

@@ -4,8 +4,8 @@
  *
  * Thread: with the machine lock held.  Runs in: mpqemu.
  *
- * Source: PIIX3 data sheet (order 290550), section 2.5.8.  Bit 0: a change from 0 to 1 resets the machine.  Bit 1: A20.  The
- * gate is on always, and no address line is ever forced low; the bit is stored, and on at reset.
+ * Source: PIIX3 data sheet (order 290550).  Bit 0: a change from 0 to 1 resets the machine.  Bit 1:
+ * A20.  The gate is on always, and no address line is ever forced low; the bit is stored, and on at reset.
  */
 #ifndef HW_MISC_PORT92_H
 #define HW_MISC_PORT92_H

@@ -4,16 +4,17 @@
  *
  * Thread: with the machine lock held, but rtc_parse_base().  Runs in: mpqemu.
  *
- * Source: Motorola MC146818 data sheet; the century at index 0x32 as in IBM's AT and the ACPI FADT.  Port 0x70 takes the
- * index (bit 7, the NMI mask, is ignored) and reads as 0xff; port 0x71 is the byte.  Drives ISA interrupt 8.
+ * Source: Motorola MC146818 data sheet; the century at index 0x32 as in IBM's AT and the ACPI FADT.  Port 0x70 takes
+ * the index (bit 7, the NMI mask, is ignored) and reads as 0xff; port 0x71 is the byte.  Drives ISA interrupt 8.
  *
- * The clock starts at the base that is given when it is made, and goes with the virtual clock: it stands while the machine
- * is stopped.  The guest may set it.  Time, CMOS memory and registers A and B survive a reset of the machine, as with a
- * battery, but for what the part's RESET pin clears: the interrupt enables and SQWE of register B, and register C.
+ * The clock starts at the base that is given when it is made, and goes with the virtual clock: it stands while the
+ * machine is stopped.  The guest may set it.  Time, CMOS memory and registers A and B survive a reset of the machine,
+ * as with a battery, but for what the part's RESET pin clears: the interrupt enables and SQWE of register B, and
+ * register C.
  *
- * Not there: daylight saving (DSE is stored), the square wave output (SQWE is stored).  The day of the week follows the
- * date, whatever the guest writes.  UIP is set for the last 244 us of a second; the update then takes no time.  A periodic
- * interrupt that comes while the one before is not read from register C is lost, as in the part.
+ * Not there: daylight saving (DSE is stored), the square wave output (SQWE is stored).  The day of the week follows
+ * the date, whatever the guest writes.  UIP is set for the last 244 us of a second; the update then takes no time.  A
+ * periodic interrupt that comes while the one before is not read from register C is lost, as in the part.
  */
 #ifndef HW_RTC_MC146818_H
 #define HW_RTC_MC146818_H
@@ -80,8 +81,8 @@ QOM_DECLARE_TYPE(Rtc, rtc, RTC)
 #define TYPE_RTC (rtc_get_type())
 
 /*
- * -rtc base=: "utc", "localtime" or a date ("2006-06-17", "2006-06-17T16:01:21", in UTC), as seconds for rtc_create().  May
- * read the host's time zone from a file.  Any thread.
+ * -rtc base=: "utc", "localtime" or a date ("2006-06-17", "2006-06-17T16:01:21", in UTC), as seconds for
+ * rtc_create().  May read the host's time zone from a file.  Any thread.
  */
 bool rtc_parse_base(const char *text, int64_t *ret_base, GError **errp);
 

@@ -4,22 +4,24 @@
  *
  * Thread: with the machine lock held.  Runs in: mpqemu.
  *
- * Source: Intel 8254 data sheet (order 231164); port 0x61 as NMISC in the PIIX3 data sheet (order 290550), section 2.5.6.
- * Ports 0x40 to 0x43, and 0x61: bit 0 gate of counter 2, bit 1 speaker (stored; there is no sound), bits 2 and 3 stored,
- * bit 4 toggles with each memory refresh, bit 5 output of counter 2.  Counter 0 drives ISA interrupt 0, counter 1 nothing.
+ * Source: Intel 8254 data sheet (order 231164); port 0x61 as NMISC in the PIIX3 data sheet (order 290550).
+ * Ports 0x40 to 0x43, and 0x61: bit 0 gate of counter 2, bit 1 speaker (stored; there is no sound), bits 2 and
+ * 3 stored, bit 4 toggles with each memory refresh, bit 5 output of counter 2.  Counter 0 drives ISA interrupt 0,
+ * counter 1 nothing.
  *
- * Time is the virtual clock in ticks of 1193182 Hz since its zero; a register access sees the count of its very tick.  A
- * count that is written is loaded one tick later, as in the part.
+ * Time is the virtual clock in ticks of 1193182 Hz since its zero; a register access sees the count of its very tick.
+ * A count that is written is loaded one tick later, as in the part.
  *
- * The line of counter 0 is driven where it matters to an edge-triggered input: at each rising edge of the output (it falls
- * right before), and where a write changes the output.
+ * The line of counter 0 is driven where it matters to an edge-triggered input: at each rising edge of the output (it
+ * falls right before), and where a write changes the output.
  *
- * Ticks that the event loop misses are not lost.  Each rising edge of modes 2 and 3 that passed unseen is made up for, at
- * twice the programmed rate, up to PIT_BACKLOG_MAX of them; the rest is dropped.  Interrupts come at most every
- * PIT_MIN_INTERVAL_NS: a guest that programs a shorter period gets fewer, and none of those are made up for.
+ * Ticks that the event loop misses are not lost.  Each rising edge of modes 2 and 3 that passed unseen is made up for,
+ * at twice the programmed rate, up to PIT_BACKLOG_MAX of them; the rest is dropped.  Interrupts come at most every
+ * PIT_MIN_INTERVAL_NS: a guest that programs a shorter period gets fewer.  Of a period below twice that none are made
+ * up for.
  *
- * The part has no reset: here it brings counters that wait for their first count with a low output, as after control words
- * for mode 0.
+ * The part has no reset: here it brings counters that wait for their first count with a low output, as after control
+ * words for mode 0.
  */
 #ifndef HW_TIMER_I8254_H
 #define HW_TIMER_I8254_H
