@@ -436,8 +436,6 @@ void x86_tr_nop90(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
     if (insn->rex & 1) {
         x86_tr_xchg_acc(t, insn, row);
-    } else {
-        x86_emit(t, insn, x86_op_nop);
     }
 }
 
@@ -575,7 +573,7 @@ void x86_tr_jcc(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
     const unsigned condition = insn->opcode & 15;
 
-    if (t->count > 0 && t->previous_op + 1 == t->count) {
+    if (t->previous_op + 1 == t->count && t->insn_op == t->count) {
         X86Op *previous = &t->ops[t->previous_op];
         X86Fn *fn = fused(previous, condition);
 
@@ -819,9 +817,9 @@ void x86_tr_rm(X86Translation *t, const X86Insn *insn, const X86Row *row)
     }
 }
 
+/* Takes no operation at all. */
 void x86_tr_nop(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    x86_emit(t, insn, x86_op_nop);
 }
 
 void x86_tr_ud(X86Translation *t, const X86Insn *insn, const X86Row *row)
