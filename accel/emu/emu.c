@@ -6,6 +6,8 @@
  */
 #include "accel/emu.h"
 
+#include <stdio.h>
+
 #include "hw/intc/apic.h"
 #include "system/memory.h"
 #include "target/i386/engine.h"
@@ -201,6 +203,12 @@ static bool emu_open(bool alone, GError **errp)
     return true; /* it needs nothing */
 }
 
+static void emu_cpu_print(void)
+{
+    printf("Models of -accel emu, each with ,+FEATURE and ,-FEATURE:\n");
+    x86_cpu_print_models();
+}
+
 static bool emu_init(const char *cpu_model, GError **errp)
 {
     if (cpu_model && !x86_cpu_model_check(cpu_model, errp)) {
@@ -293,6 +301,7 @@ const Accel emu_accel = {
     .open = emu_open,
     .init = emu_init,
     .cleanup = emu_cleanup,
+    .cpu_print = emu_cpu_print,
     .vcpu_init = emu_vcpu_init,
     .vcpu_free = emu_vcpu_free,
     .vcpu_reset = emu_vcpu_reset,

@@ -15,6 +15,7 @@ OURS = ("mpqemu", "qemu-remote")
 RUNNING = {
     "mpqemu": ("-accel", "qtest"),
     "qemu-remote": (),
+    "guest": ("-accel", "emu"),         # mpqemu with processors
     "stock": ("-machine", "none", "-accel", "tcg", "-nodefaults", "-display", "none"),
 }
 
