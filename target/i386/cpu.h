@@ -328,10 +328,7 @@ struct X86Cpu {
 #define X86_FEAT_RDRAND 0x1000u
 #define X86_FEAT_SMAP 0x2000u
 #define X86_FEAT_INVPCID 0x4000u
-#define X86_FEAT_BMI1 0x8000u
-#define X86_FEAT_LZCNT 0x10000u
 #define X86_FEAT_RDSEED 0x20000u
-#define X86_FEAT_ADX 0x40000u
 
 static inline uint8_t *x86_r8(X86Cpu *cpu, unsigned offset)
 {

@@ -77,7 +77,6 @@ static const Feature features[] = {
     { "erms", X86_CPUID_BIT(7_EBX, 9), LEVEL_MAX, true },
     { "invpcid", X86_CPUID_BIT(7_EBX, 10), LEVEL_MAX, true, X86_FEAT_INVPCID },
     { "rdseed", X86_CPUID_BIT(7_EBX, 18), LEVEL_MAX, true, X86_FEAT_RDSEED },
-    { "adx", X86_CPUID_BIT(7_EBX, 19), LEVEL_MAX, true, X86_FEAT_ADX },
     { "smap", X86_CPUID_SMAP, LEVEL_MAX, true, X86_FEAT_SMAP },
     { "umip", X86_CPUID_UMIP, LEVEL_MAX, true },
     { "fsrm", X86_CPUID_BIT(7_EDX, 4), LEVEL_MAX, true },
@@ -87,7 +86,6 @@ static const Feature features[] = {
     { "rdtscp", X86_CPUID_RDTSCP, LEVEL_MAX, true, X86_FEAT_RDTSCP },
     { "lm", X86_CPUID_BIT(81_EDX, 29), LEVEL_BASE },
     { "lahf_lm", X86_CPUID_BIT(81_ECX, 0), LEVEL_V2 },
-    { "abm", X86_CPUID_BIT(81_ECX, 5), LEVEL_MAX, true, X86_FEAT_LZCNT },
     { "3dnowprefetch", X86_CPUID_BIT(81_ECX, 8), LEVEL_V2 },
     { "invtsc", X86_CPUID_BIT(87_EDX, 8), LEVEL_BASE, true },
 };

@@ -581,11 +581,6 @@ X86_OP(x86_op_bswap64)
 
 /* ---- conversions, flags, and what is left ------------------------------------------------------------------------------------------ */
 
-X86_OP(x86_op_nop)
-{
-    NEXT;
-}
-
 /* CBW, CWDE, CDQE */
 X86_OP(x86_op_cbw)
 {

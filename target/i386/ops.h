@@ -80,6 +80,7 @@ X86Fn x86_op_ea_bd, x86_op_ea_bis, x86_op_ea_seg, x86_op_ea_seg_bis, x86_op_ea_f
 X86Fn x86_op_ea_imm64;    /* imm64 in segment aux of 64-bit mode */
 X86Fn x86_op_ea_xlat;     /* reg: address size; aux: segment */
 X86Fn x86_op_bit_address; /* += the bytes of bit number reg; aux: operand size */
+X86Fn x86_op_bit_address_general; /* all of it, for addresses that wrap; aux: segment; imm: operand size + address size << 8 */
 
 /* One operand: reg register, or cpu->ea. */
 enum { X86_UN_INC, X86_UN_DEC, X86_UN_NEG, X86_UN_NOT, X86_UNS };
@@ -140,7 +141,7 @@ X86Fn x86_op_pusha, x86_op_popa, x86_op_enter, x86_op_leave_stack, x86_op_leave6
 /* Strings: aux operand size (bytes), rm segment of the source, base address size, index X86_REP_*. */
 X86Fn x86_op_movs, x86_op_stos, x86_op_lods, x86_op_scas, x86_op_cmps, x86_op_ins, x86_op_outs;
 
-X86Fn x86_op_nop, x86_op_cbw, x86_op_cwd; /* aux operand size */
+X86Fn x86_op_cbw, x86_op_cwd; /* aux operand size */
 X86Fn x86_op_clc, x86_op_stc, x86_op_cmc, x86_op_cld, x86_op_std, x86_op_lahf, x86_op_sahf, x86_op_salc;
 X86Fn x86_op_xlat; /* cpu->ea is of the byte */
 X86Fn x86_op_aaa, x86_op_aas, x86_op_daa, x86_op_das, x86_op_aam, x86_op_aad;

@@ -436,8 +436,6 @@ void x86_tr_nop90(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
     if (insn->rex & 1) {
         x86_tr_xchg_acc(t, insn, row);
-    } else {
-        x86_emit(t, insn, x86_op_nop);
     }
 }
 
@@ -575,7 +573,7 @@ void x86_tr_jcc(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
     const unsigned condition = insn->opcode & 15;
 
-    if (t->count > 0 && t->previous_op + 1 == t->count) {
+    if (t->previous_op + 1 == t->count && t->insn_op == t->count) {
         X86Op *previous = &t->ops[t->previous_op];
         X86Fn *fn = fused(previous, condition);
 
@@ -686,9 +684,16 @@ void x86_tr_bit_r(X86Translation *t, const X86Insn *insn, const X86Row *row)
     X86Op *op;
 
     if (insn->is_mem) {
-        op = emit_ea_op(t, insn, insn->opsize, row->arg ? X86_WRITE : X86_READ, x86_op_bit_address);
+        if (insn->addrsize == 8) {
+            op = emit_ea_op(t, insn, insn->opsize, row->arg ? X86_WRITE : X86_READ, x86_op_bit_address);
+            op->aux = insn->opsize;
+        } else {
+            op = x86_emit(t, insn, x86_op_bit_address_general);
+            set_address(op, insn);
+            op->aux = insn->seg;
+            op->imm = insn->opsize | insn->addrsize << 8;
+        }
         op->reg = insn->reg;
-        op->aux = insn->opsize;
         op = x86_emit(t, insn, x86_bit_mr[row->arg][s]);
         op->aux = insn->lock;
     } else {
@@ -819,9 +824,9 @@ void x86_tr_rm(X86Translation *t, const X86Insn *insn, const X86Row *row)
     }
 }
 
+/* Takes no operation at all. */
 void x86_tr_nop(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    x86_emit(t, insn, x86_op_nop);
 }
 
 void x86_tr_ud(X86Translation *t, const X86Insn *insn, const X86Row *row)

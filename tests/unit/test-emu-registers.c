@@ -71,6 +71,54 @@ static void test_features(void)
     sys_rig_clear(&rig);
 }
 
+/* CPUID, the decoder and -cpu agree: with the feature the instruction runs, without it is #UD. */
+static void test_features_exist(void)
+{
+#define INSN(...) { __VA_ARGS__, 0xf4 }
+    static const struct {
+        const char *feature;
+        uint8_t code[12]; /* with HLT */
+    } cases[] = {
+        { "sse3", INSN(0xf2, 0x0f, 0x7c, 0xc1) },             /* haddps %xmm1, %xmm0 */
+        { "ssse3", INSN(0x66, 0x0f, 0x38, 0x1c, 0xc1) },      /* pabsb %xmm1, %xmm0 */
+        { "sse4.1", INSN(0x66, 0x0f, 0x38, 0x40, 0xc1) },     /* pmulld %xmm1, %xmm0 */
+        { "sse4.2", INSN(0x66, 0x0f, 0x38, 0x37, 0xc1) },     /* pcmpgtq %xmm1, %xmm0 */
+        { "sse4.2", INSN(0xf2, 0x0f, 0x38, 0xf1, 0xc1) },     /* crc32l %ecx, %eax */
+        { "pclmulqdq", INSN(0x66, 0x0f, 0x3a, 0x44, 0xc1, 0) },
+        { "aes", INSN(0x66, 0x0f, 0x38, 0xdc, 0xc1) },        /* aesenc %xmm1, %xmm0 */
+        { "cx16", INSN(0x48, 0x0f, 0xc7, 0x0f) },             /* cmpxchg16b (%rdi) */
+        { "movbe", INSN(0x0f, 0x38, 0xf0, 0x07) },            /* movbe (%rdi), %eax */
+        { "popcnt", INSN(0xf3, 0x0f, 0xb8, 0xc1) },           /* popcnt %ecx, %eax */
+        { "rdrand", INSN(0x0f, 0xc7, 0xf0) },
+        { "rdseed", INSN(0x0f, 0xc7, 0xf8) },
+        { "fsgsbase", INSN(0xf3, 0x48, 0x0f, 0xae, 0xc0) },   /* rdfsbase %rax */
+        { "invpcid", INSN(0x66, 0x0f, 0x38, 0x82, 0x0f) },    /* invpcid (%rdi), %rcx */
+        { "smap", INSN(0x0f, 0x01, 0xca) },                   /* clac */
+        { "rdtscp", INSN(0x0f, 0x01, 0xf9) },
+        { "xsave", INSN(0x0f, 0x01, 0xd0) },                  /* xgetbv */
+        { "xsave", INSN(0x0f, 0xae, 0x27) },                  /* xsave (%rdi) */
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        for (unsigned on = 0; on < 2; on++) {
+            g_autofree char *model = g_strdup_printf("max,%c%s", on ? '+' : '-', cases[i].feature);
+            SysRig rig;
+
+            g_test_message("%s, case %u", model, i);
+            if (!x86_cpu_model_check(model, NULL)) {
+                continue; /* SSE instructions are the host's */
+            }
+            sys_rig_init(&rig, model);
+            sys_long(&rig);
+            rig.state.cr4 |= X86_CR4_OSFXSR | (x86_cpuid_cr4(rig.cpu) & (X86_CR4_OSXSAVE | X86_CR4_FSGSBASE));
+            rig.state.gpr[X86_RDI] = SYS_DATA;
+            sys_code(&rig, SYS_KERNEL, cases[i].code, cases[i].code + sizeof(cases[i].code));
+            SYS_RUN_VECTOR(&rig, on ? -1 : X86_EXC_UD);
+            sys_rig_clear(&rig);
+        }
+    }
+}
+
 static void test_topology(void)
 {
     static const struct {
@@ -583,6 +631,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/emu-registers/models", test_models);
     g_test_add_func("/emu-registers/features", test_features);
+    g_test_add_func("/emu-registers/features-exist", test_features_exist);
     g_test_add_func("/emu-registers/topology", test_topology);
     g_test_add_func("/emu-registers/msrs", test_msrs);
     g_test_add_func("/emu-registers/tsc", test_tsc);
