@@ -220,12 +220,28 @@ X86_OP(x86_op_ea_xlat)
 }
 
 /* BT and its kin with a bit number in a register reach memory on both sides of the operand. */
+static inline uint64_t bit_offset(const X86Cpu *cpu, const X86Op *op, unsigned size)
+{
+    const uint64_t value = cpu->regs[op->reg];
+    const int64_t bit = size == 2 ? (int16_t)value : size == 4 ? (int32_t)value : (int64_t)value;
+
+    return (uint64_t)(bit >> 3 & ~(int64_t)(size - 1));
+}
+
 X86_OP(x86_op_bit_address)
 {
-    const int64_t bit = op->aux == 2 ? (int16_t)cpu->regs[op->reg] : op->aux == 4 ? (int32_t)cpu->regs[op->reg]
-                                                                                  : (int64_t)cpu->regs[op->reg];
+    cpu->ea += bit_offset(cpu, op, op->aux);
+    NEXT;
+}
 
-    cpu->ea += (uint64_t)(bit >> 3 & ~(int64_t)(op->aux - 1));
+X86_OP(x86_op_bit_address_general)
+{
+    const unsigned size = op->imm & 0xff;
+    const uint64_t at = X86_ADDR_BIS + bit_offset(cpu, op, size);
+
+    cpu->op = op;
+    cpu->ea = x86_segment_address(cpu, op->aux, op->imm >> 8 == 8 ? at : op->imm >> 8 == 4 ? (uint32_t)at : (uint16_t)at,
+                                  size, X86_READ);
     NEXT;
 }
 

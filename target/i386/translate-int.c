@@ -684,9 +684,16 @@ void x86_tr_bit_r(X86Translation *t, const X86Insn *insn, const X86Row *row)
     X86Op *op;
 
     if (insn->is_mem) {
-        op = emit_ea_op(t, insn, insn->opsize, row->arg ? X86_WRITE : X86_READ, x86_op_bit_address);
+        if (insn->addrsize == 8) {
+            op = emit_ea_op(t, insn, insn->opsize, row->arg ? X86_WRITE : X86_READ, x86_op_bit_address);
+            op->aux = insn->opsize;
+        } else {
+            op = x86_emit(t, insn, x86_op_bit_address_general);
+            set_address(op, insn);
+            op->aux = insn->seg;
+            op->imm = insn->opsize | insn->addrsize << 8;
+        }
         op->reg = insn->reg;
-        op->aux = insn->opsize;
         op = x86_emit(t, insn, x86_bit_mr[row->arg][s]);
         op->aux = insn->lock;
     } else {

@@ -4,7 +4,7 @@
  *
  * Runs in: tests.
  *
- *   test-emu-differential [--seed N] [--count N] [--group integer|sse|x87]
+ *   test-emu-differential [--seed N] [--count N] [--group integer|compat|sse|x87]
  *
  * Each case is run on both from the same registers, FPU state and memory, and must end in the same exception with the same
  * registers, flags, FPU state and memory, but for flags that the architecture leaves undefined.  COUNT cases of each group are
@@ -168,8 +168,16 @@ static void run_integer(Generator *g, uint64_t seed, const uint8_t *data)
 {
     Case c;
 
-    generate_integer(g, &c);
+    generate_integer(g, &c, false);
     check_case(&c, seed, "integer", data);
+}
+
+static void run_compat(Generator *g, uint64_t seed, const uint8_t *data)
+{
+    Case c;
+
+    generate_integer(g, &c, true);
+    check_case(&c, seed, "compat", data);
 }
 
 static void run_x87(Generator *g, uint64_t seed, const uint8_t *data)
@@ -228,6 +236,7 @@ static const struct {
     void (*run)(Generator *g, uint64_t seed, const uint8_t *data);
 } groups[] = {
     { "integer", run_integer },
+    { "compat", run_compat },
     { "sse", run_sse },
     { "x87", run_x87 },
 };
@@ -272,7 +281,7 @@ int main(int argc, char **argv)
             only = optarg;
             break;
         default:
-            fprintf(stderr, "usage: %s [--seed N] [--count N] [--group integer|sse|x87]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--seed N] [--count N] [--group integer|compat|sse|x87]\n", argv[0]);
             return 2;
         }
     }

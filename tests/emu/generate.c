@@ -158,6 +158,19 @@ void case_memory(Generator *g, Case *c, unsigned reg, unsigned align)
     }
 }
 
+void case_memory16(Generator *g, Case *c, unsigned reg)
+{
+    unsigned mod = generate_below(g, 3), rm = generate_below(g, 8), disp = generate_below(g, 0x10000);
+
+    case_byte(c, mod << 6 | (reg & 7) << 3 | rm);
+    if (mod == 1) {
+        case_byte(c, disp & 0xff);
+    } else if (mod == 2 || rm == 6) {
+        case_byte(c, disp & 0xff);
+        case_byte(c, disp >> 8);
+    }
+}
+
 /* ---- MMX and SSE --------------------------------------------------------------------------------- */
 
 /* Opcodes whose results are the machine's business, that enter the kernel, or that are the integer templates'. */

@@ -37,8 +37,8 @@ unsigned generate_below(Generator *g, unsigned limit);
 /* Fills SIZE bytes with values that are interesting more often than random ones. */
 void generate_data(Generator *g, uint8_t *data, unsigned size);
 
-/* Integer instructions, by templates with defined results. */
-void generate_integer(Generator *g, Case *c);
+/* Integer instructions, by templates with defined results; COMPAT: 32-bit code. */
+void generate_integer(Generator *g, Case *c, bool compat);
 
 /* Any opcode of the SSE maps: MAP is 1 to 3 (0F, 0F 38, 0F 3A), PREFIX 0, 0x66, 0xf3 or 0xf2.  False: not a case. */
 bool generate_sse(Generator *g, Case *c, unsigned map, unsigned opcode, unsigned prefix);

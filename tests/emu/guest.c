@@ -42,6 +42,7 @@ enum {
 #define KERNEL_CS 0x08u
 #define USER_DS 0x2bu
 #define USER_CS 0x33u
+#define COMPAT_CS 0x23u
 #define TSS_SELECTOR 0x40u
 
 static uint8_t *ram;
@@ -204,8 +205,8 @@ uint8_t *guest_data(void)
     return ram + DATA;
 }
 
-/* The state of 64-bit user code. */
-static void user_state(X86State *state)
+/* The state of user code, with 64 or (COMPAT) 32 bits. */
+static void user_state(X86State *state, bool compat)
 {
     const X86SegmentState data = { .selector = USER_DS, .attr = 0xc0f3, .limit = UINT32_MAX };
 
@@ -213,6 +214,10 @@ static void user_state(X86State *state)
         state->segment[i] = data;
     }
     state->segment[X86_CS] = (X86SegmentState) { .selector = USER_CS, .attr = 0xa0fb, .limit = UINT32_MAX };
+    if (compat) {
+        state->segment[X86_CS].selector = COMPAT_CS;
+        state->segment[X86_CS].attr = 0xc0fb;
+    }
     state->ldt = (X86SegmentState) { .attr = 0x82 };
     state->tr = (X86SegmentState) { .selector = TSS_SELECTOR, .attr = 0x8b, .limit = 0x67, .base = KERNEL_BASE + TSS };
     state->gdt_base = KERNEL_BASE + GDT;
@@ -241,7 +246,7 @@ bool guest_run(const uint8_t *code, size_t size, NativeState *state, NativeEnd *
 
     memcpy(ram + CODE, code, size);
     x86_cpu_get_state(cpu, &all);
-    user_state(&all);
+    user_state(&all, state->compat);
     memcpy(all.gpr, state->gpr, sizeof(all.gpr));
     all.rip = state->rip;
     all.rflags = (state->rflags & 0xcd5) | 0x202;
