@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The serial ports of mpqemu and what is at their other ends: sockets, files, pseudo-terminals, a shared terminal.
-# Runs in: neither program; drives mpqemu from outside, by its registers through qtest, and as the person at the terminal.
+# Runs in: neither program; drives mpqemu from outside, by registers through qtest, and as the person at the terminal.
 """-serial, -debugcon, -chardev, and the keys behind Ctrl-A of mon:stdio."""
 
 import os
@@ -182,7 +182,8 @@ def test_file(main_program, tmp_path):
     with Qtest(main_program, ["-serial", f"file:{path}"]) as qtest:
         Port(qtest).write(b"one")
     assert path.read_bytes() == b"one"
-    with Qtest(main_program, ["-chardev", f"file,id=c0,path={path},append=on", "-device", "isa-serial,chardev=c0"]) as qtest:
+    with Qtest(main_program, ["-chardev", f"file,id=c0,path={path},append=on",
+                              "-device", "isa-serial,chardev=c0"]) as qtest:
         Port(qtest).write(b"two")
     assert path.read_bytes() == b"onetwo"
 
