@@ -3,12 +3,14 @@
 # Runs in: neither program; drives mpqemu from outside.
 """The guest is a firmware image of a few instructions in real mode.  It tells what it does by letters on port 0xe9."""
 
+import os
 import time
 
 import pytest
 
 from qmp import QmpError
 from qmp_program import Program, wait_until
+from sandbox_probe import PROBE
 from qmp_program import _paths      # noqa: F401  # pylint: disable=unused-import
 
 SIZE = 0x10000
@@ -102,6 +104,8 @@ def check_stands(machine):
 
 @pytest.mark.parametrize("sandbox", ["off", "on"])
 def test_stop_and_cont(machine, sandbox):
+    if sandbox == "on" and not os.path.exists(PROBE):
+        pytest.skip("the opener's filter has not what a sanitizer needs")
     m = machine(TICK, "-S", "-smp", "2", "-sandbox", sandbox)
     assert m.qmp.command("query-status")["status"] == "prelaunch"
     check_stands(m)
