@@ -70,6 +70,9 @@ typedef struct X86CpuConfig {
     size_t code_cache_bytes;  /* bound of translated code; 0: the default */
 } X86CpuConfig;
 
+/* Prints the models and features for -cpu help. */
+void x86_cpu_models_print(void);
+
 /* True when MODEL can be given to x86_cpu_new(). */
 bool x86_cpu_model_check(const char *model, GError **errp);
 
