@@ -161,9 +161,9 @@ static void scas(const String *s)
 
 static void cmps(const String *s)
 {
-    const uint64_t a = load(s, source(s, X86_READ));
+    const uint64_t b = load(s, destination(s, X86_READ)); /* faults first, as on processors seen */
 
-    compare(s, a, load(s, destination(s, X86_READ)));
+    compare(s, load(s, source(s, X86_READ)), b);
     advance(s, true, true, 1);
 }
 
