@@ -213,7 +213,7 @@ void x86_cpu_models_print(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(models); i++) {
         printf("  %-10s %s\n", models[i].name, models[i].description);
     }
-    printf("MODEL,+FEATURE,-FEATURE changes a model.  Features that can be taken away:\n ");
+    printf("MODEL,+FEATURE,-FEATURE changes a model.  Features that can be changed:\n ");
     for (unsigned i = 0; i < G_N_ELEMENTS(features); i++) {
         if (features[i].removable) {
             printf(" %s", features[i].name);
