@@ -6,8 +6,6 @@
  */
 #include "accel/emu.h"
 
-#include <stdio.h>
-
 #include "hw/intc/apic.h"
 #include "system/memory.h"
 #include "target/i386/engine.h"
@@ -203,12 +201,6 @@ static bool emu_open(bool alone, GError **errp)
     return true; /* it needs nothing */
 }
 
-static void emu_cpu_print(void)
-{
-    printf("Models of -accel emu, each with ,+FEATURE and ,-FEATURE:\n");
-    x86_cpu_print_models();
-}
-
 static bool emu_init(const char *cpu_model, GError **errp)
 {
     if (cpu_model && !x86_cpu_model_check(cpu_model, errp)) {
@@ -299,9 +291,9 @@ const Accel emu_accel = {
     .name = "emu",
     .description = "the built-in engine: executes guest code in software",
     .open = emu_open,
+    .cpu_print = x86_cpu_models_print,
     .init = emu_init,
     .cleanup = emu_cleanup,
-    .cpu_print = emu_cpu_print,
     .vcpu_init = emu_vcpu_init,
     .vcpu_free = emu_vcpu_free,
     .vcpu_reset = emu_vcpu_reset,

@@ -95,9 +95,10 @@ static const struct {
     Level level;
     const char *description;
 } models[] = {
-    { "max", LEVEL_MAX, "all that the engine has (default)" },
-    { "x86-64-v1", LEVEL_BASE, "the first x86-64 processors" },
-    { "x86-64-v2", LEVEL_V2, "SSE4.2, SSSE3, POPCNT, CMPXCHG16B" },
+    { "max", LEVEL_MAX, "all that the engine has, and this host's processor where it takes part (default)" },
+    { "mpqemu64", LEVEL_V2, "x86-64-v2: the name of -accel kvm's default" },
+    { "x86-64-v1", LEVEL_BASE, "x86-64 as it began" },
+    { "x86-64-v2", LEVEL_V2, "SSE4.2, POPCNT, CMPXCHG16B" },
 };
 
 /* Bits of leaf 1 that depend on more than the model */
@@ -206,11 +207,19 @@ static bool parse_model(const char *text, X86CpuidModel *ret_model, GError **err
     return true;
 }
 
-void x86_cpu_print_models(void)
+void x86_cpu_models_print(void)
 {
+    printf("Models of -accel emu:\n");
     for (unsigned i = 0; i < G_N_ELEMENTS(models); i++) {
         printf("  %-10s %s\n", models[i].name, models[i].description);
     }
+    printf("MODEL,+FEATURE,-FEATURE changes a model.  Features that can be changed:\n ");
+    for (unsigned i = 0; i < G_N_ELEMENTS(features); i++) {
+        if (features[i].removable) {
+            printf(" %s", features[i].name);
+        }
+    }
+    printf("\n");
 }
 
 bool x86_cpu_model_check(const char *model, GError **errp)

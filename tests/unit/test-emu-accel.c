@@ -54,7 +54,7 @@ bool x86_cpu_model_check(const char *model, GError **errp)
     return false;
 }
 
-void x86_cpu_print_models(void)
+void x86_cpu_models_print(void)
 {
 }
 

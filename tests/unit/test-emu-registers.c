@@ -12,7 +12,7 @@ static void test_models(void)
     static const struct {
         const char *text, *error;
     } bad[] = {
-        { "", "there is no model ''; models are max, x86-64-v1, x86-64-v2" },
+        { "", "there is no model ''; models are max, mpqemu64, x86-64-v1, x86-64-v2" },
         { "pentium", "there is no model 'pentium'" },
         { "max,sse3", "'sse3' must be +FEATURE or -FEATURE" },
         { "max,", "'' must be +FEATURE or -FEATURE" },

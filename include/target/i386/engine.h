@@ -70,11 +70,12 @@ typedef struct X86CpuConfig {
     size_t code_cache_bytes;  /* bound of translated code; 0: the default */
 } X86CpuConfig;
 
+/* Prints the models and features for -cpu help. */
+void x86_cpu_models_print(void);
+
 /* True when MODEL can be given to x86_cpu_new(). */
 bool x86_cpu_model_check(const char *model, GError **errp);
 
-/* The models, a line each, for -cpu help. */
-void x86_cpu_print_models(void);
 
 /* In reset state.  BUS stays the caller's and must outlive the processor.  On any thread; the machine is not running. */
 X86Cpu *x86_cpu_new(X86Machine *machine, const X86CpuConfig *config, const X86Bus *bus, void *opaque, GError **errp);
