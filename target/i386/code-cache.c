@@ -92,6 +92,21 @@ void x86_exec_flush(X86Cpu *cpu, bool keep_global)
     }
 }
 
+void x86_exec_flush_large(X86Cpu *cpu, uint64_t linear)
+{
+    for (unsigned user = 0; user < 2; user++) {
+        for (unsigned i = 0; i < X86_EXEC_TLB_ENTRIES; i++) {
+            X86ExecEntry *e = &cpu->exec_tlb[user][i];
+
+            if (e->page != NULL && x86_same_large(e->tag, linear, e->large)) {
+                e->tag = X86_TLB_INVALID;
+                e->page = NULL;
+                forget_jumps(cpu, linear >> 63);
+            }
+        }
+    }
+}
+
 void x86_exec_flush_page(X86Cpu *cpu, uint64_t linear)
 {
     const uint64_t page = linear & X86_PAGE_MASK;
@@ -137,10 +152,18 @@ static void forget_blocks(X86Cpu *cpu, X86CodePage *page)
 
 void x86_code_drop(X86Cpu *cpu, const uint8_t *host)
 {
-    X86CodePage *page = find_page(cpu, host);
+    bool shared = false;
 
-    if (page != NULL) {
-        forget_blocks(cpu, page);
+    for (X86CodePage *page = *table_slot(cpu, host); page != NULL; page = page->next) {
+        if (page->host == host) {
+            forget_blocks(cpu, page);
+        } else if (x86_marks(cpu, page->host) == x86_marks(cpu, host) && page->lines != 0) {
+            shared = true;
+        }
+    }
+    if (shared) {
+        x86_exec_flush(cpu, false);
+        atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed);
     }
 }
 
@@ -201,6 +224,8 @@ static const uint8_t *fetch_page(X86Cpu *cpu, uint64_t linear, bool *global)
         x86_page_fault(cpu, linear, error);
     }
     *global = walk.global;
+    cpu->fetch_large = x86_large_flag(walk.page_size);
+    cpu->tlb_large[linear >> 63] |= cpu->fetch_large != 0;
     cpu->fetch_gpa = walk.gpa & X86_PAGE_MASK;
     return x86_ram_host(cpu, walk.gpa & X86_PAGE_MASK, false);
 }
@@ -226,6 +251,7 @@ static X86CodePage *exec_page(X86Cpu *cpu, uint64_t linear)
     e->page = get_page(cpu, host);
     e->tag = tag;
     e->global = global;
+    e->large = cpu->fetch_large;
     if ((linear >> 63) && !global) {
         cpu->high_not_global = true;
     }
@@ -383,7 +409,7 @@ const X86Op *x86_code_lookup(X86Cpu *cpu)
     if (index == 0) {
         if (nearly_full(cpu)) {
             x86_code_flush(cpu);
-            page = exec_page(cpu, linear);
+            return NULL; /* to the run loop, which comes again */
         }
         index = make_block(cpu, page, offset);
         if (index == 0) {

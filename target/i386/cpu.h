@@ -182,6 +182,8 @@ typedef struct X86TlbEntry {
 } X86TlbEntry;
 #define X86_TLB_GPA_GLOBAL 1u
 #define X86_TLB_GPA_RAM 2u /* addend holds */
+#define X86_TLB_GPA_2M 4u  /* part of a large page (4 MiB ones count as two) */
+#define X86_TLB_GPA_1G 8u
 
 /* Which rights count. */
 typedef enum X86MmuMode {
@@ -206,6 +208,7 @@ typedef struct X86ExecEntry {
     uint64_t tag; /* linear page, or X86_TLB_INVALID */
     X86CodePage *page;
     bool global;
+    uint8_t large; /* X86_TLB_GPA_2M and so on */
 } X86ExecEntry;
 
 /* ---- reasons to look up from guest code ------------------------------------------------------------------------------ */
@@ -254,9 +257,11 @@ struct X86Cpu {
     bool shadow;                 /* after STI or MOV SS at the end of a block: no interrupt before the next instruction */
     bool halted;
     bool one_insn;               /* the operation belongs to a block of one instruction that is not kept */
+    bool bus_locked;             /* between x86_lock_bus() and x86_unlock_bus() */
     bool gave_up_page;           /* x86_tlb_drop_marked() found one: others are to be told */
     bool exec_evicted;           /* since the last flush a page left the exec TLB, and may still be in the jump cache */
-    uint64_t fetch_gpa;          /* page of the last fetch */
+    uint64_t fetch_gpa;          /* page of the last fetch, and how large it is (X86_TLB_GPA_2M...) */
+    uint8_t fetch_large;
     bool force_one;              /* the next instruction is to run so */
     uint32_t code_flags;         /* X86_CODE_* now */
     uint64_t cs_base;            /* 0 in 64-bit mode */
@@ -303,6 +308,7 @@ struct X86Cpu {
 
     X86TlbEntry tlbs[X86_MMU_MODES][X86_TLB_ENTRIES];
     bool tlb_used[X86_MMU_MODES];
+    bool tlb_large[2]; /* parts of large pages are, or were, in the TLBs; by the halves of the address space */
     X86ExecEntry exec_tlb[2][X86_EXEC_TLB_ENTRIES]; /* user, supervisor */
     X86JumpEntry jumps[X86_JUMP_ENTRIES];
     struct {

@@ -22,7 +22,7 @@
 
 #include "target/i386/cpu.h"
 
-#define X86_MARKS (1u << 19)
+#define X86_MARKS (1u << 22) /* of 16 GiB */
 
 struct X86Machine {
     GMutex bus_lock; /* x86_lock_bus(); and `cpus` */

@@ -123,6 +123,17 @@ typedef struct X86Walk {
  */
 bool x86_mmu_walk(X86Cpu *cpu, uint64_t linear, X86Access access, X86MmuMode mode, X86Walk *walk, uint32_t *error);
 
+/* X86_TLB_GPA_2M or _1G for a page of SIZE bytes, or 0. */
+static inline uint8_t x86_large_flag(uint64_t size)
+{
+    return size >= UINT64_C(1) << 30 ? X86_TLB_GPA_1G : size > X86_PAGE ? X86_TLB_GPA_2M : 0;
+}
+/* Whether two addresses can be in one large page of the kind FLAGS tell of. */
+static inline bool x86_same_large(uint64_t a, uint64_t b, uint64_t flags)
+{
+    return flags & X86_TLB_GPA_1G ? (a ^ b) >> 30 == 0 : flags & X86_TLB_GPA_2M ? (a ^ b) >> 22 == 0 : false;
+}
+
 /* MOV CR3 and friends: KEEP_GLOBAL when CR4.PGE is set and the architecture keeps them.  Any time in a handler that leaves. */
 void x86_tlb_flush(X86Cpu *cpu, bool keep_global);
 void x86_tlb_flush_page(X86Cpu *cpu, uint64_t linear); /* INVLPG; global ones as well */

@@ -137,9 +137,9 @@ static Turn serve_pending(X86Cpu *cpu)
 
 static void execute(X86Cpu *cpu, const X86Op *op)
 {
-    do {
+    while (op != NULL) {
         op = op->fn(cpu, op);
-    } while (op != NULL);
+    }
     cpu->op = NULL;
 }
 
@@ -231,6 +231,10 @@ static X86Exit run(X86Cpu *cpu)
 static bool recover(X86Cpu *cpu)
 {
     cpu->one_insn = false;
+    if (cpu->bus_locked) {
+        /* A device's read in the middle took the page away. */
+        x86_unlock_bus(cpu);
+    }
     if (cpu->fault.restart) {
         cpu->fault.restart = false;
         if (cpu->op != NULL) {

@@ -235,6 +235,35 @@ static void test_split_apart(void)
     sys_rig_clear(&rig);
 }
 
+/* INVLPG of any address in a large page is for all of it, data and code. */
+GUEST(large, 64,
+      "mov 0x601000, %eax\n mov $0x602000, %ebx\n call *%rbx\n mov %ecx, %edx\n"
+      "movq $0x800083, 0x12018\n"
+      "invlpg 0x7ff000\n"
+      "mov 0x601000, %esi\n mov $0x602000, %ebx\n call *%rbx\n hlt");
+GUEST(large_function, 64, "mov $1, %ecx\n ret");
+
+static void test_large_page(void)
+{
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    sys_long(&rig);
+    sys_put(&rig, SYS_PD + 3 * 8, 0x600083, 8);
+    sys_put(&rig, 0x601000, 0x11, 4);
+    sys_put(&rig, 0x801000, 0x22, 4);
+    sys_code(&rig, 0x602000, large_function, large_function_end);
+    sys_code(&rig, 0x802000, large_function, large_function_end);
+    rig.ram[0x802001] = 2;
+    SYS_CODE(&rig, SYS_KERNEL, large);
+    SYS_RUN_VECTOR(&rig, -1);
+    g_assert_cmphex(rig.state.gpr[X86_RAX], ==, 0x11);
+    g_assert_cmphex(rig.state.gpr[X86_RDX], ==, 1);
+    g_assert_cmphex(rig.state.gpr[X86_RSI], ==, 0x22);
+    g_assert_cmphex(rig.state.gpr[X86_RCX], ==, 2);
+    sys_rig_clear(&rig);
+}
+
 /* ---- strings ---------------------------------------------------------------------------------------------------------------------- */
 
 GUEST(rep_movs, 64, "rep movsb\n hlt");
@@ -600,6 +629,7 @@ int main(int argc, char **argv)
     g_test_add_func("/emu-engine/pages/crossing", test_crossing);
     g_test_add_func("/emu-engine/pages/split", test_split);
     g_test_add_func("/emu-engine/pages/split-apart", test_split_apart);
+    g_test_add_func("/emu-engine/pages/large", test_large_page);
     g_test_add_func("/emu-engine/strings/bulk", test_strings);
     g_test_add_func("/emu-engine/strings/fault", test_string_fault);
     g_test_add_func("/emu-engine/stop/kick", test_kick);
