@@ -142,6 +142,8 @@ static void run_guest(Vcpu *vcpu)
     why = accel->vcpu_run(vcpu);
     if (why == VCPU_SHUTDOWN) {
         reset_request(SHUTDOWN_CAUSE_GUEST_RESET);
+    } else if (why == VCPU_ERROR) {
+        internal_error_request();
     }
     leave(t);
     trace_vcpu_exit(vcpu->index, why);

@@ -10,6 +10,7 @@
  *   kvm-vcpu.c    running a vCPU, kicking it, what its exits ask for
  *   kvm-state.c   the state after power-on and INIT
  *   kvm-cpuid.c   what CPUID tells the guest
+ *   kvm-clock.c   the guest's time while the machine stands
  *
  * Source: Linux Documentation/virt/kvm/api.rst.
  */
@@ -24,9 +25,9 @@
 
 #include "accel/accel.h"
 
-/* Pages that KVM wants for itself on some processors: in the hole below the firmware, where nothing is mapped. */
-#define KVM_IDENTITY_MAP_ADDR 0xfffb0000u
-#define KVM_TSS_ADDR 0xfffb1000u
+/* Pages that KVM wants for itself on some processors: behind the local APICs, right below the largest firmware. */
+#define KVM_IDENTITY_MAP_ADDR 0xfeffc000u
+#define KVM_TSS_ADDR 0xfeffd000u
 
 typedef struct KvmVcpu KvmVcpu;
 
@@ -64,6 +65,10 @@ void kvm_set_gsi(unsigned gsi, int level);
 bool kvm_irqfd_add(unsigned gsi, int trigger_fd, int resample_fd, GError **errp);
 void kvm_irqfd_remove(unsigned gsi, int trigger_fd, int resample_fd);
 void kvm_send_msi(uint64_t address, uint32_t data);
+
+/* Follows the run state; between accel init and cleanup. */
+void kvm_clock_start(void);
+void kvm_clock_end(void);
 
 /* The table for CPU_MODEL (NULL: the default); g_free() it.  NULL with *errp. */
 struct kvm_cpuid2 *kvm_cpuid_model(int dev_fd, const char *cpu_model, GError **errp);
