@@ -18,9 +18,9 @@
 #define ACCEL_KVM_KVM_INT_H
 
 #include <linux/kvm.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <glib.h>
 
 #include "accel/accel.h"
@@ -37,14 +37,14 @@ struct KvmVcpu {
     int fd;
     struct kvm_run *run;     /* shared with the kernel; immediate_exit is written by any thread */
     size_t run_size;
-    pthread_t thread;        /* runs it; set when `started` is */
-    bool started;            /* atomic */
+    pid_t thread;            /* that runs it; 0 before it does.  Atomic */
     struct KvmState *power_on; /* kvm-state.c */
 };
 
 /* The one virtual machine.  Descriptors are -1 until made. */
 typedef struct KvmVm {
     int dev_fd; /* /dev/kvm */
+    pid_t pid;  /* ours: a confined process does not learn it any more */
     int vm_fd;
     bool readonly_memory; /* KVM_CAP_READONLY_MEM */
     struct kvm_cpuid2 *cpuid; /* of every vCPU but for its number; owned */
@@ -91,6 +91,9 @@ VcpuExit kvm_vcpu_run(Vcpu *vcpu);
 void kvm_vcpu_kick(Vcpu *vcpu);
 void kvm_vcpu_nmi(Vcpu *vcpu);
 char *kvm_vcpu_text(Vcpu *vcpu);
+
+/* What kicks a vCPU. */
+#define KVM_KICK_SIGNAL SIGUSR1
 
 extern const SyscallTable kvm_syscalls;
 

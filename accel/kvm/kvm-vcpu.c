@@ -13,14 +13,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "accel/kvm/kvm-int.h"
 #include "system/memory.h"
 #include "util/error.h"
 #include "util/fd.h"
 #include "util/log.h"
-
-#define KICK_SIGNAL SIGUSR1
 
 /* Accesses of one instruction: KVM splits what it moves, 64 bytes at most, into pieces of 8 bytes, on two pages. */
 #define MMIO_PIECES_MAX 16
@@ -41,10 +40,9 @@ static void start(KvmVcpu *self)
     sigset_t set;
 
     sigemptyset(&set);
-    sigaddset(&set, KICK_SIGNAL);
+    sigaddset(&set, KVM_KICK_SIGNAL);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    self->thread = pthread_self();
-    __atomic_store_n(&self->started, true, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&self->thread, gettid(), __ATOMIC_SEQ_CST);
 }
 
 bool kvm_vcpu_init(Vcpu *vcpu, GError **errp)
@@ -56,7 +54,7 @@ bool kvm_vcpu_init(Vcpu *vcpu, GError **errp)
     self->vcpu = vcpu;
     self->fd = -1;
     vcpu->accel_data = self;
-    sigaction(KICK_SIGNAL, &action, NULL);
+    sigaction(KVM_KICK_SIGNAL, &action, NULL);
     ret = kvm_ioctl(kvm_vm.vm_fd, KVM_CREATE_VCPU, (void *)(uintptr_t)vcpu->index);
     if (ret >= 0) {
         self->fd = ret;
@@ -121,10 +119,12 @@ void kvm_vcpu_reset(Vcpu *vcpu, bool by_init)
 void kvm_vcpu_kick(Vcpu *vcpu)
 {
     KvmVcpu *self = vcpu->accel_data;
+    pid_t thread;
 
     __atomic_store_n(&self->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&self->started, __ATOMIC_SEQ_CST) && !pthread_equal(self->thread, pthread_self())) {
-        pthread_kill(self->thread, KICK_SIGNAL);
+    thread = __atomic_load_n(&self->thread, __ATOMIC_SEQ_CST);
+    if (thread && vcpu != vcpu_current()) {
+        tgkill(kvm_vm.pid, thread, KVM_KICK_SIGNAL); /* pthread_kill() asks for the process's number, which may be refused */
     }
 }
 
@@ -213,7 +213,7 @@ VcpuExit kvm_vcpu_run(Vcpu *vcpu)
     KvmVcpu *self = vcpu->accel_data;
     struct kvm_run *run = self->run;
 
-    if (!self->started) {
+    if (!self->thread) {
         start(self);
     }
     for (;;) {

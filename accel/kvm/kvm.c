@@ -12,6 +12,7 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -106,6 +107,7 @@ static bool kvm_open(bool alone, GError **errp)
         log_warn("-accel kvm: this processor has neither VMX nor SVM; the guest may not get through its start");
     }
     kvm_vm.dev_fd = fd_steal(&fd);
+    kvm_vm.pid = getpid();
     return true;
 }
 
@@ -199,7 +201,7 @@ const SyscallTable kvm_syscalls = {
         SYSCALL(ioctl, "reset of a vCPU", ARG_IS(1, KVM_SET_MP_STATE)),
         SYSCALL(ioctl, "reset of the interrupt controllers", ARG_IS(1, KVM_SET_IRQCHIP)),
         SYSCALL(ioctl, "reset of the 8254", ARG_IS(1, KVM_SET_PIT2)),
-        SYSCALL(tgkill, "takes a vCPU out of the guest"),
+        SYSCALL(tgkill, "takes a vCPU out of the guest", ARG_IS(2, KVM_KICK_SIGNAL)),
         SYSCALL_END,
     },
 };
