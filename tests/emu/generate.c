@@ -233,6 +233,7 @@ bool generate_sse(Generator *g, Case *c, unsigned map, unsigned opcode, unsigned
     }
     if (map == 1 && opcode == 0xf7) {
         case_address(g, c, 7, 16);
+        c->environment = true; /* which of the bytes a fault names is the processor's choice */
     }
     if (has_immediate(map, opcode)) {
         case_byte(c, generate_below(g, 256));
