@@ -4,9 +4,9 @@
  *
  * Thread: the processor's own; x86_cpu_model_check() any.  Runs in: mpqemu.
  *
- * Identity.  The processor calls itself an Intel one of family 6, model 28: the in-order Atom of 2008.  Systems know that
- * one not to execute anything speculatively, which is true here as well, and leave out the many costly measures against
- * leaks by speculation.  It has no registers of its own that a system would insist on.
+ * Identity.  The processor calls itself an Intel one of family 6, model 28: the in-order Atom of 2008.  Systems know
+ * that one not to execute anything speculatively, which is true here as well, and leave out the many costly measures
+ * against leaks by speculation.  It has no registers of its own that a system would insist on.
  *
  * Sources: Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E.
  */
@@ -109,7 +109,7 @@ static const struct {
 #define MSR_TSC_DEADLINE 0x6e0u
 #define APIC_BASE_ENABLE 0x800u
 
-/* ---- models ----------------------------------------------------------------------------------------------------------- */
+/* ---- models ------------------------------------------------------------------------------------------------------ */
 
 static const Feature *find_feature(const char *name)
 {
@@ -256,7 +256,7 @@ uint64_t x86_cpuid_cr4(const X86Cpu *cpu)
     return allowed;
 }
 
-/* ---- leaves ------------------------------------------------------------------------------------------------------------- */
+/* ---- leaves ------------------------------------------------------------------------------------------------------ */
 
 enum { EAX, EBX, ECX, EDX };
 

@@ -5,8 +5,8 @@
  * Thread: the processor's own.  Runs in: mpqemu.
  *
  * Theory of operation.  Delivery reads the table, checks, pushes the frame, and changes registers last.  A fault on the
- * way is raised as any other: the run loop then calls x86_deliver_exception() with it.  X86Cpu.event tells that one what
- * it interrupts:
+ * way is raised as any other: the run loop then calls x86_deliver_exception() with it.  X86Cpu.event tells that one
+ * what it interrupts:
  *
  *     none            not delivering: an instruction faults
  *     benign          the new exception is delivered in its place
@@ -256,7 +256,7 @@ static void deliver(X86Cpu *cpu, const Event *event)
     x86_mode_changed(cpu);
 }
 
-/* ---- what the run loop calls --------------------------------------------------------------------------------------------- */
+/* ---- what the run loop calls ------------------------------------------------------------------------------------- */
 
 static bool is_contributory(int vector)
 {
