@@ -33,6 +33,10 @@ static bool cmd_cont(QmpCall *call, JsonObject *args, JsonNode **ret_value, GErr
         error_setg(errp, "the guest has switched the machine off; use system_reset first");
         return false;
     }
+    if (runstate_get() == RUN_STATE_INTERNAL_ERROR) {
+        error_setg(errp, "a processor cannot go on, for a reason that was logged; use system_reset first");
+        return false;
+    }
     vm_start();
     return true;
 }

@@ -33,7 +33,7 @@ const char *runstate_name(RunState state)
     static const char *const names[] = {
         [RUN_STATE_PRELAUNCH] = "prelaunch", [RUN_STATE_RUNNING] = "running",
         [RUN_STATE_PAUSED] = "paused",       [RUN_STATE_IO_ERROR] = "io-error",
-        [RUN_STATE_SHUTDOWN] = "shutdown",
+        [RUN_STATE_SHUTDOWN] = "shutdown",   [RUN_STATE_INTERNAL_ERROR] = "internal-error",
     };
 
     return names[state];
@@ -90,7 +90,7 @@ void runstate_unregister(RunStateHandler *handler, void *opaque)
 
 void vm_start(void)
 {
-    if (current != RUN_STATE_RUNNING && current != RUN_STATE_SHUTDOWN) {
+    if (current != RUN_STATE_RUNNING && current != RUN_STATE_SHUTDOWN && current != RUN_STATE_INTERNAL_ERROR) {
         set_state(RUN_STATE_RUNNING);
     }
 }
@@ -107,6 +107,23 @@ void runstate_reset(void)
     if (current != RUN_STATE_RUNNING) {
         set_state(RUN_STATE_PRELAUNCH);
     }
+}
+
+static void stop_for_internal_error(void *opaque)
+{
+    vm_stop(RUN_STATE_INTERNAL_ERROR);
+}
+
+void internal_error_request(void)
+{
+    static gsize once;
+    static EventBh *bh;
+
+    if (g_once_init_enter(&once)) {
+        bh = event_bh_new(event_loop_main(), stop_for_internal_error, NULL);
+        g_once_init_leave(&once, 1);
+    }
+    event_bh_schedule(bh);
 }
 
 void runstate_set_resumable(bool resumable)

@@ -85,6 +85,31 @@ static void add_local_apic(struct kvm_cpuid2 *cpuid, int dev_fd)
     }
 }
 
+static struct kvm_cpuid_entry2 *find_entry(struct kvm_cpuid2 *cpuid, uint32_t leaf, uint32_t index)
+{
+    for (unsigned i = 0; i < cpuid->nent; i++) {
+        if (cpuid->entries[i].function == leaf && cpuid->entries[i].index == index) {
+            return &cpuid->entries[i];
+        }
+    }
+    return NULL;
+}
+
+/* Leaves of the topology have two levels, threads and cores (set_topology()); the kernel may tell of the first only. */
+static void add_core_level(struct kvm_cpuid2 *cpuid, uint32_t leaf)
+{
+    struct kvm_cpuid_entry2 *threads = find_entry(cpuid, leaf, 0);
+
+    if (threads && !find_entry(cpuid, leaf, 1) && cpuid->nent < ENTRIES_MAX) {
+        threads->flags |= KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+        cpuid->entries[cpuid->nent++] = (struct kvm_cpuid_entry2) {
+            .function = leaf,
+            .index = 1,
+            .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+        };
+    }
+}
+
 void kvm_cpu_print(void)
 {
     printf("Models of -accel kvm:\n"
@@ -109,6 +134,8 @@ struct kvm_cpuid2 *kvm_cpuid_model(int dev_fd, const char *cpu_model, GError **e
         return NULL;
     }
     add_local_apic(cpuid, dev_fd);
+    add_core_level(cpuid, 0xb);
+    add_core_level(cpuid, 0x1f);
     if (!host) {
         cut_to_baseline(cpuid);
     }

@@ -10,6 +10,7 @@
  *   kvm-vcpu.c    running a vCPU, kicking it, what its exits ask for
  *   kvm-state.c   the state after power-on and INIT
  *   kvm-cpuid.c   what CPUID tells the guest
+ *   kvm-clock.c   the guest's time while the machine stands
  *
  * Source: Linux Documentation/virt/kvm/api.rst.
  */
@@ -17,16 +18,16 @@
 #define ACCEL_KVM_KVM_INT_H
 
 #include <linux/kvm.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <glib.h>
 
 #include "accel/accel.h"
 
-/* Pages that KVM wants for itself on some processors: in the hole below the firmware, where nothing is mapped. */
-#define KVM_IDENTITY_MAP_ADDR 0xfffb0000u
-#define KVM_TSS_ADDR 0xfffb1000u
+/* Pages that KVM wants for itself on some processors: behind the local APICs, right below the largest firmware. */
+#define KVM_IDENTITY_MAP_ADDR 0xfeffc000u
+#define KVM_TSS_ADDR 0xfeffd000u
 
 typedef struct KvmVcpu KvmVcpu;
 
@@ -36,14 +37,14 @@ struct KvmVcpu {
     int fd;
     struct kvm_run *run;     /* shared with the kernel; immediate_exit is written by any thread */
     size_t run_size;
-    pthread_t thread;        /* runs it; set when `started` is */
-    bool started;            /* atomic */
+    pid_t thread;            /* that runs it; 0 before it does.  Atomic */
     struct KvmState *power_on; /* kvm-state.c */
 };
 
 /* The one virtual machine.  Descriptors are -1 until made. */
 typedef struct KvmVm {
     int dev_fd; /* /dev/kvm */
+    pid_t pid;  /* ours: a confined process does not learn it any more */
     int vm_fd;
     bool readonly_memory; /* KVM_CAP_READONLY_MEM */
     struct kvm_cpuid2 *cpuid; /* of every vCPU but for its number; owned */
@@ -64,6 +65,10 @@ void kvm_set_gsi(unsigned gsi, int level);
 bool kvm_irqfd_add(unsigned gsi, int trigger_fd, int resample_fd, GError **errp);
 void kvm_irqfd_remove(unsigned gsi, int trigger_fd, int resample_fd);
 void kvm_send_msi(uint64_t address, uint32_t data);
+
+/* Follows the run state; between accel init and cleanup. */
+void kvm_clock_start(void);
+void kvm_clock_end(void);
 
 /* The table for CPU_MODEL (NULL: the default); g_free() it.  NULL with *errp. */
 struct kvm_cpuid2 *kvm_cpuid_model(int dev_fd, const char *cpu_model, GError **errp);
@@ -86,6 +91,9 @@ VcpuExit kvm_vcpu_run(Vcpu *vcpu);
 void kvm_vcpu_kick(Vcpu *vcpu);
 void kvm_vcpu_nmi(Vcpu *vcpu);
 char *kvm_vcpu_text(Vcpu *vcpu);
+
+/* What kicks a vCPU. */
+#define KVM_KICK_SIGNAL SIGUSR1
 
 extern const SyscallTable kvm_syscalls;
 

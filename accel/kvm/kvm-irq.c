@@ -61,11 +61,16 @@ static void kvm_irq_reset(void *opaque)
 
 bool kvm_irq_init(GError **errp)
 {
+    const struct kvm_reinject_control no_reinject = { .pit_reinject = 0 };
     struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
     int ret = kvm_ioctl(kvm_vm.vm_fd, KVM_CREATE_IRQCHIP, NULL);
 
     if (ret == 0) {
         ret = kvm_ioctl(kvm_vm.vm_fd, KVM_CREATE_PIT2, &pit);
+    }
+    if (ret == 0) {
+        /* A tick that the guest did not take is lost, as on hardware; also those of the time while the machine stood. */
+        ret = kvm_ioctl(kvm_vm.vm_fd, KVM_REINJECT_CONTROL, &no_reinject);
     }
     if (ret == 0) {
         ret = set_routing();

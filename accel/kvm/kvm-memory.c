@@ -29,7 +29,7 @@ typedef struct KvmSlot {
 } KvmSlot;
 
 static KvmSlot slots[SLOTS_MAX]; /* machine lock */
-static int slot_error;           /* errno of the first slot that the kernel refused; 0: none */
+static int slot_error;           /* errno of the last slot that the kernel refused at the last change; 0: none */
 
 static bool slot_is_range(const KvmSlot *slot, const FlatRange *range)
 {
@@ -136,6 +136,7 @@ static void kvm_memory_changed(MemoryListener *listener, const FlatView *old, co
     if (!view_changes_slots(new_view)) {
         return;
     }
+    slot_error = 0;
     vcpus_pause();
     for (unsigned i = 0; i < SLOTS_MAX; i++) {
         if (slots[i].size && !view_has(new_view, &slots[i])) {
@@ -158,7 +159,6 @@ static MemoryListener listener = { .changed = kvm_memory_changed };
 
 bool kvm_memory_start(GError **errp)
 {
-    slot_error = 0;
     memory_listener_register(&listener, system_memory());
     if (slot_error) {
         error_setg_errno(errp, slot_error, "-accel kvm: the kernel does not take the guest's memory");

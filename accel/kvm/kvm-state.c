@@ -15,11 +15,16 @@
 #include "util/error.h"
 #include "util/log.h"
 
+/* Larger than any kernel's. */
+#define NESTED_STATE_MAX 0x10000
+
 typedef struct KvmState {
     unsigned present; /* bit i: parts[i] is known to the kernel; asked once, before the confinement */
+    struct kvm_nested_state *nested; /* owned; NULL: this guest cannot be a host */
     struct kvm_regs regs;
     struct kvm_sregs sregs;
     struct kvm_fpu fpu;
+    struct kvm_xsave xsave;
     struct kvm_xcrs xcrs;
     struct kvm_debugregs debugregs;
     struct kvm_vcpu_events events;
@@ -44,6 +49,7 @@ static const KvmPart parts[] = {
     PART(KVM_GET_REGS, KVM_SET_REGS, regs, 0),
     PART(KVM_GET_XCRS, KVM_SET_XCRS, xcrs, KVM_CAP_XCRS),
     PART(KVM_GET_FPU, KVM_SET_FPU, fpu, 0),
+    PART(KVM_GET_XSAVE, KVM_SET_XSAVE, xsave, KVM_CAP_XSAVE), /* with what the other leaves out: AVX and later */
     PART(KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS, debugregs, KVM_CAP_DEBUGREGS),
     PART(KVM_GET_LAPIC, KVM_SET_LAPIC, lapic, 0),
     PART(KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS, events, 0),
@@ -65,7 +71,34 @@ static bool msr_is_reset(uint32_t index)
     return index != 0x10 /* TSC */ && index != 0x3b /* TSC_ADJUST */ && index != 0x6e0 /* TSC_DEADLINE */;
 }
 
-/* The values of all MSRs that the kernel lists and reads.  Takes one at a time: one that it does not read ends a list. */
+/* Ranges of MSRs that the kernel knows and does not list: the MTRRs (Intel SDM volume 4, table 2-2). */
+static const struct {
+    uint32_t first;
+    unsigned count;
+} unlisted[] = {
+    { 0x200, 16 }, /* IA32_MTRR_PHYSBASE0 to PHYSMASK7 */
+    { 0x250, 1 },  /* FIX64K_00000 */
+    { 0x258, 2 },  /* FIX16K_80000, _A0000 */
+    { 0x268, 8 },  /* FIX4K_C0000 to _F8000 */
+    { 0x2ff, 1 },  /* IA32_MTRR_DEF_TYPE */
+};
+
+#define UNLISTED_MAX 28
+
+/* Adds MSR INDEX when the kernel reads it. */
+static void add_msr(int vcpu_fd, struct kvm_msrs *msrs, uint32_t index)
+{
+    struct {
+        struct kvm_msrs head;
+        struct kvm_msr_entry entry;
+    } one = { .head = { .nmsrs = 1 }, .entry = { .index = index } };
+
+    if (kvm_ioctl(vcpu_fd, KVM_GET_MSRS, &one) == 1) {
+        msrs->entries[msrs->nmsrs++] = one.entry;
+    }
+}
+
+/* The values of all MSRs that the kernel reads.  One at a time: one that it does not read would end a list. */
 static struct kvm_msrs *read_msrs(int vcpu_fd, GError **errp)
 {
     struct kvm_msr_list count = { .nmsrs = 0 };
@@ -84,18 +117,32 @@ static struct kvm_msrs *read_msrs(int vcpu_fd, GError **errp)
         error_setg_errno(errp, -ret, "-accel kvm: the kernel does not list its MSRs");
         return NULL;
     }
-    msrs = g_malloc0(sizeof(*msrs) + list->nmsrs * sizeof(msrs->entries[0]));
+    msrs = g_malloc0(sizeof(*msrs) + (list->nmsrs + UNLISTED_MAX) * sizeof(msrs->entries[0]));
     for (unsigned i = 0; i < list->nmsrs; i++) {
-        struct {
-            struct kvm_msrs head;
-            struct kvm_msr_entry entry;
-        } one = { .head = { .nmsrs = 1 }, .entry = { .index = list->indices[i] } };
-
-        if (msr_is_reset(list->indices[i]) && kvm_ioctl(vcpu_fd, KVM_GET_MSRS, &one) == 1) {
-            msrs->entries[msrs->nmsrs++] = one.entry;
+        if (msr_is_reset(list->indices[i])) {
+            add_msr(vcpu_fd, msrs, list->indices[i]);
+        }
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(unlisted); i++) {
+        for (unsigned j = 0; j < unlisted[i].count; j++) {
+            add_msr(vcpu_fd, msrs, unlisted[i].first + j);
         }
     }
     return msrs;
+}
+
+/* Of a guest that is no host itself; NULL when it cannot be one. */
+static struct kvm_nested_state *read_nested(int vcpu_fd)
+{
+    int size = kvm_ioctl(kvm_vm.vm_fd, KVM_CHECK_EXTENSION, (void *)KVM_CAP_NESTED_STATE);
+    g_autofree struct kvm_nested_state *state = NULL;
+
+    if (size < (int)sizeof(*state) || size > NESTED_STATE_MAX) {
+        return NULL;
+    }
+    state = g_malloc0((size_t)size);
+    state->size = (uint32_t)size;
+    return kvm_ioctl(vcpu_fd, KVM_GET_NESTED_STATE, state) == 0 ? g_steal_pointer(&state) : NULL;
 }
 
 bool kvm_state_init(KvmVcpu *vcpu, GError **errp)
@@ -117,6 +164,7 @@ bool kvm_state_init(KvmVcpu *vcpu, GError **errp)
             return false;
         }
     }
+    state->nested = read_nested(vcpu->fd);
     state->msrs = read_msrs(vcpu->fd, errp);
     return state->msrs != NULL;
 }
@@ -124,6 +172,7 @@ bool kvm_state_init(KvmVcpu *vcpu, GError **errp)
 void kvm_state_free(KvmVcpu *vcpu)
 {
     if (vcpu->power_on) {
+        g_free(vcpu->power_on->nested);
         g_free(vcpu->power_on->msrs);
         g_clear_pointer(&vcpu->power_on, g_free);
     }
@@ -145,7 +194,14 @@ static void write_msrs(int vcpu_fd, const struct kvm_msrs *msrs)
 bool kvm_state_reset(KvmVcpu *vcpu)
 {
     KvmState *state = vcpu->power_on;
+    struct kvm_mp_state mp_state = { 0 };
 
+    /* The kernel acts upon an INIT or start-up IPI that is on its way now, and not after the reset. */
+    kvm_ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp_state);
+    /* Out of a guest of the guest's first: what follows is about the guest itself. */
+    if (state->nested) {
+        kvm_ioctl(vcpu->fd, KVM_SET_NESTED_STATE, state->nested);
+    }
     for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++) {
         int ret = 0;
 
@@ -165,8 +221,8 @@ char *kvm_state_text(const KvmVcpu *vcpu)
 {
     static const char *const names[] = { "RAX", "RBX", "RCX", "RDX", "RSI", "RDI", "RSP", "RBP", "R8 ",
                                          "R9 ", "R10", "R11", "R12", "R13", "R14", "R15", "RIP", "RFL" };
-    struct kvm_regs regs;
-    struct kvm_sregs sregs;
+    struct kvm_regs regs = { 0 };
+    struct kvm_sregs sregs = { 0 };
     GString *text = g_string_new(NULL);
     int ret = kvm_ioctl(vcpu->fd, KVM_GET_REGS, &regs);
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "accel/kvm/kvm-int.h"
 #include "system/memory.h"
@@ -20,7 +21,14 @@
 #include "util/fd.h"
 #include "util/log.h"
 
-#define KICK_SIGNAL SIGUSR1
+/* Accesses of one instruction: KVM splits what it moves, 64 bytes at most, into pieces of 8 bytes, on two pages. */
+#define MMIO_PIECES_MAX 16
+
+/* Of the local APIC's LVT entry for LINT1 (Intel SDM volume 3, section 11.5.1). */
+#define APIC_LINT1 0x360
+#define LVT_MODE(entry) ((entry) >> 8 & 7)
+#define LVT_MODE_NMI 4u
+#define LVT_MASKED (1u << 16)
 
 static void kick_signal(int number)
 {
@@ -32,10 +40,9 @@ static void start(KvmVcpu *self)
     sigset_t set;
 
     sigemptyset(&set);
-    sigaddset(&set, KICK_SIGNAL);
+    sigaddset(&set, KVM_KICK_SIGNAL);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    self->thread = pthread_self();
-    __atomic_store_n(&self->started, true, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&self->thread, gettid(), __ATOMIC_SEQ_CST);
 }
 
 bool kvm_vcpu_init(Vcpu *vcpu, GError **errp)
@@ -47,7 +54,7 @@ bool kvm_vcpu_init(Vcpu *vcpu, GError **errp)
     self->vcpu = vcpu;
     self->fd = -1;
     vcpu->accel_data = self;
-    sigaction(KICK_SIGNAL, &action, NULL);
+    sigaction(KVM_KICK_SIGNAL, &action, NULL);
     ret = kvm_ioctl(kvm_vm.vm_fd, KVM_CREATE_VCPU, (void *)(uintptr_t)vcpu->index);
     if (ret >= 0) {
         self->fd = ret;
@@ -86,24 +93,38 @@ void kvm_vcpu_free(Vcpu *vcpu)
     vcpu->accel_data = NULL;
 }
 
+/*
+ * The kernel ends the instruction that came to us for a device before its state is replaced.  One that is not at its end
+ * then asks for its next access, to which nobody listens any more; it has MMIO_PIECES_MAX at most.
+ */
+static void end_instruction(KvmVcpu *self)
+{
+    int ret = 0;
+
+    for (unsigned i = 0; ret == 0 && i < MMIO_PIECES_MAX; i++) {
+        __atomic_store_n(&self->run->immediate_exit, 1, __ATOMIC_RELAXED);
+        ret = ioctl(self->fd, KVM_RUN, NULL);
+    }
+    __atomic_store_n(&self->run->immediate_exit, 0, __ATOMIC_RELAXED);
+}
+
 void kvm_vcpu_reset(Vcpu *vcpu, bool by_init)
 {
     KvmVcpu *self = vcpu->accel_data;
 
-    /* The kernel ends the instruction that came to us for a device before its state is replaced. */
-    __atomic_store_n(&self->run->immediate_exit, 1, __ATOMIC_RELAXED);
-    ioctl(self->fd, KVM_RUN, NULL);
-    __atomic_store_n(&self->run->immediate_exit, 0, __ATOMIC_RELAXED);
+    end_instruction(self);
     kvm_state_reset(self);
 }
 
 void kvm_vcpu_kick(Vcpu *vcpu)
 {
     KvmVcpu *self = vcpu->accel_data;
+    pid_t thread;
 
     __atomic_store_n(&self->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&self->started, __ATOMIC_SEQ_CST) && !pthread_equal(self->thread, pthread_self())) {
-        pthread_kill(self->thread, KICK_SIGNAL);
+    thread = __atomic_load_n(&self->thread, __ATOMIC_SEQ_CST);
+    if (thread && vcpu != vcpu_current()) {
+        tgkill(kvm_vm.pid, thread, KVM_KICK_SIGNAL); /* pthread_kill() asks for the process's number, which may be refused */
     }
 }
 
@@ -112,9 +133,29 @@ char *kvm_vcpu_text(Vcpu *vcpu)
     return kvm_state_text(vcpu->accel_data);
 }
 
+/*
+ * An edge at LINT1, where a PC has its NMI: the kernel's local APIC has no such input, so its entry is looked at here, as
+ * the documentation of KVM_NMI tells.
+ */
+static void nmi_edge(Vcpu *vcpu, void *opaque)
+{
+    KvmVcpu *self = vcpu->accel_data;
+    struct kvm_lapic_state apic = { 0 };
+    uint32_t entry;
+
+    if (kvm_ioctl(self->fd, KVM_GET_LAPIC, &apic) < 0) {
+        return;
+    }
+    memcpy(&entry, apic.regs + APIC_LINT1, sizeof(entry));
+    if (!(entry & LVT_MASKED) && LVT_MODE(entry) == LVT_MODE_NMI) {
+        kvm_ioctl(self->fd, KVM_NMI, NULL);
+    }
+}
+
+/* A vCPU's ioctls wait for its KVM_RUN, which may last for ever. */
 void kvm_vcpu_nmi(Vcpu *vcpu)
 {
-    kvm_ioctl(((KvmVcpu *)vcpu->accel_data)->fd, KVM_NMI, NULL);
+    vcpu_run_on(vcpu, nmi_edge, NULL);
 }
 
 /* ---- exits --------------------------------------------------------------------------------------- */
@@ -172,7 +213,7 @@ VcpuExit kvm_vcpu_run(Vcpu *vcpu)
     KvmVcpu *self = vcpu->accel_data;
     struct kvm_run *run = self->run;
 
-    if (!self->started) {
+    if (!self->thread) {
         start(self);
     }
     for (;;) {

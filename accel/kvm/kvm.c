@@ -12,6 +12,7 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -106,6 +107,7 @@ static bool kvm_open(bool alone, GError **errp)
         log_warn("-accel kvm: this processor has neither VMX nor SVM; the guest may not get through its start");
     }
     kvm_vm.dev_fd = fd_steal(&fd);
+    kvm_vm.pid = getpid();
     return true;
 }
 
@@ -134,12 +136,14 @@ static bool kvm_init(const char *cpu_model, GError **errp)
         error_setg_errno(errp, -ret, "-accel kvm: the kernel refuses the places of its own pages");
         return false;
     }
+    kvm_clock_start();
     return kvm_irq_init(errp) && kvm_memory_start(errp);
 }
 
 static void kvm_cleanup(void)
 {
     kvm_memory_stop();
+    kvm_clock_end();
     fd_close(&kvm_vm.vm_fd);
     fd_close(&kvm_vm.dev_fd);
     g_clear_pointer(&kvm_vm.cpuid, g_free);
@@ -176,12 +180,19 @@ const SyscallTable kvm_syscalls = {
         SYSCALL(ioctl, "interrupt lines", ARG_IS(1, KVM_IRQ_LINE)),
         SYSCALL(ioctl, "interrupt eventfds of devices", ARG_IS(1, KVM_IRQFD)),
         SYSCALL(ioctl, "MSIs", ARG_IS(1, KVM_SIGNAL_MSI)),
+        SYSCALL(ioctl, "NMI from a monitor", ARG_IS(1, KVM_GET_LAPIC)),
         SYSCALL(ioctl, "NMI from a monitor", ARG_IS(1, KVM_NMI)),
+        SYSCALL(ioctl, "the guest's clock at a stop", ARG_IS(1, KVM_GET_CLOCK)),
+        SYSCALL(ioctl, "the guest's clock when it goes on", ARG_IS(1, KVM_SET_CLOCK)),
+        SYSCALL(ioctl, "tells the guest that it was stopped", ARG_IS(1, KVM_KVMCLOCK_CTRL)),
         SYSCALL(ioctl, "registers, for a monitor", ARG_IS(1, KVM_GET_REGS)),
         SYSCALL(ioctl, "registers, for a monitor", ARG_IS(1, KVM_GET_SREGS)),
+        SYSCALL(ioctl, "reset of a vCPU", ARG_IS(1, KVM_GET_MP_STATE)),
+        SYSCALL(ioctl, "reset of a vCPU", ARG_IS(1, KVM_SET_NESTED_STATE)),
         SYSCALL(ioctl, "reset of a vCPU", ARG_IS(1, KVM_SET_REGS)),
         SYSCALL(ioctl, "reset of a vCPU", ARG_IS(1, KVM_SET_SREGS)),
         SYSCALL(ioctl, "reset of a vCPU", ARG_IS(1, KVM_SET_FPU)),
+        SYSCALL(ioctl, "reset of a vCPU", ARG_IS(1, KVM_SET_XSAVE)),
         SYSCALL(ioctl, "reset of a vCPU", ARG_IS(1, KVM_SET_XCRS)),
         SYSCALL(ioctl, "reset of a vCPU", ARG_IS(1, KVM_SET_DEBUGREGS)),
         SYSCALL(ioctl, "reset of a vCPU", ARG_IS(1, KVM_SET_VCPU_EVENTS)),
@@ -190,7 +201,7 @@ const SyscallTable kvm_syscalls = {
         SYSCALL(ioctl, "reset of a vCPU", ARG_IS(1, KVM_SET_MP_STATE)),
         SYSCALL(ioctl, "reset of the interrupt controllers", ARG_IS(1, KVM_SET_IRQCHIP)),
         SYSCALL(ioctl, "reset of the 8254", ARG_IS(1, KVM_SET_PIT2)),
-        SYSCALL(tgkill, "takes a vCPU out of the guest"),
+        SYSCALL(tgkill, "takes a vCPU out of the guest", ARG_IS(2, KVM_KICK_SIGNAL)),
         SYSCALL_END,
     },
 };

@@ -28,7 +28,8 @@ struct I440fx {
     PciDevice pci;
     MemoryRegion *ram;
     MemoryRegion *pci_memory;
-    AddressSpace *pci_space; /* reads of split segments; made when first needed */
+    AddressSpace *pci_space; /* reads and writes of split segments; made when first needed */
+    AddressSpace *ram_space;
     Segment segments[I440FX_PAM_SEGMENTS];
     MemoryRegion smram;
 };
@@ -57,7 +58,7 @@ static MemResult split_write(void *opaque, hwaddr addr, uint64_t value, unsigned
 {
     Segment *segment = opaque;
 
-    return memory_region_write(segment->bridge->ram, segment->base + addr, value, size);
+    return address_space_write(segment->bridge->ram_space, segment->base + addr, value, size);
 }
 
 /* `unlocked`, as what is behind it may be. */
@@ -90,13 +91,15 @@ static void i440fx_update(I440fx *bridge)
 
         if (bits == I440FX_PAM_WRITE && !bridge->pci_space) {
             bridge->pci_space = address_space_new(bridge->pci_memory, "pci-memory");
+            bridge->ram_space = address_space_new(bridge->ram, "ram");
         }
         memory_region_set_readonly(&segment->ram, !(bits & I440FX_PAM_WRITE));
         memory_region_set_enabled(&segment->ram, bits & I440FX_PAM_READ);
         memory_region_set_enabled(&segment->split, bits == I440FX_PAM_WRITE);
     }
-    memory_region_set_enabled(&bridge->smram, (smram & (I440FX_SMRAM_OPEN | I440FX_SMRAM_CLOSE | I440FX_SMRAM_ENABLE)) ==
-                                                  (I440FX_SMRAM_OPEN | I440FX_SMRAM_ENABLE));
+    memory_region_set_enabled(&bridge->smram, (smram & (I440FX_SMRAM_ENABLE | I440FX_SMRAM_OPEN)) ==
+                                                  (I440FX_SMRAM_ENABLE | I440FX_SMRAM_OPEN) &&
+                                              !(smram & I440FX_SMRAM_CLOSE));
     memory_transaction_commit();
 }
 

@@ -28,7 +28,7 @@ typedef enum VcpuExit {
     VCPU_KICKED,   /* vcpu_kick(), or a signal: look for work and go on */
     VCPU_HALTED,   /* HLT with nothing pending */
     VCPU_SHUTDOWN, /* triple fault: the machine is to be reset */
-    VCPU_ERROR,    /* cannot go on; already logged */
+    VCPU_ERROR,    /* cannot go on; already logged.  The machine stops */
 } VcpuExit;
 
 typedef struct Accel {

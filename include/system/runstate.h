@@ -17,6 +17,7 @@ typedef enum RunState {
     RUN_STATE_PAUSED,    /* entered by vm_stop() on a user's word; left by vm_start() */
     RUN_STATE_IO_ERROR,  /* entered by vm_stop() from a device with werror/rerror=stop; left by
                             vm_start() */
+    RUN_STATE_INTERNAL_ERROR, /* a processor cannot go on; left by runstate_reset() */
     RUN_STATE_SHUTDOWN,  /* the guest switched the machine off, and -no-shutdown keeps it; left by runstate_reset() */
 } RunState;
 
@@ -74,6 +75,9 @@ void shutdown_request_guest(void);
 
 /* -no-shutdown.  Before the machine is started. */
 void shutdown_set_keep(bool keep);
+
+/* For accelerators: a processor cannot go on, which is already logged.  The machine stops.  Any thread. */
+void internal_error_request(void);
 
 /*
  * The power button: FN is called by powerdown_request() until it is removed.  A machine has one at most; one that is

@@ -10,6 +10,7 @@
  *
  * Sources: Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E.
  */
+#include <stdio.h>
 #include <string.h>
 #include "target/i386/cpuid.h"
 #include "target/i386/system.h"
@@ -92,10 +93,12 @@ static const Feature features[] = {
 static const struct {
     const char *name;
     Level level;
+    const char *description;
 } models[] = {
-    { "max", LEVEL_MAX }, /* the default */
-    { "x86-64-v1", LEVEL_BASE },
-    { "x86-64-v2", LEVEL_V2 },
+    { "max", LEVEL_MAX, "all that the engine has, and this host's processor where it takes part (default)" },
+    { "mpqemu64", LEVEL_V2, "x86-64-v2: the name of -accel kvm's default" },
+    { "x86-64-v1", LEVEL_BASE, "x86-64 as it began" },
+    { "x86-64-v2", LEVEL_V2, "SSE4.2, POPCNT, CMPXCHG16B" },
 };
 
 /* Bits of leaf 1 that depend on more than the model */
@@ -109,7 +112,7 @@ static const struct {
 #define MSR_TSC_DEADLINE 0x6e0u
 #define APIC_BASE_ENABLE 0x800u
 
-/* ---- models ------------------------------------------------------------------------------------------------------ */
+/* ---- models ---------------------------------------------------------------------------------------------------- */
 
 static const Feature *find_feature(const char *name)
 {
@@ -172,7 +175,8 @@ static bool apply_feature(X86CpuidModel *model, const char *text, const char *it
         return false;
     }
     if (on && !host_has(feature)) {
-        error_setg(errp, "-cpu %s: this host's processor does not have '%s', which -accel emu needs for it", text, item + 1);
+        error_setg(errp, "-cpu %s: this host's processor does not have '%s', which -accel emu needs for it", text,
+                   item + 1);
         return false;
     }
     set_feature(model, feature, on);
@@ -201,6 +205,21 @@ static bool parse_model(const char *text, X86CpuidModel *ret_model, GError **err
         }
     }
     return true;
+}
+
+void x86_cpu_models_print(void)
+{
+    printf("Models of -accel emu:\n");
+    for (unsigned i = 0; i < G_N_ELEMENTS(models); i++) {
+        printf("  %-10s %s\n", models[i].name, models[i].description);
+    }
+    printf("MODEL,+FEATURE,-FEATURE changes a model.  Features that can be changed:\n ");
+    for (unsigned i = 0; i < G_N_ELEMENTS(features); i++) {
+        if (features[i].removable) {
+            printf(" %s", features[i].name);
+        }
+    }
+    printf("\n");
 }
 
 bool x86_cpu_model_check(const char *model, GError **errp)
@@ -256,7 +275,7 @@ uint64_t x86_cpuid_cr4(const X86Cpu *cpu)
     return allowed;
 }
 
-/* ---- leaves ------------------------------------------------------------------------------------------------------ */
+/* ---- leaves ---------------------------------------------------------------------------------------------------- */
 
 enum { EAX, EBX, ECX, EDX };
 

@@ -145,7 +145,7 @@ typedef struct X86Stack {
 void x86_current_stack(X86Cpu *cpu, X86Stack *ret_stack);
 void x86_stack_push(X86Cpu *cpu, X86Stack *stack, uint64_t value, unsigned size);
 
-/* ---- task.c ------------------------------------------------------------------------------------------------------ */
+/* ---- task.c ---------------------------------------------------------------------------------------------------- */
 
 typedef enum X86TaskSwitch { X86_TASK_JUMP, X86_TASK_CALL, X86_TASK_IRET } X86TaskSwitch;
 

@@ -11,7 +11,7 @@ which the kernel unpacks one after the other:
 
   base     busybox, the SCSI and ext4 modules, e2fsprogs, sg3-utils, /init
   fio      fio with its shared libraries
-  nested   kvm-amd, stock QEMU with its libraries and firmware, a remote
+  nested   kvm-amd, a main emulator (stock QEMU with its firmware, or ours) and a remote, with their libraries
   steps    the scenario of one test: /steps/NN-NAME, each a shell script
 
 /init runs the steps in order and frames what they print with marker lines on the serial console, so
@@ -266,15 +266,28 @@ def fio_layer():
     return layer
 
 
+def _nested_host(cache):
+    """kvm-amd, linkpair, and the inner guest's kernel."""
+    vmlinuz, modules_dir, release = find_kernel(cache)
+    layer = Layer()
+    listing = layer.modules(modules_dir, release, MODULES + NESTED_MODULES)
+    layer.text(f"/lib/modules/{release}/modules.dep", listing, 0o644)
+    launcher = os.path.join(cache, "linkpair")
+    os.makedirs(cache, exist_ok=True)
+    subprocess.run([which("cc"), "-O", "-Wall", "-Werror", "-o", f"{launcher}.{os.getpid()}",
+                    os.path.join(HERE, "linkpair.c")], check=True)
+    os.rename(f"{launcher}.{os.getpid()}", launcher)
+    layer.program(launcher, "/bin/linkpair")
+    layer.file(vmlinuz, "/nested/vmlinuz")
+    return layer
+
+
 def nested_layer(cache, remote):
     """Stock QEMU with kvm-amd, and a remote (a path), for a guest that is itself a host.
 
     The inner guest's kernel is /nested/vmlinuz; its initrd, /nested/initrd, comes in another layer.
     """
-    vmlinuz, modules_dir, release = find_kernel(cache)
-    layer = Layer()
-    listing = layer.modules(modules_dir, release, MODULES + NESTED_MODULES)
-    layer.text(f"/lib/modules/{release}/modules.dep", listing, 0o644)
+    layer = _nested_host(cache)
     layer.program(which("qemu-system-x86_64"), "/usr/bin/qemu-system-x86_64")
     # Loaded by a stock remote, which has TCG as its accelerator although it has no CPU.
     for module in sorted(glob.glob("/usr/lib/*/qemu/accel-tcg-*.so")):
@@ -284,12 +297,14 @@ def nested_layer(cache, remote):
             raise MissingPackage("seabios" if "seabios" in path else "qemu-system-data")
         layer.file(path)
     layer.program(remote, "/usr/bin/remote")
-    launcher = os.path.join(cache, "linkpair")
-    subprocess.run([which("cc"), "-O", "-Wall", "-Werror", "-o", f"{launcher}.{os.getpid()}",
-                    os.path.join(HERE, "linkpair.c")], check=True)
-    os.rename(f"{launcher}.{os.getpid()}", launcher)
-    layer.program(launcher, "/bin/linkpair")
-    layer.file(vmlinuz, "/nested/vmlinuz")
+    return layer
+
+
+def nested_own_layer(cache, emulator, remote):
+    """The same with our main emulator (a path) in the place of stock QEMU."""
+    layer = _nested_host(cache)
+    layer.program(emulator, "/usr/bin/mpqemu")
+    layer.program(remote, "/usr/bin/qemu-remote")
     return layer
 
 

@@ -158,7 +158,8 @@ void sys_descriptor(SysRig *rig, unsigned offset, uint32_t base, uint32_t limit,
             8);
 }
 
-void sys_gate(SysRig *rig, unsigned vector, uint16_t selector, uint64_t offset, unsigned type, unsigned dpl, unsigned ist)
+void sys_gate(SysRig *rig, unsigned vector, uint16_t selector, uint64_t offset, unsigned type, unsigned dpl,
+              unsigned ist)
 {
     uint64_t low = (offset & 0xffff) | (uint64_t)selector << 16 | (uint64_t)ist << 32 |
                    (uint64_t)(0x80 | dpl << 5 | type) << 40 | (offset >> 16 & 0xffff) << 48;

@@ -5,8 +5,8 @@
  * Thread: the test's.
  *
  * All is mapped to its own address.  A test puts code to SYS_KERNEL or SYS_USER and runs it until HLT.  Every vector of
- * the interrupt table leads to a HLT of its own, so that where the processor halts tells what happened, and the frame is
- * on the stack.
+ * the interrupt table leads to a HLT of its own, so that where the processor halts tells what happened, and the frame
+ * is on the stack.
  */
 #ifndef TESTS_EMU_SYSTEM_RIG_H
 #define TESTS_EMU_SYSTEM_RIG_H
@@ -87,7 +87,8 @@ uint64_t sys_get(const SysRig *rig, uint32_t addr, unsigned size);
 /* 8-byte descriptor at OFFSET in the GDT. */
 void sys_descriptor(SysRig *rig, unsigned offset, uint32_t base, uint32_t limit, uint16_t attr);
 /* IDT entry of VECTOR in the current mode's form; TYPE as in the table (0xe: 32- or 64-bit interrupt gate). */
-void sys_gate(SysRig *rig, unsigned vector, uint16_t selector, uint64_t offset, unsigned type, unsigned dpl, unsigned ist);
+void sys_gate(SysRig *rig, unsigned vector, uint16_t selector, uint64_t offset, unsigned type, unsigned dpl,
+              unsigned ist);
 
 /* Copies guest code to ADDR and makes RIP point to it. */
 void sys_code(SysRig *rig, uint32_t addr, const uint8_t *code, const uint8_t *end);

@@ -22,15 +22,9 @@
 #define PAGE 0x70000u /* the page that tests change the entry of */
 #define PTE(size) (SYS_PT + PAGE / 4096 * (size))
 
-
 static void set(SysRig *rig)
 {
     x86_cpu_set_state(rig->cpu, &rig->state);
-    if ((rig->state.cr4 & X86_CR4_PAE) && !(rig->state.efer & X86_EFER_LMA)) {
-        for (unsigned i = 0; i < 4; i++) {
-            rig->cpu->pdpte[i] = sys_get(rig, SYS_PDPT + i * 8, 8);
-        }
-    }
 }
 
 static void expect_gpa(SysRig *rig, uint64_t linear, X86Access access, X86MmuMode mode, uint64_t gpa)

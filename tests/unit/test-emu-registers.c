@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The built-in processor's control, debug and model-specific registers, CPUID, -cpu, ports, and looks at descriptors. */
+/* The built-in processor's control, debug and model-specific registers, CPUID, -cpu, ports, checks of descriptors. */
 #include <string.h>
 #include "emu-system-rig.h"
 #include "target/i386/cpuid.h"
 #include "target/i386/system.h"
 
-/* ---- -cpu and CPUID ------------------------------------------------------------------------------------------------------ */
+/* ---- -cpu and CPUID -------------------------------------------------------------------------------------------- */
 
 static void test_models(void)
 {
     static const struct {
         const char *text, *error;
     } bad[] = {
-        { "", "there is no model ''; models are max, x86-64-v1, x86-64-v2" },
+        { "", "there is no model ''; models are max, mpqemu64, x86-64-v1, x86-64-v2" },
         { "pentium", "there is no model 'pentium'" },
         { "max,sse3", "'sse3' must be +FEATURE or -FEATURE" },
         { "max,", "'' must be +FEATURE or -FEATURE" },
@@ -146,7 +146,7 @@ static void test_topology(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- MSRs ------------------------------------------------------------------------------------------------------------------- */
+/* ---- MSRs ------------------------------------------------------------------------------------------------------ */
 
 static void test_msrs(void)
 {
@@ -255,7 +255,7 @@ static void test_efer(void)
     }
 }
 
-/* ---- control registers ---------------------------------------------------------------------------------------------------------- */
+/* ---- control registers ----------------------------------------------------------------------------------------- */
 
 GUEST(write_cr0, 64, "mov %rax, %cr0\n mov %cr0, %rbx\n hlt\n");
 GUEST(write_cr3, 64, "mov %rax, %cr3\n mov %cr3, %rbx\n hlt\n");
@@ -330,6 +330,32 @@ static void test_pcid(void)
     sys_rig_clear(&rig);
 }
 
+GUEST(write_cr3_32, 32, "mov %eax, %cr3\n mov 0x200000, %ebx\n hlt\n");
+
+/* PAE paging reads its four top entries when CR3 is loaded, and refuses bad ones. */
+static void test_pae_registers(void)
+{
+    SysRig rig;
+
+    for (unsigned bad = 0; bad < 2; bad++) {
+        sys_rig_init(&rig, NULL);
+        sys_protected_paging(&rig, true);
+        sys_put(&rig, 0x100000, 0x101001, 8);
+        sys_put(&rig, 0x100008, bad ? 0x101003 : 0x101002, 8); /* bit 1 is reserved in present ones */
+        sys_put(&rig, 0x101000, SYS_PT | 3, 8);
+        sys_put(&rig, 0x101008, 0x400083, 8);
+        sys_put(&rig, 0x400000, 0x77, 4);
+        rig.state.gpr[X86_RAX] = 0x100000;
+        SYS_CODE(&rig, SYS_KERNEL, write_cr3_32);
+        SYS_RUN_VECTOR(&rig, bad ? X86_EXC_GP : -1);
+        g_assert_cmphex(rig.state.cr3, ==, bad ? SYS_PDPT : 0x100000);
+        if (!bad) {
+            g_assert_cmphex(rig.state.gpr[X86_RBX], ==, 0x77);
+        }
+        sys_rig_clear(&rig);
+    }
+}
+
 /* A new table takes effect; a global page outlives CR3 but not INVLPG. */
 GUEST(tlb, 64,
       "mov 0x70000, %ecx\n"
@@ -365,7 +391,7 @@ static void test_tlb(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- debug registers ---------------------------------------------------------------------------------------------------------------- */
+/* ---- debug registers ------------------------------------------------------------------------------------------- */
 
 GUEST(write_dr7, 64, "mov %rax, %dr7\n mov %dr7, %rbx\n hlt\n");
 GUEST(write_dr6, 64, "mov %rax, %dr6\n mov %dr6, %rbx\n hlt\n");
@@ -432,7 +458,7 @@ static void test_debug_registers(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- ports -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- ports ----------------------------------------------------------------------------------------------------- */
 
 GUEST(ports, 64, "mov $0x1122334455667788, %rax\n in $0x10, %al\n mov %rax, %rbx\n in %dx, %eax\n hlt\n");
 GUEST(port_out, 64, "mov $0x55667788, %eax\n out %ax, %dx\n hlt\n");
@@ -498,7 +524,7 @@ static void test_port_permissions(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- descriptors ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- descriptors ----------------------------------------------------------------------------------------------- */
 
 GUEST(lar_lsl, 64,
       "xor %eax, %eax\n lar %ecx, %eax\n setz %bl\n xor %edx, %edx\n lsl %ecx, %edx\n setz %bh\n"
@@ -593,7 +619,7 @@ static void test_system_tables(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- reset ------------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- reset ----------------------------------------------------------------------------------------------------- */
 
 static void test_reset(void)
 {
@@ -638,6 +664,7 @@ int main(int argc, char **argv)
     g_test_add_func("/emu-registers/efer", test_efer);
     g_test_add_func("/emu-registers/control", test_control_registers);
     g_test_add_func("/emu-registers/pcid", test_pcid);
+    g_test_add_func("/emu-registers/pae", test_pae_registers);
     g_test_add_func("/emu-registers/tlb", test_tlb);
     g_test_add_func("/emu-registers/debug", test_debug_registers);
     g_test_add_func("/emu-registers/ports", test_ports);

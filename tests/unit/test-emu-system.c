@@ -4,7 +4,7 @@
 
 GUEST(halt, 64, "hlt");
 
-/* ---- modes ------------------------------------------------------------------------------------------------------------- */
+/* ---- modes ----------------------------------------------------------------------------------------------------- */
 
 GUEST(enter_long, 16,
       "lgdtl %cs:0x100\n"
@@ -60,11 +60,12 @@ static void test_leave_long(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- exceptions in 64-bit mode ---------------------------------------------------------------------------------------- */
+/* ---- exceptions in 64-bit mode --------------------------------------------------------------------------------- */
 
 GUEST(exc_de, 64, "xor %edx, %edx\n xor %ecx, %ecx\n 1: div %ecx\n");
 GUEST(exc_ud, 64, "nop\n ud2\n");
 GUEST(exc_gp_canonical, 64, "mov $0x800000000000, %rax\n mov (%rax), %eax\n");
+GUEST(exc_ss_canonical, 64, "mov $0x800000000000, %rax\n mov %rax, %rbp\n mov (%rbp), %eax\n");
 GUEST(exc_gp_selector, 64, "mov $0xc3, %eax\n mov %eax, %ds\n");
 GUEST(exc_gp_null_ss, 64, "mov $3, %eax\n mov %eax, %ss\n");
 GUEST(exc_np, 64, "mov $0x78, %eax\n mov %eax, %es\n");
@@ -90,6 +91,7 @@ static void test_exceptions(void)
         { "DE", exc_de, exc_de_end, X86_EXC_DE, -1, 2 },
         { "UD", exc_ud, exc_ud_end, X86_EXC_UD, -1, 2 },
         { "GP canonical", exc_gp_canonical, exc_gp_canonical_end, X86_EXC_GP, 0, 2 },
+        { "SS canonical", exc_ss_canonical, exc_ss_canonical_end, X86_EXC_SS, 0, 3 },
         { "GP selector", exc_gp_selector, exc_gp_selector_end, X86_EXC_GP, 0xc0, 2 },
         { "GP null SS", exc_gp_null_ss, exc_gp_null_ss_end, X86_EXC_GP, 0, 2 },
         { "NP", exc_np, exc_np_end, X86_EXC_NP, 0x78, 2 },
@@ -218,7 +220,7 @@ static void test_user_exceptions(void)
     }
 }
 
-/* ---- double and triple faults ------------------------------------------------------------------------------------------- */
+/* ---- double and triple faults ---------------------------------------------------------------------------------- */
 
 static void test_double_fault(void)
 {
@@ -280,7 +282,7 @@ static void test_triple_fault(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- interrupts ----------------------------------------------------------------------------------------------------------- */
+/* ---- interrupts ------------------------------------------------------------------------------------------------ */
 
 GUEST(count, 64, "1: inc %rax\n jmp 1b\n");
 GUEST(sti_hlt, 64, "sti\n hlt\n");
@@ -348,7 +350,7 @@ static void test_nmi(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- IRET ------------------------------------------------------------------------------------------------------------------ */
+/* ---- IRET ------------------------------------------------------------------------------------------------------ */
 
 GUEST(iret_user, 64,
       "push $0x3b\n push $0x58000\n push $0x202\n push $0x43\n push $0x30000\n iretq\n");
@@ -425,7 +427,7 @@ static void test_user_flags(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- SYSCALL and friends ------------------------------------------------------------------------------------------------------ */
+/* ---- SYSCALL and friends --------------------------------------------------------------------------------------- */
 
 GUEST(do_syscall, 64, "mov $7, %eax\n syscall\n int $0x80\n");
 GUEST(do_sysret, 64, "mov %rcx, %rdx\n mov %r11, %rbx\n mov %cs, %esi\n mov %ss, %edi\n pushf\n pop %rbp\n sysretq\n");
@@ -532,7 +534,7 @@ static void test_swapgs(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- 16- and 32-bit protected mode ----------------------------------------------------------------------------------------------- */
+/* ---- 16- and 32-bit protected mode ----------------------------------------------------------------------------- */
 
 GUEST(limit_read, 32, "mov $0x88, %eax\n mov %eax, %ds\n mov 12, %eax\n mov 13, %eax\n");
 GUEST(limit_push, 32, "mov $0x88, %eax\n mov %eax, %ss\n mov $16, %esp\n pop %eax\n");
@@ -601,9 +603,9 @@ static void test_call_gate(void)
     sys_rig_init(&rig, NULL);
     sys_protected(&rig);
     sys_user32(&rig);
-    sys_put(&rig, SYS_GDT + SYS_GATE, SYS_KERNEL | (uint64_t)SYS_CS32 << 16, 4);
     sys_put(&rig, SYS_GDT + SYS_GATE,
-            (SYS_KERNEL & 0xffff) | SYS_CS32 << 16 | 2ull << 32 | 0xecull << 40 | (uint64_t)(SYS_KERNEL >> 16) << 48, 8);
+            (SYS_KERNEL & 0xffff) | SYS_CS32 << 16 | 2ull << 32 | 0xecull << 40 | (uint64_t)(SYS_KERNEL >> 16) << 48,
+            8);
     SYS_CODE(&rig, SYS_KERNEL, gate_target);
     SYS_CODE(&rig, SYS_USER, call_gate32);
     SYS_RUN_VECTOR(&rig, 0x80);
@@ -708,7 +710,7 @@ static void test_task_gate(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- real mode --------------------------------------------------------------------------------------------------------------------- */
+/* ---- real mode ------------------------------------------------------------------------------------------------- */
 
 GUEST(real_int, 16, "sti\n int $0x21\n hlt\n");
 GUEST(real_back, 16, "iret\n");

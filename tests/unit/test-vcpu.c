@@ -481,8 +481,13 @@ static void test_error(Fixture *f, gconstpointer data)
     WAIT_FOR(vcpu_state(vcpu_get(0)) == VCPU_STATE_DEAD);
     fake_set_intr(vcpu_get(0), true);
     check_stands(0);
+    WAIT_FOR(runstate_get() == RUN_STATE_INTERNAL_ERROR);
+    vm_start();
+    g_assert_cmpint(runstate_get(), ==, RUN_STATE_INTERNAL_ERROR);
     atomic_store(&fake[0].program, SPIN);
     system_reset_for(SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET);
+    g_assert_cmpint(runstate_get(), ==, RUN_STATE_PRELAUNCH);
+    vm_start();
     wait_runs(0);
 }
 

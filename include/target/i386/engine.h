@@ -70,8 +70,12 @@ typedef struct X86CpuConfig {
     size_t code_cache_bytes;  /* bound of translated code; 0: the default */
 } X86CpuConfig;
 
+/* Prints the models and features for -cpu help. */
+void x86_cpu_models_print(void);
+
 /* True when MODEL can be given to x86_cpu_new(). */
 bool x86_cpu_model_check(const char *model, GError **errp);
+
 
 /* In reset state.  BUS stays the caller's and must outlive the processor.  On any thread; the machine is not running. */
 X86Cpu *x86_cpu_new(X86Machine *machine, const X86CpuConfig *config, const X86Bus *bus, void *opaque, GError **errp);
@@ -91,7 +95,10 @@ void x86_cpu_kick(X86Cpu *cpu);
 void x86_cpu_set_intr(X86Cpu *cpu, bool level);
 void x86_cpu_nmi(X86Cpu *cpu);
 
-/* Drops everything learned from X86Bus.ram_page(): the memory map has changed.  Own thread, or while it does not run. */
+/*
+ * Drops everything learned from X86Bus.ram_page(): the memory map has changed.  Own thread, or while it does not run, or
+ * while its own thread is in a callback of X86Bus (and goes on only when this has returned).
+ */
 void x86_cpu_flush_memory(X86Cpu *cpu);
 
 /* Registers as text, many lines.  Caller frees.  Own thread, or while it does not run. */
