@@ -53,7 +53,7 @@ void x86_code_free(X86Cpu *cpu)
     }
 }
 
-/* ---- the jump cache and the exec TLB ------------------------------------------------------------------------------------ */
+/* ---- the jump cache and the exec TLB ----------------------------------------------------------------------------- */
 
 static void forget_jumps(X86Cpu *cpu, unsigned half)
 {
@@ -125,7 +125,7 @@ void x86_exec_flush_page(X86Cpu *cpu, uint64_t linear)
     }
 }
 
-/* ---- pages --------------------------------------------------------------------------------------------------------------------- */
+/* ---- pages ------------------------------------------------------------------------------------------------------- */
 
 static X86CodePage **table_slot(const X86Cpu *cpu, const uint8_t *host)
 {
@@ -258,7 +258,7 @@ static X86CodePage *exec_page(X86Cpu *cpu, uint64_t linear)
     return e->page;
 }
 
-/* ---- blocks --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
 /* Makes the copy of the page's lines from OFFSET on hold LENGTH bytes. */
 static void need_lines(X86Cpu *cpu, X86CodePage *page, unsigned offset, unsigned length)
@@ -305,8 +305,8 @@ static uint32_t add_block(X86Cpu *cpu, X86CodePage *page, unsigned offset, unsig
 }
 
 /*
- * Translates from OFFSET of PAGE on.  0: the first instruction goes on in the next page.  How far a block reaches is only
- * known when it is decoded: the lines of a whole block are made ready step by step.
+ * Translates from OFFSET of PAGE on.  0: the first instruction goes on in the next page.  How far a block reaches is
+ * only known when it is decoded: the lines of a whole block are made ready step by step.
  */
 static uint32_t make_block(X86Cpu *cpu, X86CodePage *page, unsigned offset)
 {

@@ -5,10 +5,10 @@
  * Thread: the processor's own.  Runs in: mpqemu.
  *
  * Blocks belong to physical pages and know their place only relative to the page, so the same page mapped at several
- * linear addresses has one set of blocks.  X86CodePage keeps a copy of the 64-byte lines that blocks were made from.  When
- * a page comes into the exec TLB (after a flush, by a jump to it) these lines are compared with RAM, and the page's blocks
- * are forgotten when they differ: this finds what devices wrote.  Blocks of one page are linked directly, blocks of
- * different ones never are.
+ * linear addresses has one set of blocks.  X86CodePage keeps a copy of the 64-byte lines that blocks were made from.
+ * When a page comes into the exec TLB (after a flush, by a jump to it) these lines are compared with RAM, and the
+ * page's blocks are forgotten when they differ: this finds what devices wrote.  Blocks of one page are linked
+ * directly, blocks of different ones never are.
  *
  * Writes by processors are seen at once: X86Machine marks the lines of all pages that anyone translated (machine.h).
  *
@@ -65,14 +65,14 @@ void x86_exec_flush_page(X86Cpu *cpu, uint64_t linear);
 void x86_exec_flush_large(X86Cpu *cpu, uint64_t linear);
 
 /*
- * Whether the instruction of cpu->op accesses ADDR as part of the stack segment: by its memory operand's base, or by being
- * a PUSH, POP, CALL, RET or the like.  Decodes it again; for the choice of an exception.
+ * Whether the instruction of cpu->op accesses ADDR as part of the stack segment: by its memory operand's base, or by
+ * being a PUSH, POP, CALL, RET or the like.  Decodes it again; for the choice of an exception.
  */
 bool x86_code_uses_stack(X86Cpu *cpu, uint64_t addr);
 
 /*
- * The mark of the page at HOST was cleared: forgets its blocks; nothing is being executed from it.  Pages that share the
- * mark are compared before they are used again.
+ * The mark of the page at HOST was cleared: forgets its blocks; nothing is being executed from it.  Pages that share
+ * the mark are compared before they are used again.
  */
 void x86_code_drop(X86Cpu *cpu, const uint8_t *host);
 /* Forgets everything.  Between blocks only. */

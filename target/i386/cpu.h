@@ -6,10 +6,12 @@
  *
  * Guest code is translated once into arrays of X86Op.  A handler carries out one operation and goes on to the next one
  * by a tail call (NEXT); it returns NULL to leave the block with X86Cpu.rip set.  Where tail calls are not guaranteed
- * (no optimisation, sanitizers) NEXT returns the next operation, and the loop in run.c calls it: the sources are the same.
+ * (no optimisation, sanitizers) NEXT returns the next operation, and the loop in run.c calls it: the sources are the
+ * same.
  *
  * Faults.  A handler changes registers only after everything that can fault.  x86_raise() does not return; it needs
- * X86Cpu.op to tell the guest's RIP, which the memory functions (mem.h) set from their OP argument before they can fault.
+ * X86Cpu.op to tell the guest's RIP, which the memory functions (mem.h) set from their OP argument before they can
+ * fault.
  */
 #ifndef TARGET_I386_CPU_H
 #define TARGET_I386_CPU_H
@@ -65,7 +67,7 @@ _Static_assert(sizeof(X86Op) == 32, "two operations to a cache line");
 /* Head of a handler: X86_OP(name) { ...; NEXT; } */
 #define X86_OP(name) const X86Op *name(X86Cpu *cpu, const X86Op *op)
 
-/* ---- registers ------------------------------------------------------------------------------------------------------ */
+/* ---- registers --------------------------------------------------------------------------------------------------- */
 
 enum {
     X86_REG_ZERO = 16, /* always 0 */
@@ -149,7 +151,7 @@ typedef X86SegmentState X86Segment;
 
 #define X86_PHYS_BITS 40 /* of guest-physical addresses */
 
-/* ---- lazy flags (flags.h) ------------------------------------------------------------------------------------------- */
+/* ---- lazy flags (flags.h) ---------------------------------------------------------------------------------------- */
 
 typedef enum X86CcOp {
     X86_CC_FLAGS, /* all six are in cc_a */
@@ -163,7 +165,7 @@ typedef enum X86CcOp {
     X86_CC_CO,    /* result cc_dst; CF is cc_b, OF is cc_a (each 0 or 1); AF = 0 */
 } X86CcOp;
 
-/* ---- software TLB (mem.h) -------------------------------------------------------------------------------------------- */
+/* ---- software TLB (mem.h) ---------------------------------------------------------------------------------------- */
 
 #define X86_PAGE 4096u
 #define X86_PAGE_MASK (~(uint64_t)(X86_PAGE - 1))
@@ -211,7 +213,7 @@ typedef struct X86ExecEntry {
     uint8_t large; /* X86_TLB_GPA_2M and so on */
 } X86ExecEntry;
 
-/* ---- reasons to look up from guest code ------------------------------------------------------------------------------ */
+/* ---- reasons to look up from guest code -------------------------------------------------------------------------- */
 
 /* X86Cpu.pending; set by any thread, together with attention. */
 #define X86_PENDING_KICK 0x01u
@@ -382,8 +384,8 @@ _Noreturn void x86_page_fault(X86Cpu *cpu, uint64_t linear, uint32_t error);
 
 /*
  * Leaves the block after the instruction of OP, going on at RIP or at the following instruction:
- * "return x86_leave_to(cpu, rip);".  Every handler that changes CR0, CR3, CR4, EFER, a segment, CPL or IF ends so, after
- * x86_mode_changed() where that applies.
+ * "return x86_leave_to(cpu, rip);".  Every handler that changes CR0, CR3, CR4, EFER, a segment, CPL or IF ends so,
+ * after x86_mode_changed() where that applies.
  */
 static inline const X86Op *x86_leave_to(X86Cpu *cpu, uint64_t rip)
 {

@@ -10,7 +10,7 @@
 #include "target/i386/mem.h"
 #include "target/i386/ops.h"
 
-/* ---- guest-physical memory --------------------------------------------------------------------------------------------- */
+/* ---- guest-physical memory --------------------------------------------------------------------------------------- */
 
 uint8_t *x86_ram_host(X86Cpu *cpu, uint64_t gpa, bool write)
 {
@@ -56,7 +56,7 @@ static void mmio_write(X86Cpu *cpu, uint64_t gpa, uint64_t value, unsigned size)
     }
 }
 
-/* ---- data breakpoints ----------------------------------------------------------------------------------------------------- */
+/* ---- data breakpoints -------------------------------------------------------------------------------------------- */
 
 #define DR7_RW(dr7, i) ((dr7) >> (16 + 4 * (i)) & 3)
 #define DR7_LEN(dr7, i) ((dr7) >> (18 + 4 * (i)) & 3)
@@ -97,10 +97,11 @@ static void check_watch(X86Cpu *cpu, uint64_t addr, unsigned size, X86Access acc
     }
 }
 
-/* ---- translation -------------------------------------------------------------------------------------------------------------- */
+/* ---- translation ------------------------------------------------------------------------------------------------- */
 
 /*
- * The entry of MODE for the page of ADDR, good for ACCESS (read or write) except that it may be X86_TLB_SLOW.  Raises #PF.
+ * The entry of MODE for the page of ADDR, good for ACCESS (read or write) except that it may be X86_TLB_SLOW.  Raises
+ * #PF.
  */
 static X86TlbEntry *translate(X86Cpu *cpu, uint64_t addr, X86Access access, X86MmuMode mode)
 {
@@ -191,8 +192,8 @@ static bool executing_from(X86Cpu *cpu, const uint8_t *host)
 }
 
 /*
- * A write to RAM at HOST (in one page) whose page is marked is about to be made.  When the running block comes from that
- * page, the instruction is begun again in a block of its own: the next ones may be what it changes.
+ * A write to RAM at HOST (in one page) whose page is marked is about to be made.  When the running block comes from
+ * that page, the instruction is begun again in a block of its own: the next ones may be what it changes.
  */
 static bool write_hits_code(X86Cpu *cpu, const uint8_t *host, unsigned size)
 {
@@ -385,7 +386,7 @@ void x86_st_bytes(X86Cpu *cpu, const X86Op *op, uint64_t addr, const void *data,
     }
 }
 
-/* ---- locked accesses -------------------------------------------------------------------------------------------------------------- */
+/* ---- locked accesses --------------------------------------------------------------------------------------------- */
 
 uint8_t *x86_lock_target(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size)
 {
@@ -412,7 +413,7 @@ void x86_unlock_bus(X86Cpu *cpu)
     g_mutex_unlock(&cpu->machine->bus_lock);
 }
 
-/* ---- flushing ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- flushing ---------------------------------------------------------------------------------------------------- */
 
 static void invalidate(X86TlbEntry *t)
 {

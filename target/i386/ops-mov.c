@@ -7,7 +7,7 @@
 #include "target/i386/ops.h"
 #include "target/i386/system.h"
 
-/* ---- MOV ------------------------------------------------------------------------------------------------------------ */
+/* ---- MOV --------------------------------------------------------------------------------------------------------- */
 
 #define DEF_MOV(s) \
     static X86_OP(mov_rr##s) \
@@ -77,7 +77,7 @@ X86Fn *const x86_mov_rm[X86_EAS][X86_SIZES] = EAS(mov_rm);
 X86Fn *const x86_mov_mr[X86_EAS][X86_SIZES] = EAS(mov_mr);
 X86Fn *const x86_mov_mi[X86_EAS][X86_SIZES] = EAS(mov_mi);
 
-/* ---- MOVZX, MOVSX, MOVSXD --------------------------------------------------------------------------------------------- */
+/* ---- MOVZX, MOVSX, MOVSXD ---------------------------------------------------------------------------------------- */
 
 #define DEF_MOVX(x, c, ss, ds) \
     static X86_OP(x##_rr_##ss##_##ds) \
@@ -108,7 +108,7 @@ X86Fn *const x86_movx_rm[X86_EAS][2][3][X86_SIZES] = {
     [X86_EA] = { MOVX_ZX(rm, EA), MOVX_SX(rm, EA) },
 };
 
-/* ---- LEA and operand addresses ------------------------------------------------------------------------------------------ */
+/* ---- LEA and operand addresses ----------------------------------------------------------------------------------- */
 
 #define DEF_LEA(s) \
     static X86_OP(lea_bd##s) \
@@ -245,7 +245,7 @@ X86_OP(x86_op_bit_address_general)
     NEXT;
 }
 
-/* ---- PUSH and POP ---------------------------------------------------------------------------------------------------------- */
+/* ---- PUSH and POP ------------------------------------------------------------------------------------------------ */
 
 #define DEF_PUSH(name, source) \
     static X86_SLOW_OP(name##_slow) \
@@ -350,8 +350,8 @@ X86_OP(x86_op_pop_r)
 }
 
 /*
- * POP memory.  RSP as the base of the operand counts as after the pop (by the translator, in disp); a fault of the write
- * leaves RSP alone.
+ * POP memory.  RSP as the base of the operand counts as after the pop (by the translator, in disp); a fault of the
+ * write leaves RSP alone.
  */
 X86_OP(x86_op_pop_m)
 {

@@ -4,8 +4,8 @@
  *
  * Thread: the processor's own.  Runs in: mpqemu.
  *
- * Registers are put back after each step, so a fault or an interrupt finds the instruction where it is and it goes on from
- * there.  A repeated MOVS or STOS that goes upward through plain RAM is done by whole parts of pages.
+ * Registers are put back after each step, so a fault or an interrupt finds the instruction where it is and it goes on
+ * from there.  A repeated MOVS or STOS that goes upward through plain RAM is done by whole parts of pages.
  *
  * op->aux: element size; op->rm: segment of the source; op->base: address size; op->index: X86_REP_*.
  */

@@ -4,8 +4,8 @@
  *
  * Runs in: mpqemu.
  *
- * Source: AMD64 APM volume 3, appendix A.2, "x87 Encodings"; the undocumented aliases that all processors have (D9 D8, DC D0,
- * DD C8, DE D0, DF C0 and their like) are there, since the hardware carries them out.
+ * Source: AMD64 APM volume 3, appendix A.2, "x87 Encodings"; the undocumented aliases that all processors have (D9 D8,
+ * DC D0, DD C8, DE D0, DF C0 and their like) are there, since the hardware carries them out.
  */
 #include "target/i386/decode.h"
 #include "target/i386/ops-x87.h"

@@ -48,8 +48,8 @@ enum { X86_KNOWN_NONE, X86_KNOWN_SUB, X86_KNOWN_LOGIC, X86_KNOWN_RESULT, X86_KNO
 #define X86_ADDR_EA (cpu->ea)
 
 /*
- * A handler whose fast path would be slowed down by calls (registers saved) hands over to another one, which does all of
- * it: "X86_BECOME(that);".
+ * A handler whose fast path would be slowed down by calls (registers saved) hands over to another one, which does all
+ * of it: "X86_BECOME(that);".
  */
 #define X86_SLOW_OP(name) __attribute__((cold, noinline)) X86_OP(name)
 #if defined(__clang__) && !X86_TRAMPOLINE
@@ -151,12 +151,12 @@ X86Fn x86_op_clflush;
 X86Fn x86_op_raise; /* imm: vector */
 X86Fn x86_op_rdrand; /* reg, aux operand size */
 
-/* ---- locked accesses --------------------------------------------------------------------------------------------------- */
+/* ---- locked accesses --------------------------------------------------------------------------------------------- */
 
 /*
- * Host address for an atomic read-modify-write of SIZE bytes, or NULL: the access crosses pages, or goes to a device, or
- * to translated code.  Those are made by x86_ld_slow() and x86_st_slow() between x86_lock_bus() and x86_unlock_bus(),
- * which exclude one another but no plain access.  Faults are raised here in either case.
+ * Host address for an atomic read-modify-write of SIZE bytes, or NULL: the access crosses pages, or goes to a device,
+ * or to translated code.  Those are made by x86_ld_slow() and x86_st_slow() between x86_lock_bus() and
+ * x86_unlock_bus(), which exclude one another but no plain access.  Faults are raised here in either case.
  */
 uint8_t *x86_lock_target(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size);
 void x86_lock_bus(X86Cpu *cpu);
@@ -178,7 +178,7 @@ X86_CAS(16, "w")
 X86_CAS(32, "l")
 X86_CAS(64, "q")
 
-/* ---- jumps within the engine ---------------------------------------------------------------------------------------------- */
+/* ---- jumps within the engine ------------------------------------------------------------------------------------- */
 
 /* The operations for RIP when the jump cache has them and nothing else is to be done; else NULL, with cpu->rip set. */
 static inline const X86Op *x86_jump_target(X86Cpu *cpu, uint64_t rip)

@@ -5,8 +5,8 @@
  * Thread: the processor's own.  Runs in: mpqemu.
  *
  * A handler loads its operands, has the host execute the very instruction the guest has (as inline assembly, so that
- * compiler options do not matter), and stores the result.  Nothing here takes the address of a local variable: a handler
- * that did would not end in a tail call.
+ * compiler options do not matter), and stores the result.  Nothing here takes the address of a local variable: a
+ * handler that did would not end in a tail call.
  */
 #ifndef TARGET_I386_SSE_H
 #define TARGET_I386_SSE_H
@@ -17,7 +17,7 @@
 
 #define XMM(n) (cpu->fpu.xmm[n].vec)
 
-/* ---- memory operands, at cpu->ea ------------------------------------------------------------------------------------- */
+/* ---- memory operands, at cpu->ea --------------------------------------------------------------------------------- */
 
 /* 16 bytes that cross pages, or whose page the TLB does not have. */
 X86Vec x86_sse_load_slow(X86Cpu *cpu, const X86Op *op);
@@ -74,7 +74,7 @@ static inline X86Vec sse_load16(X86Cpu *cpu, const X86Op *op)
     return sse_vec64(x86_ld16(cpu, op, cpu->ea));
 }
 
-/* ---- arithmetic with MXCSR --------------------------------------------------------------------------------------------- */
+/* ---- arithmetic with MXCSR --------------------------------------------------------------------------------------- */
 
 /* The host's own, which the ABI wants between handlers. */
 extern const uint32_t x86_host_mxcsr;
@@ -109,7 +109,7 @@ static inline void sse_end(X86Cpu *cpu, const X86Op *op)
         sse_end(cpu, op); \
     } while (0)
 
-/* ---- MMX ----------------------------------------------------------------------------------------------------------------- */
+/* ---- MMX --------------------------------------------------------------------------------------------------------- */
 
 void x86_mmx_enter_slow(X86Cpu *cpu, const X86Op *op);
 

@@ -146,8 +146,8 @@ static void forget_environment(const Case *c, Outcome *outcome)
     outcome->end.cr2 &= ~(uint64_t)0xfff;
 }
 
-/* Whether there is a page at an address of the kernel's half is the business of each side's kernel. */
-static void forget_kernel_page(Outcome *outcome)
+/* Whether there is a page of the kernel's where user code may not look: not the same on both sides. */
+static void forget_kernel(Outcome *outcome)
 {
     if (outcome->end.vector == 14 && outcome->end.cr2 >> 63) {
         outcome->end.error &= ~(uint64_t)1;
@@ -157,8 +157,8 @@ static void forget_kernel_page(Outcome *outcome)
 static void check_case(const Case *c, uint64_t seed, const char *group, const uint8_t *data)
 {
     run(c, data);
-    forget_kernel_page(&host_outcome);
-    forget_kernel_page(&engine_outcome);
+    forget_kernel(&host_outcome);
+    forget_kernel(&engine_outcome);
     if (c->environment) {
         forget_environment(c, &host_outcome);
         forget_environment(c, &engine_outcome);

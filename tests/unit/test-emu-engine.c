@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How the built-in processor executes: translated code that changes, by whomever; pages and what crosses them; repeated,
- * locked and interrupted instructions; processors side by side.
+ * How the built-in processor executes: translated code that changes, by whomever; pages and what crosses them;
+ * repeated, locked and interrupted instructions; processors side by side.
  */
 #include <string.h>
 #include "emu-system-rig.h"
 #include "target/i386/mem.h"
 
-/* ---- code that changes -------------------------------------------------------------------------------------------------- */
+/* ---- code that changes ------------------------------------------------------------------------------------------- */
 
 /* The immediate of an instruction of the same block is written right before it runs. */
 GUEST(same_block, 64,
@@ -148,7 +148,7 @@ static void test_cache_full(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- pages -------------------------------------------------------------------------------------------------------------------- */
+/* ---- pages ------------------------------------------------------------------------------------------------------- */
 
 /* An instruction goes on in the next page, which changes. */
 GUEST(crossing, 64, "mov $0x11223344, %eax\n hlt\n jmp crossing");
@@ -264,7 +264,7 @@ static void test_large_page(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- strings ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- strings ----------------------------------------------------------------------------------------------------- */
 
 GUEST(rep_movs, 64, "rep movsb\n hlt");
 GUEST(rep_movsq, 64, "rep movsq\n hlt");
@@ -352,7 +352,7 @@ static void test_string_fault(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- stopping ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- stopping ---------------------------------------------------------------------------------------------------- */
 
 GUEST(endless, 64, "1: jmp 1b");
 GUEST(endless_string, 64, "mov $-1, %rcx\n rep stosb");
@@ -443,7 +443,7 @@ static void test_interrupt(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- debugging -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- debugging --------------------------------------------------------------------------------------------------- */
 
 GUEST(watched, 64, "mov $1, %eax\n mov %eax, 0x70010\n mov 0x70010, %ebx\n mov $2, %eax\n hlt");
 
@@ -478,7 +478,7 @@ static void test_watchpoint(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- several processors --------------------------------------------------------------------------------------------------------------------- */
+/* ---- several processors ------------------------------------------------------------------------------------------ */
 
 static uint8_t *ram_of_two;
 
@@ -578,7 +578,7 @@ static void test_cross_modifying(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- decoding ----------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- decoding ---------------------------------------------------------------------------------------------------- */
 
 static void test_decoding(void)
 {

@@ -31,14 +31,14 @@ typedef enum X86Exit {
 } X86Exit;
 
 /*
- * What surrounds the processor.  All callbacks come on the processor's own thread and get X86Cpu's OPAQUE.  They may call
- * the "any thread" functions of any processor, and x86_cpu_flush_memory() of their own.
+ * What surrounds the processor.  All callbacks come on the processor's own thread and get X86Cpu's OPAQUE.  They may
+ * call the "any thread" functions of any processor, and x86_cpu_flush_memory() of their own.
  */
 typedef struct X86Bus {
     /*
-     * Host address of the RAM or ROM page at guest-physical GPA (a multiple of 4096), or NULL: accesses go to mmio_read()
-     * and mmio_write().  *WRITABLE false: reads and instructions come from the page, writes go to mmio_write().  The
-     * engine keeps the answer until x86_cpu_flush_memory().
+     * Host address of the RAM or ROM page at guest-physical GPA (a multiple of 4096), or NULL: accesses go to
+     * mmio_read() and mmio_write().  *WRITABLE false: reads and instructions come from the page, writes go to
+     * mmio_write().  The engine keeps the answer until x86_cpu_flush_memory().
      */
     uint8_t *(*ram_page)(void *opaque, uint64_t gpa, bool *writable);
     /* SIZE is 1, 2, 4 or 8, within an 8-byte unit. */
@@ -104,7 +104,7 @@ void x86_cpu_flush_memory(X86Cpu *cpu);
 /* Registers as text, many lines.  Caller frees.  Own thread, or while it does not run. */
 char *x86_cpu_text(X86Cpu *cpu);
 
-/* ---- the architectural state, for loaders and tests ---------------------------------------------------------------- */
+/* ---- the architectural state, for loaders and tests -------------------------------------------------------------- */
 
 typedef struct X86SegmentState {
     uint16_t selector;
