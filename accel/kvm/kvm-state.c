@@ -28,6 +28,12 @@ typedef struct KvmState {
     struct kvm_msrs *msrs; /* owned */
 } KvmState;
 
+/* A list of one. */
+typedef union OneMsr {
+    struct kvm_msrs msrs;
+    uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+} OneMsr;
+
 /* One kind of state: how it is asked for, and given back.  In the order of giving back. */
 typedef struct KvmPart {
     const char *name;
@@ -86,13 +92,11 @@ static struct kvm_msrs *read_msrs(int vcpu_fd, GError **errp)
     }
     msrs = g_malloc0(sizeof(*msrs) + list->nmsrs * sizeof(msrs->entries[0]));
     for (unsigned i = 0; i < list->nmsrs; i++) {
-        struct {
-            struct kvm_msrs head;
-            struct kvm_msr_entry entry;
-        } one = { .head = { .nmsrs = 1 }, .entry = { .index = list->indices[i] } };
+        OneMsr one = { .msrs = { .nmsrs = 1 } };
 
+        one.msrs.entries[0].index = list->indices[i];
         if (msr_is_reset(list->indices[i]) && kvm_ioctl(vcpu_fd, KVM_GET_MSRS, &one) == 1) {
-            msrs->entries[msrs->nmsrs++] = one.entry;
+            msrs->entries[msrs->nmsrs++] = one.msrs.entries[0];
         }
     }
     return msrs;
@@ -133,11 +137,9 @@ void kvm_state_free(KvmVcpu *vcpu)
 static void write_msrs(int vcpu_fd, const struct kvm_msrs *msrs)
 {
     for (unsigned i = 0; i < msrs->nmsrs; i++) {
-        struct {
-            struct kvm_msrs head;
-            struct kvm_msr_entry entry;
-        } one = { .head = { .nmsrs = 1 }, .entry = msrs->entries[i] };
+        OneMsr one = { .msrs = { .nmsrs = 1 } };
 
+        one.msrs.entries[0] = msrs->entries[i];
         kvm_ioctl(vcpu_fd, KVM_SET_MSRS, &one);
     }
 }
