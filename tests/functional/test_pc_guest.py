@@ -46,7 +46,8 @@ def big(linux, tmp_path_factory):
              "clock": "cat /sys/class/rtc/rtc0/date /sys/class/rtc/rtc0/time",
              "vendor": "cat /sys/class/dmi/id/sys_vendor",
              "interrupts": "cat /proc/interrupts",
-             "ipi": "for i in 0 1 2 3; do taskset $((1 << i)) sh -c 'echo runs on $(cut -d\" \" -f39 /proc/self/stat)'; done",
+             "ipi": "for i in 0 1 2 3; do taskset $((1 << i)) sh -c "
+                    "'echo runs on $(cut -d\" \" -f39 /proc/self/stat)'; done",
              "complaints": "dmesg | grep -E 'WARNING|BUG:|Oops|rcu.*stall|spurious' || echo none"}
     boot = linux(tmp_path_factory.mktemp("big"), steps)
     return run_to_end("-m", "512", "-smp", "4", "-sandbox", "on", "-rtc", "base=2031-02-03T04:05:06", *boot)

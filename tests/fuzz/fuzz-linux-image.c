@@ -3,9 +3,9 @@
  * Fuzz target: kernel files, as -kernel reads them, and where they would go.
  * Runs in: fuzz target
  *
- * Input: 1 byte, the MiB of RAM (0: 5 GiB); the file.  Checked, besides what the sanitizers see: an image that is taken lies in its
- * file, one that is placed lies in RAM, away from the loader's own pages and from its initrd; who refuses says why in one
- * line.
+ * Input: 1 byte, the MiB of RAM (0: 5 GiB); the file.  Checked, besides what the sanitizers see: an image that is taken
+ * lies in its file, one that is placed lies in RAM, away from the loader's own pages and from its initrd; who refuses
+ * says why in one line.
  */
 #include <string.h>
 
