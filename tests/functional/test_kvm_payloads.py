@@ -9,7 +9,9 @@ hardware would do; the same for both accelerators.
 
 import os
 import re
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -47,6 +49,27 @@ LSI_BARS = """
     config 4, 0x14, 0xe0000000
     config 4, 0x18, 0xe0001000
     config 4, 0x04, 0x00000006
+"""
+# Interrupt tables of protected mode at 0x2000; the way back from an interrupt.
+IDT = """
+        movl $0x2000, %edi; movl $0x600, %ecx; xorl %eax, %eax; rep stosl
+        .macro gate vector, handler
+            movl $0x80000 + \\handler, 0x2000 + \\vector * 8
+            movl $0x8e00, 0x2000 + \\vector * 8 + 4
+        .endm
+        movw $0x7ff, 0x500; movl $0x2000, 0x502; lidtl 0x500
+        movl $0x1ff, 0xfee000f0
+"""
+RETURN = """
+    return:                                     # as IRET, which not every KVM can emulate in protected mode
+        movl $0, 0xfee000b0
+        pushl %eax
+        movl 12(%esp), %eax; movl %eax, 8(%esp)
+        movl 4(%esp), %eax; movl %eax, 12(%esp)
+        popl %eax
+        leal 4(%esp), %esp
+        popfl
+        ret
 """
 # What a reset must bring back: it is printed, made wrong, and printed by the next boot.
 SHOW_STATE = """
@@ -363,16 +386,10 @@ def test_io_apic_and_local_apic(payload):
     assert payload.run(PIC + PIT + """
         movb $0xff, %al; outb %al, $0x21
         enter32
-        movl $0x2000, %edi; movl $0x600, %ecx; xorl %eax, %eax; rep stosl
-        .macro gate vector, handler
-            movl $0x80000 + \\handler, 0x2000 + \\vector * 8
-            movl $0x8e00, 0x2000 + \\vector * 8 + 4
-        .endm
+        """ + IDT + """
         gate 0x40, on_pit
         gate 0x41, on_timer
         gate 0x42, on_ipi
-        movw $0x7ff, 0x500; movl $0x2000, 0x502; lidtl 0x500
-        movl $0x1ff, 0xfee000f0
         movl $0x14, 0xfec00000; movl $0x40, 0xfec00010
         movl $0x15, 0xfec00000; movl $0, 0xfec00010
         sti
@@ -397,15 +414,7 @@ def test_io_apic_and_local_apic(payload):
     on_pit:   incl 0x604; jmp return
     on_timer: incl 0x608; jmp return
     on_ipi:   incl 0x60c
-    return:                                     # as IRET, which not every KVM can emulate in protected mode
-        movl $0, 0xfee000b0
-        pushl %eax
-        movl 12(%esp), %eax; movl %eax, 8(%esp)
-        movl 4(%esp), %eax; movl %eax, 12(%esp)
-        popl %eax
-        leal 4(%esp), %esp
-        popfl
-        ret
+        """ + RETURN + """
     .code16
     tick: iret""") == ["pit", "timer", "ipi"]
 
@@ -585,3 +594,55 @@ def test_processor_that_cannot_go_on_stops_the_machine(payload, sandbox):
         assert machine.console.wait_for("up\nup\n", SECONDS)
         machine.quit()
     assert "KVM gave up on vCPU 0: internal error 1" in machine.errors
+
+
+# Interrupts of a script's INT instruction, by pin 16 of the I/O APIC, for ever; a dot for each hundred.
+REMOTE_INTERRUPTS = LSI_BARS + "enter32" + IDT + """
+        gate 0x43, on_lsi
+        movl $0x30, 0xfec00000; movl $0xa043, 0xfec00010
+        movl $0x31, 0xfec00000; movl $0, 0xfec00010
+        movl $0x98080000, 0x3000; movl $0x77, 0x3004
+        sti
+        xorl %ebx, %ebx
+    1:  movl $100, %edi
+    2:  movb $4, 0xe0000039                     # DIEN: SIR
+        movl $0x3000, 0xe000002c                # DSP: starts the script
+        movl $20000, %ecx                       # the device may have gone: not for ever
+    3:  pause
+        cmpl %ebx, 0x620
+        jne 4f
+        inb $0x80, %al
+        loop 3b
+        jmp 2b
+    4:  movl 0x620, %ebx
+        decl %edi
+        jnz 2b
+        text32 "."
+        jmp 1b
+    on_lsi:
+        pushl %eax
+        movb 0xe000000c, %al                    # DSTAT: reading it lowers the line
+        cmpb $0xff, %al
+        je 5f
+        incl 0x620
+    5:  popl %eax
+        """ + RETURN + ".code16"
+
+
+def test_interrupts_of_a_remote_device_that_dies_and_comes_back(payload, sandbox):
+    """Its eventfds are taken away, and given anew."""
+    options = ["-rdevice", "lsi53c895a,id=lsi0,rid=disks,addr=4", "-remote", "rid=disks,on-death=restart", *sandbox]
+    with Monitored(payload, REMOTE_INTERRUPTS, *options) as machine:
+        def remote():
+            return machine.qmp.command("query-remote")[0]
+
+        for restarts in range(3):
+            shown = len(machine.console.text)
+            assert machine.console.wait_for("." * (shown + 3), SECONDS), (restarts, remote())
+            os.kill(remote()["pid"], signal.SIGKILL)
+            deadline = time.monotonic() + SECONDS
+            while remote()["restarts"] != restarts + 1 or remote()["state"] != "ready":
+                assert time.monotonic() < deadline, remote()
+                time.sleep(0.05)
+        assert machine.console.wait_for("." * (len(machine.console.text) + 3), SECONDS), remote()
+        machine.quit()
