@@ -24,7 +24,7 @@ typedef struct KvmState {
     struct kvm_regs regs;
     struct kvm_sregs sregs;
     struct kvm_fpu fpu;
-    struct kvm_xsave xsave;
+    uint32_t xsave[sizeof(struct kvm_xsave) / 4];
     struct kvm_xcrs xcrs;
     struct kvm_debugregs debugregs;
     struct kvm_vcpu_events events;
@@ -85,16 +85,27 @@ static const struct {
 
 #define UNLISTED_MAX 28
 
+/* KVM_GET_MSRS or KVM_SET_MSRS of one MSR; false when the kernel does not do it. */
+static bool access_msr(int vcpu_fd, unsigned long request, struct kvm_msr_entry *entry)
+{
+    uint64_t buffer[(sizeof(struct kvm_msrs) + sizeof(*entry)) / 8] = { 0 };
+    struct kvm_msrs *one = (struct kvm_msrs *)buffer;
+    int done;
+
+    one->nmsrs = 1;
+    one->entries[0] = *entry;
+    done = kvm_ioctl(vcpu_fd, request, one);
+    *entry = one->entries[0];
+    return done == 1;
+}
+
 /* Adds MSR INDEX when the kernel reads it. */
 static void add_msr(int vcpu_fd, struct kvm_msrs *msrs, uint32_t index)
 {
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } one = { .head = { .nmsrs = 1 }, .entry = { .index = index } };
+    struct kvm_msr_entry entry = { .index = index };
 
-    if (kvm_ioctl(vcpu_fd, KVM_GET_MSRS, &one) == 1) {
-        msrs->entries[msrs->nmsrs++] = one.entry;
+    if (access_msr(vcpu_fd, KVM_GET_MSRS, &entry)) {
+        msrs->entries[msrs->nmsrs++] = entry;
     }
 }
 
@@ -182,12 +193,9 @@ void kvm_state_free(KvmVcpu *vcpu)
 static void write_msrs(int vcpu_fd, const struct kvm_msrs *msrs)
 {
     for (unsigned i = 0; i < msrs->nmsrs; i++) {
-        struct {
-            struct kvm_msrs head;
-            struct kvm_msr_entry entry;
-        } one = { .head = { .nmsrs = 1 }, .entry = msrs->entries[i] };
+        struct kvm_msr_entry entry = msrs->entries[i];
 
-        kvm_ioctl(vcpu_fd, KVM_SET_MSRS, &one);
+        access_msr(vcpu_fd, KVM_SET_MSRS, &entry);
     }
 }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Which accelerator is taken, and what is said when one cannot be: -accel on machines with all kinds of /dev/kvm.
+# Which accelerator is taken, and what is said when one cannot be: -accel with all kinds of /dev/kvm.
 # Runs in: neither program; drives mpqemu from outside.
-"""The other machines are mount namespaces with a /dev of their own. No guest runs: -S, and the program is told to quit."""
+"""The other machines are mount namespaces with a /dev of their own. No guest runs: -S, then quit."""
 
 import re
 import shutil
@@ -41,8 +41,8 @@ def without_kvm(machine):
 def start(prefix, program, accel):
     """Exit status, and the lines on standard error, of a machine that is told to quit."""
     talk = '{"execute":"qmp_capabilities"}{"execute":"quit"}'
-    run = subprocess.run([*prefix, program, "-accel", accel, "-machine", "none", "-nodefaults", "-display", "none", "-S",
-                          "-qmp", "stdio"], input=talk, capture_output=True, text=True, timeout=SECONDS, check=False)
+    run = subprocess.run([*prefix, program, "-accel", accel, "-machine", "none", "-nodefaults", "-display", "none",
+                          "-S", "-qmp", "stdio"], input=talk, capture_output=True, text=True, timeout=SECONDS, check=False)
     return run.returncode, run.stderr.splitlines()
 
 
@@ -81,4 +81,5 @@ def test_kvm_without_hardware_is_passed_over_when_there_is_a_choice(main_program
     status, lines = start([], main_program, "kvm:emu")
     assert status == 0 and len(lines) == 1 and "this processor has neither VMX nor SVM" in lines[0]
     status, lines = start([], main_program, "kvm")
-    assert status == 0 and len(lines) == 1 and lines[0].startswith("mpqemu: warning: -accel kvm: this processor has neither")
+    assert status == 0 and len(lines) == 1
+    assert lines[0].startswith("mpqemu: warning: -accel kvm: this processor has neither")
