@@ -94,8 +94,8 @@ void kvm_vcpu_free(Vcpu *vcpu)
 }
 
 /*
- * The kernel ends the instruction that came to us for a device before its state is replaced.  One that is not at its end
- * then asks for its next access, to which nobody listens any more; it has MMIO_PIECES_MAX at most.
+ * The kernel ends the instruction that came to us for a device before its state is replaced.  One that is not at its
+ * end then asks for its next access, to which nobody listens any more; it has MMIO_PIECES_MAX at most.
  */
 static void end_instruction(KvmVcpu *self)
 {
@@ -124,7 +124,8 @@ void kvm_vcpu_kick(Vcpu *vcpu)
     __atomic_store_n(&self->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     thread = __atomic_load_n(&self->thread, __ATOMIC_SEQ_CST);
     if (thread && vcpu != vcpu_current()) {
-        tgkill(kvm_vm.pid, thread, KVM_KICK_SIGNAL); /* pthread_kill() asks for the process's number, which may be refused */
+        /* Not pthread_kill(): that asks for the process's number, which a confined process does not get. */
+        tgkill(kvm_vm.pid, thread, KVM_KICK_SIGNAL);
     }
 }
 
@@ -134,8 +135,8 @@ char *kvm_vcpu_text(Vcpu *vcpu)
 }
 
 /*
- * An edge at LINT1, where a PC has its NMI: the kernel's local APIC has no such input, so its entry is looked at here, as
- * the documentation of KVM_NMI tells.
+ * An edge at LINT1, where a PC has its NMI: the kernel's local APIC has no such input, so its entry is looked at here,
+ * as the documentation of KVM_NMI tells.
  */
 static void nmi_edge(Vcpu *vcpu, void *opaque)
 {

@@ -70,9 +70,12 @@ static bool check_capabilities(int fd, GError **errp)
 {
     int version = kvm_ioctl(fd, KVM_GET_API_VERSION, NULL);
 
+    if (version < 0) {
+        error_setg_errno(errp, -version, "%s is something else than KVM", KVM_DEVICE);
+        return false;
+    }
     if (version != KVM_API_VERSION) {
-        error_setg(errp, "%s speaks version %d of its interface, not %d; is it really KVM?", KVM_DEVICE, version,
-                   KVM_API_VERSION);
+        error_setg(errp, "%s speaks version %d of its interface, not %d", KVM_DEVICE, version, KVM_API_VERSION);
         return false;
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(needed); i++) {

@@ -9,14 +9,16 @@ hardware would do; the same for both accelerators.
 
 import os
 import re
+import signal
 import subprocess
+import time
 
 import pytest
 
 import guest_image
 import witness
 from packages import need
-from qmp import Qmp
+from qmp import Qmp, QmpError
 from witness import TESTS
 
 SECONDS = 20
@@ -47,6 +49,27 @@ LSI_BARS = """
     config 4, 0x14, 0xe0000000
     config 4, 0x18, 0xe0001000
     config 4, 0x04, 0x00000006
+"""
+# Interrupt tables of protected mode at 0x2000; the way back from an interrupt.
+IDT = """
+        movl $0x2000, %edi; movl $0x600, %ecx; xorl %eax, %eax; rep stosl
+        .macro gate vector, handler
+            movl $0x80000 + \\handler, 0x2000 + \\vector * 8
+            movl $0x8e00, 0x2000 + \\vector * 8 + 4
+        .endm
+        movw $0x7ff, 0x500; movl $0x2000, 0x502; lidtl 0x500
+        movl $0x1ff, 0xfee000f0
+"""
+RETURN = """
+    return:                                     # as IRET, which not every KVM can emulate in protected mode
+        movl $0, 0xfee000b0
+        pushl %eax
+        movl 12(%esp), %eax; movl %eax, 8(%esp)
+        movl 4(%esp), %eax; movl %eax, 12(%esp)
+        popl %eax
+        leal 4(%esp), %esp
+        popfl
+        ret
 """
 # What a reset must bring back: it is printed, made wrong, and printed by the next boot.
 SHOW_STATE = """
@@ -143,6 +166,14 @@ def payload(request, tmp_path):
     need("as", "ld")
     need_accelerator(request.param)
     return Payload(request.param, tmp_path)
+
+
+def need_triple_faults(payload, way):
+    """Skip where the kernel's KVM is one that interprets, and gives up on what it does not know."""
+    if payload.accel == "kvm" and way == "triple-fault":
+        with open("/proc/cpuinfo", encoding="ascii") as info:
+            if not re.search(r"(?m)^flags.* (vmx|svm) ", info.read()):
+                pytest.skip("needs VMX or SVM: /dev/kvm without them gives up on a triple fault")
 
 
 @pytest.fixture(params=["off", "on"])
@@ -256,7 +287,7 @@ def test_rom_ignores_writes(payload):
     there: .long 0xcafe1234""") == ["low cafe1234", "low cafe1234", "high cafe1234"]
 
 
-def test_host_bridge_switches_what_is_below_1_mib(payload):
+def test_host_bridge_switches_what_is_below_1_mib(payload, sandbox):
     """The code that switches runs in what is switched. Register 0x59 is 0xf0000, 0x5a 0xc0000 (i440FX, PAM)."""
     assert payload.run("""
         movw $SEGMENT, %ax; movw %ax, %ds; movw %ax, %es
@@ -300,7 +331,7 @@ def test_host_bridge_switches_what_is_below_1_mib(payload):
         lret
     copy_end:
     .balign 4
-    there: .long 0xcafe1234""") == [
+    there: .long 0xcafe1234""", *sandbox) == [
         "rom cafe1234", "split cafe1234", "ram 3501edcb", "written 11111111", "kept 11111111", "rom cafe1234",
         "none ffffffff", "ram 33333333", "none ffffffff", "counted 000003e8"]
 
@@ -355,16 +386,10 @@ def test_io_apic_and_local_apic(payload):
     assert payload.run(PIC + PIT + """
         movb $0xff, %al; outb %al, $0x21
         enter32
-        movl $0x2000, %edi; movl $0x600, %ecx; xorl %eax, %eax; rep stosl
-        .macro gate vector, handler
-            movl $0x80000 + \\handler, 0x2000 + \\vector * 8
-            movl $0x8e00, 0x2000 + \\vector * 8 + 4
-        .endm
+        """ + IDT + """
         gate 0x40, on_pit
         gate 0x41, on_timer
         gate 0x42, on_ipi
-        movw $0x7ff, 0x500; movl $0x2000, 0x502; lidtl 0x500
-        movl $0x1ff, 0xfee000f0
         movl $0x14, 0xfec00000; movl $0x40, 0xfec00010
         movl $0x15, 0xfec00000; movl $0, 0xfec00010
         sti
@@ -389,12 +414,7 @@ def test_io_apic_and_local_apic(payload):
     on_pit:   incl 0x604; jmp return
     on_timer: incl 0x608; jmp return
     on_ipi:   incl 0x60c
-    return:                                     # as IRET, which not every KVM can emulate in protected mode
-        movl $0, 0xfee000b0
-        popl %edx
-        addl $4, %esp
-        popfl
-        jmp *%edx
+        """ + RETURN + """
     .code16
     tick: iret""") == ["pit", "timer", "ipi"]
 
@@ -436,6 +456,7 @@ def test_other_processors_start(payload, processors):
 
 @pytest.mark.parametrize("way", RESETS)
 def test_reset_brings_back_the_state_after_power_on(payload, way, sandbox):
+    need_triple_faults(payload, way)
     lines = payload.run(SHOW_STATE + COUNT_BOOTS + MAKE_WRONG + RESETS[way] + """
         1: hlt; jmp 1b
     .code16
@@ -450,13 +471,14 @@ def test_reset_brings_back_the_state_after_power_on(payload, way, sandbox):
 
 @pytest.mark.parametrize("way", RESETS)
 def test_no_reboot_ends_the_program(payload, way):
+    need_triple_faults(payload, way)
     assert payload.run("""
         text "boot\\n"
         enter32
         """ + RESETS[way] + "\n1: hlt; jmp 1b", "-no-reboot", status=0) == ["boot"]
 
 
-def test_reset_stops_all_processors(payload):
+def test_reset_stops_all_processors(payload, sandbox):
     """Those that another one had started wait for start-up again."""
     assert payload.run("""
         cmpl $0x600df00d, 0x600
@@ -481,7 +503,7 @@ def test_reset_stops_all_processors(payload):
         quit 0x10
     ap: xorw %ax, %ax; movw %ax, %ds
     4:  lock incl 0x610; jmp 4b
-    ap_end:""", "-smp", "2") == ["running 00000000"]
+    ap_end:""", "-smp", "2", *sandbox) == ["running 00000000"]
 
 
 # -------------------------------------------------------------------------------------- monitor
@@ -522,8 +544,8 @@ BUSY = 'text "up\\n"; cli\n1: incl 0x600; jmp 1b'
 def test_monitor_and_a_processor_that_does_not_listen(payload, sandbox, body):
     """Nothing that a monitor does waits for a guest that halts for ever, or never does."""
     with Monitored(payload, body, *sandbox) as machine:
-        assert machine.console.wait_for("up\n", SECONDS), machine.process.poll()
-        for _ in range(3):
+        for boots in range(1, 4):
+            assert machine.console.wait_for("up\n" * boots, SECONDS), machine.process.poll()
             machine.qmp.command("inject-nmi")
             text = machine.qmp.command("x-query-registers", **{"cpu-index": 0})["human-readable-text"]
             assert "CPU#0" in text
@@ -545,4 +567,84 @@ def test_stopped_guest_does_nothing(payload):
         assert machine.qmp.command("query-status")["status"] == "prelaunch"
         machine.qmp.command("cont")
         assert machine.console.wait_for("up\nup\n", SECONDS)
+        machine.quit()
+
+
+def test_processor_that_cannot_go_on_stops_the_machine(payload, sandbox):
+    """KVM executes nothing from where a device, or nothing, is. Only a reset leads on."""
+    if payload.accel != "kvm":
+        pytest.skip("about KVM; the engine executes whatever it reads")
+    with Monitored(payload, """
+            text "up\\n"
+            cmpb $1, 0x600
+            je 2f
+            movb $1, 0x600
+            enter32
+            movl $0xd0000000, %eax
+            jmp *%eax
+        .code16
+        2:  hlt
+            jmp 2b""", *sandbox) as machine:
+        deadline = time.monotonic() + SECONDS       # its STOP may have come before we listened
+        while machine.qmp.command("query-status")["running"] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert machine.qmp.command("query-status")["status"] == "internal-error"
+        with pytest.raises(QmpError, match="use system_reset first"):
+            machine.qmp.command("cont")
+        machine.qmp.command("system_reset")
+        machine.qmp.command("cont")
+        assert machine.console.wait_for("up\nup\n", SECONDS)
+        machine.quit()
+    assert "KVM gave up on vCPU 0: internal error 1" in machine.errors
+
+
+# Interrupts of a script's INT instruction, by pin 16 of the I/O APIC, for ever; a dot for each hundred.
+REMOTE_INTERRUPTS = LSI_BARS + "enter32" + IDT + """
+        gate 0x43, on_lsi
+        movl $0x30, 0xfec00000; movl $0xa043, 0xfec00010
+        movl $0x31, 0xfec00000; movl $0, 0xfec00010
+        movl $0x98080000, 0x3000; movl $0x77, 0x3004
+        sti
+        xorl %ebx, %ebx
+    1:  movl $100, %edi
+    2:  movb $4, 0xe0000039                     # DIEN: SIR
+        movl $0x3000, 0xe000002c                # DSP: starts the script
+        movl $20000, %ecx                       # the device may have gone: not for ever
+    3:  pause
+        cmpl %ebx, 0x620
+        jne 4f
+        inb $0x80, %al
+        loop 3b
+        jmp 2b
+    4:  movl 0x620, %ebx
+        decl %edi
+        jnz 2b
+        text32 "."
+        jmp 1b
+    on_lsi:
+        pushl %eax
+        movb 0xe000000c, %al                    # DSTAT: reading it lowers the line
+        cmpb $0xff, %al
+        je 5f
+        incl 0x620
+    5:  popl %eax
+        """ + RETURN + ".code16"
+
+
+def test_interrupts_of_a_remote_device_that_dies_and_comes_back(payload, sandbox):
+    """Its eventfds are taken away, and given anew."""
+    options = ["-rdevice", "lsi53c895a,id=lsi0,rid=disks,addr=4", "-remote", "rid=disks,on-death=restart", *sandbox]
+    with Monitored(payload, REMOTE_INTERRUPTS, *options) as machine:
+        def remote():
+            return machine.qmp.command("query-remote")[0]
+
+        for restarts in range(3):
+            shown = len(machine.console.text)
+            assert machine.console.wait_for("." * (shown + 3), SECONDS), (restarts, remote())
+            os.kill(remote()["pid"], signal.SIGKILL)
+            deadline = time.monotonic() + SECONDS
+            while remote()["restarts"] != restarts + 1 or remote()["state"] != "ready":
+                assert time.monotonic() < deadline, remote()
+                time.sleep(0.05)
+        assert machine.console.wait_for("." * (len(machine.console.text) + 3), SECONDS), remote()
         machine.quit()

@@ -94,7 +94,7 @@ def nested(variant, linux, tmp_path_factory):
                      [lambda: guest_image.nested_layer(CACHE, program), inner_layer])
         with witness.Machine(rundir, witness.Variant(witness.IN_PROCESS), options, boot,
                              memory=1024) as machine:
-            if machine.console.wait_for("@@guest down", TRY_SECONDS):
+            if machine.console.wait_for("\n@@guest down", TRY_SECONDS):
                 return Nested(witness.Run(machine, 1), image)
         last_line = machine.console.text.rstrip().rpartition("\n")[2]
         warnings.warn(f"nested KVM: try {number} of {TRIES} froze at {last_line!r}", stacklevel=1)

@@ -177,7 +177,8 @@ def nested(variant, linux, tmp_path_factory):
     for number in range(1, TRIES + 1):
         rundir = tmp_path_factory.mktemp(f"own{number}-")
         image = disks.blank(rundir / "disk0", 64)
-        options = ["-drive", f"id=v0,file={image},format=raw,if=none", "-device", "virtio-blk-pci,drive=v0", "-smp", "2"]
+        options = ["-drive", f"id=v0,file={image},format=raw,if=none",
+                   "-device", "virtio-blk-pci,drive=v0", "-smp", "2"]
         boot = linux(rundir, OUTER_STEPS,
                      [lambda: guest_image.nested_own_layer(CACHE, emulator, variant.program), inner_layer])
         with witness.Machine(rundir, witness.Variant(witness.IN_PROCESS), options, boot, memory=1280,

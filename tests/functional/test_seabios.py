@@ -30,9 +30,12 @@ def assemble(rundir):
         return code.read()
 
 
-@pytest.fixture(scope="module")
-def boot(variant, tmp_path_factory):
+@pytest.fixture(scope="module", params=["unconfined", "confined"])
+def boot(request, variant, tmp_path_factory):
     """Boot once; returns (console text, main's exit status, image path, failure report)."""
+    confine = ["-sandbox", "on"] if request.param == "confined" else []
+    if confine and witness.EMULATOR.stock:
+        pytest.skip("-sandbox on is about our main emulator: set MPQEMU_EMULATOR")
     rundir = tmp_path_factory.mktemp("seabios")
     image = disks.patterned(rundir / "disk0", 1, seed=9)
     with open(image, "r+b") as disk:
@@ -40,7 +43,7 @@ def boot(variant, tmp_path_factory):
         disk.seek((MESSAGE_LBA + MESSAGE_SECTORS - 1) * 512)
         disk.write(MESSAGE + b"\0")
     options = [*disks.CONTROLLER, *disks.hard_disk(0, image)]
-    with witness.Machine(rundir, variant, options, []) as machine:
+    with witness.Machine(rundir, variant, options, confine) as machine:
         machine.console.wait_for("sectors written", 120)
         try:
             status = machine.wait_exit("main", 30)
