@@ -16,8 +16,8 @@ bool machine_type_exists(const char *name);
 void machine_print_types(void);
 
 /*
- * Makes the machine of CONFIG with its processors, without their threads, and RAM: the memory backends of -numa or memory-backend=, else
- * sealed anonymous memory.  The objects exist already.  Call once.
+ * Makes the machine of CONFIG with its processors, without their threads, and RAM: the memory backends of -numa or
+ * memory-backend=, else sealed anonymous memory.  The objects exist already.  Call once.
  */
 bool machine_create(const MainConfig *config, GError **errp);
 

@@ -6,7 +6,8 @@
  *
  * The clock that KVM gives to guests (kvm-clock) is the machine's: it stands while the machine stands, as the devices'
  * clocks do.  The TSC and the timers of the kernel's local APICs and 8254 go on, as the processor's do in a real
- * machine whose firmware works for a while (SMM).  Who reads kvm-clock is told of the pause: its watchdog does not bark.
+ * machine whose firmware works for a while (SMM).  Who reads kvm-clock is told of the pause: its watchdog does not
+ * bark.
  *
  * The clock is read behind the last instruction before the stop, and set before the first one after it: so it never
  * goes back.  Therefore a pause of our own lasts from one to the other.

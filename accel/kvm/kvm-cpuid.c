@@ -5,8 +5,9 @@
  * Runs in: mpqemu.
  *
  * "host" is all that this kernel supports on this processor.  "mpqemu64", the default, is that cut to what every x86-64
- * processor of the last decade has (the level x86-64-v2 of the psABI) plus what costs nothing to have everywhere, so that
- * a guest finds the same on the next host; the vendor stays the host's, since kernels choose their work-arounds by it.
+ * processor of the last decade has (the level x86-64-v2 of the psABI) plus what costs nothing to have everywhere, so
+ * that a guest finds the same on the next host; the vendor stays the host's, since kernels choose their work-arounds
+ * by it.
  *
  * Source: Intel SDM volume 2, CPUID; AMD64 APM volume 3, appendix E.
  */
@@ -24,7 +25,10 @@ enum { EAX, EBX, ECX, EDX };
 #define LEAF1_ECX_HYPERVISOR (1u << 31)
 #define LEAF1_EDX_HTT (1u << 28)
 
-/* Bits that the default model keeps of REG of LEAF; leaves with no line here keep all, listed leaves lose other registers' bits. */
+/*
+ * Bits that the default model keeps of REG of LEAF; leaves with no line here keep all, listed leaves lose other
+ * registers' bits.
+ */
 static const struct {
     uint32_t leaf;
     unsigned reg;

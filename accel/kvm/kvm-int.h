@@ -59,7 +59,10 @@ int kvm_ioctl(int fd, unsigned long request, const void *arg);
 bool kvm_memory_start(GError **errp);
 void kvm_memory_stop(void);
 
-/* Makes the interrupt controllers and the 8254, with the board's routing (hw/i386/pc.h); they are reset with the machine. */
+/*
+ * Makes the interrupt controllers and the 8254, with the board's routing (hw/i386/pc.h); they are reset with the
+ * machine.
+ */
 bool kvm_irq_init(GError **errp);
 void kvm_set_gsi(unsigned gsi, int level);
 bool kvm_irqfd_add(unsigned gsi, int trigger_fd, int resample_fd, GError **errp);

@@ -69,7 +69,9 @@ bool kvm_irq_init(GError **errp)
         ret = kvm_ioctl(kvm_vm.vm_fd, KVM_CREATE_PIT2, &pit);
     }
     if (ret == 0) {
-        /* A tick that the guest did not take is lost, as on hardware; also those of the time while the machine stood. */
+        /*
+         * A tick that the guest did not take is lost, as on hardware; also those of the time while the machine stood.
+         */
         ret = kvm_ioctl(kvm_vm.vm_fd, KVM_REINJECT_CONTROL, &no_reinject);
     }
     if (ret == 0) {

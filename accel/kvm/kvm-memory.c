@@ -5,9 +5,9 @@
  * Runs in: mpqemu.
  *
  * A range that stays where it is keeps its slot.  The others are taken away before new ones are made, since slots must
- * not overlap; meanwhile no vCPU runs, or one could find nothing where there is memory before and after.  A range that is
- * not made of whole host pages has no slot: its accesses come to us, and are carried out by the memory dispatch.  So are
- * writes to ROM.
+ * not overlap; meanwhile no vCPU runs, or one could find nothing where there is memory before and after.  A range
+ * that is not made of whole host pages has no slot: its accesses come to us, and are carried out by the memory
+ * dispatch.  So are writes to ROM.
  */
 #include <errno.h>
 #include <unistd.h>

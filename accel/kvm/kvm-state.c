@@ -63,8 +63,9 @@ static bool kernel_has(const KvmPart *part)
 }
 
 /*
- * Time goes on through a reset, and what the kernel computes from it is not written back: the TSC, its deadline (the local
- * APIC's state has the timer), and the clocks that a guest has switched on, which are switched off by their own zero.
+ * Time goes on through a reset, and what the kernel computes from it is not written back: the TSC, its deadline (the
+ * local APIC's state has the timer), and the clocks that a guest has switched on, which are switched off by their own
+ * zero.
  */
 static bool msr_is_reset(uint32_t index)
 {

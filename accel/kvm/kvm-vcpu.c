@@ -5,8 +5,8 @@
  * Runs in: mpqemu.
  *
  * Kick.  `immediate_exit` makes the next KVM_RUN return, a signal makes a running one return.  The flag is set first: a
- * signal that comes before KVM_RUN is entered is then not lost.  Whoever sees EINTR clears the flag, so a kick between two
- * calls of kvm_vcpu_run() ends the second one.
+ * signal that comes before KVM_RUN is entered is then not lost.  Whoever sees EINTR clears the flag, so a kick
+ * between two calls of kvm_vcpu_run() ends the second one.
  */
 #include <errno.h>
 #include <signal.h>

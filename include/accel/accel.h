@@ -38,8 +38,8 @@ typedef struct Accel {
     bool kernel_irqchip;     /* 8259s, I/O APIC, local APICs and 8254 are the kernel's: the board makes none */
 
     /*
-     * Finds out whether this accelerator works here, and keeps what needs a path open; before confinement.  ALONE: there
-     * is no other candidate, so what might work is tried.
+     * Finds out whether this accelerator works here, and keeps what needs a path open; before confinement.  ALONE:
+     * there is no other candidate, so what might work is tried.
      */
     bool (*open)(bool alone, GError **errp);
     /* Makes the virtual machine of CPU_MODEL (-cpu; NULL: the default); RAM comes later, by a MemoryListener. */

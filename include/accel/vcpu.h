@@ -5,8 +5,8 @@
  * Runs in: mpqemu.
  *
  * Theory of operation.  The threads live from vcpus_create() to vcpus_destroy().  Each turns in one loop: do what
- * others asked for (reset, INIT, start-up IPI), wait while the machine does not run or the vCPU sleeps, else Accel.vcpu_run().
- * That returns when the vCPU was kicked, sleeps, or the guest cannot go on.
+ * others asked for (reset, INIT, start-up IPI), wait while the machine does not run or the vCPU sleeps, else
+ * Accel.vcpu_run(). That returns when the vCPU was kicked, sleeps, or the guest cannot go on.
  *
  *     PARKED     the machine does not run: by runstate, from and to any other state
  *     WAIT_SIPI  an application processor after reset or INIT; left by a start-up IPI.  With an interrupt controller in

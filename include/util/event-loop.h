@@ -94,8 +94,8 @@ int64_t event_clock_ns(EventClock clock);
 
 /*
  * Lets EVENT_CLOCK_VIRTUAL run with real time, or stand: its timers wait then.  It runs from the start of the program
- * until this says otherwise.  Nothing for a manual clock, and when it is so already.  With the machine lock held, by the
- * loop's thread (system/runstate.c).
+ * until this says otherwise.  Nothing for a manual clock, and when it is so already.  With the machine lock held, by
+ * the loop's thread (system/runstate.c).
  */
 void event_clock_set_running(bool running);
 

@@ -443,7 +443,10 @@ const X86Op *x86_code_in_page(X86Cpu *cpu, uint64_t rip)
     return &cpu->ops[index];
 }
 
-/* Reads the instruction bytes at LINEAR on into BYTES from FROM to the end of the page or of BYTES; how many there are then. */
+/*
+ * Reads the instruction bytes at LINEAR on into BYTES from FROM to the end of the page or of BYTES; how many there
+ * are then.
+ */
 static unsigned fetch(X86Cpu *cpu, uint64_t linear, uint8_t bytes[X86_INSN_MAX], unsigned from)
 {
     const uint64_t at = x86_is_64(cpu) ? linear + from : (uint32_t)(linear + from);

@@ -256,7 +256,8 @@ struct X86Cpu {
     uint64_t rflags;             /* all but the six arithmetic flags */
     uint8_t cpl;
     uint8_t mmu_mode;
-    bool shadow;                 /* after STI or MOV SS at the end of a block: no interrupt before the next instruction */
+    /* after STI or MOV SS at the end of a block: no interrupt before the next instruction */
+    bool shadow;
     bool halted;
     bool one_insn;               /* the operation belongs to a block of one instruction that is not kept */
     bool bus_locked;             /* between x86_lock_bus() and x86_unlock_bus() */

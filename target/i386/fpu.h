@@ -9,8 +9,9 @@
  * Results, flags and unmasked exceptions are the hardware's.  The guest never gets what a host instruction leaves in
  * the instruction and data pointers: the handlers set these.
  *
- * The exceptions of SSE are masked for the host, and raised here by the flags they leave.  That differs from a processor in
- * one case: with underflow unmasked, a tiny result that is exact raises nothing, and one that is not has PE set, too.
+ * The exceptions of SSE are masked for the host, and raised here by the flags they leave.  That differs from a
+ * processor in one case: with underflow unmasked, a tiny result that is exact raises nothing, and one that is not has
+ * PE set, too.
  *
  * SSE and SSE2 are there on every x86-64 host.  Later extensions are told to the guest only when the host has them
  * (x86_fpu_features()).

@@ -134,7 +134,10 @@ static inline bool x86_same_large(uint64_t a, uint64_t b, uint64_t flags)
     return flags & X86_TLB_GPA_1G ? (a ^ b) >> 30 == 0 : flags & X86_TLB_GPA_2M ? (a ^ b) >> 22 == 0 : false;
 }
 
-/* MOV CR3 and friends: KEEP_GLOBAL when CR4.PGE is set and the architecture keeps them.  Any time in a handler that leaves. */
+/*
+ * MOV CR3 and friends: KEEP_GLOBAL when CR4.PGE is set and the architecture keeps them.  Any time in a handler that
+ * leaves.
+ */
 void x86_tlb_flush(X86Cpu *cpu, bool keep_global);
 void x86_tlb_flush_page(X86Cpu *cpu, uint64_t linear); /* INVLPG; global ones as well */
 

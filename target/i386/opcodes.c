@@ -240,7 +240,8 @@ typedef struct SparseRow {
 
 static const SparseRow sparse[] = {
     { X86_MAP_0F, 0xb8, X86_PP_F3, 0, X86_FEAT_POPCNT, { x86_tr_scan, MODRM | SETS, X86_SCAN_POPCNT } },
-    { X86_MAP_0F, 0xae, X86_PP_NONE, REG(5), 0, { x86_tr_simple, MODRM | X86_A_REG | KEEPS, 0, x86_op_mfence } }, /* LFENCE */
+    /* LFENCE */
+    { X86_MAP_0F, 0xae, X86_PP_NONE, REG(5), 0, { x86_tr_simple, MODRM | X86_A_REG | KEEPS, 0, x86_op_mfence } },
     { X86_MAP_0F, 0xae, X86_PP_NONE, REG(6), 0, { x86_tr_simple, MODRM | X86_A_REG | KEEPS, 0, x86_op_mfence } },
     { X86_MAP_0F, 0xae, X86_PP_NONE, REG(7), 0, { x86_tr_rm, MODRM | KEEPS, 1, x86_op_mfence, x86_op_clflush } },
     { X86_MAP_0F, 0xae, X86_PP_F3, REG(0), X86_FEAT_FSGSBASE,

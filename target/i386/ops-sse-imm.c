@@ -353,7 +353,10 @@ static __attribute__((noinline)) void pcmpistrm STRING_ARGS STRING_BODY
 #define STRING_INSN "pcmpestrm"
 static __attribute__((noinline)) void pcmpestrm STRING_ARGS STRING_BODY
 
-/* A length is a number whose magnitude counts, at most 16; the host saturates 32-bit ones, so narrow 64-bit ones first. */
+/*
+ * A length is a number whose magnitude counts, at most 16; the host saturates 32-bit ones, so narrow 64-bit ones
+ * first.
+ */
 static uint32_t string_length(const X86Cpu *cpu, const X86Op *op, unsigned reg)
 {
     int64_t length = op->aux == 8 ? (int64_t)cpu->regs[reg] : (int32_t)cpu->regs[reg];

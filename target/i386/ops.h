@@ -80,7 +80,8 @@ X86Fn x86_op_ea_bd, x86_op_ea_bis, x86_op_ea_seg, x86_op_ea_seg_bis, x86_op_ea_f
 X86Fn x86_op_ea_imm64;    /* imm64 in segment aux of 64-bit mode */
 X86Fn x86_op_ea_xlat;     /* reg: address size; aux: segment */
 X86Fn x86_op_bit_address; /* += the bytes of bit number reg; aux: operand size */
-X86Fn x86_op_bit_address_general; /* all of it, for addresses that wrap; aux: segment; imm: operand size + address size << 8 */
+/* all of it, for addresses that wrap; aux: segment; imm: operand size + address size << 8 */
+X86Fn x86_op_bit_address_general;
 
 /* One operand: reg register, or cpu->ea. */
 enum { X86_UN_INC, X86_UN_DEC, X86_UN_NEG, X86_UN_NOT, X86_UNS };

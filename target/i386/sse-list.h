@@ -6,7 +6,10 @@
  * Source: AMD64 APM volumes 4 and 5; Intel SDM volume 2 for SSSE3 to SSE4.2 and AES.
  */
 
-/* I(name, map, opcode, prefix, feature): xmm, xmm/m128, integers or bits; no exceptions but #GP for an unaligned operand. */
+/*
+ * I(name, map, opcode, prefix, feature): xmm, xmm/m128, integers or bits; no exceptions but #GP for an unaligned
+ * operand.
+ */
 #define SSE_INTEGER_LIST(I) \
     I(andps, 0F, 0x54, NONE, 0) I(andnps, 0F, 0x55, NONE, 0) I(orps, 0F, 0x56, NONE, 0) I(xorps, 0F, 0x57, NONE, 0) \
     I(andpd, 0F, 0x54, 66, 0) I(andnpd, 0F, 0x55, 66, 0) I(orpd, 0F, 0x56, 66, 0) I(xorpd, 0F, 0x57, 66, 0) \
@@ -53,7 +56,10 @@
 /* The same, but the MMX form reads m32. */
 #define SSE_MMX_LOW_LIST(B) B(punpcklbw, 0F, 0x60, 0) B(punpcklwd, 0F, 0x61, 0) B(punpckldq, 0F, 0x62, 0)
 
-/* F(name, opcode, prefix, load, feature), map 0F: xmm, xmm/m with MXCSR; LOAD is the memory operand's: aligned, 64 or 32 bits. */
+/*
+ * F(name, opcode, prefix, load, feature), map 0F: xmm, xmm/m with MXCSR; LOAD is the memory operand's: aligned, 64 or
+ * 32 bits.
+ */
 #define SSE_FLOAT_LIST(F) \
     F(sqrtps, 0x51, NONE, _aligned, 0) F(sqrtpd, 0x51, 66, _aligned, 0) F(sqrtss, 0x51, F3, 32, 0) F(sqrtsd, 0x51, F2, 64, 0) \
     F(addps, 0x58, NONE, _aligned, 0) F(addpd, 0x58, 66, _aligned, 0) F(addss, 0x58, F3, 32, 0) F(addsd, 0x58, F2, 64, 0) \
@@ -88,7 +94,10 @@
 #define SSE_TO_GENERAL_LIST(G) \
     G(cvttss2si, 0x2c, F3, 32) G(cvttsd2si, 0x2c, F2, 64) G(cvtss2si, 0x2d, F3, 32) G(cvtsd2si, 0x2d, F2, 64)
 
-/* S(name, opcode, group): shifts by an immediate, of xmm and mm registers alike, as the shift by a register of this name. */
+/*
+ * S(name, opcode, group): shifts by an immediate, of xmm and mm registers alike, as the shift by a register of this
+ * name.
+ */
 #define SSE_SHIFT_LIST(S) \
     S(psrlw, 0x71, 2) S(psraw, 0x71, 4) S(psllw, 0x71, 6) S(psrld, 0x72, 2) S(psrad, 0x72, 4) S(pslld, 0x72, 6) \
     S(psrlq, 0x73, 2) S(psllq, 0x73, 6)

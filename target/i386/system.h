@@ -51,14 +51,19 @@ bool x86_deliver_interrupt(X86Cpu *cpu, uint8_t vector);
 void x86_software_interrupt(X86Cpu *cpu, uint8_t vector, uint64_t return_rip);
 /* The same without the check of DPL: INT1. */
 void x86_trap_interrupt(X86Cpu *cpu, uint8_t vector, uint64_t return_rip);
-/* #DB after an instruction (single step, data breakpoint): sets DR6 and delivers; cpu->rip is the next instruction's. */
+/*
+ * #DB after an instruction (single step, data breakpoint): sets DR6 and delivers; cpu->rip is the next instruction's.
+ */
 bool x86_deliver_debug_trap(X86Cpu *cpu, uint64_t dr6_bits);
 /* The run loop calls it when a guest instruction or delivery has completed: no longer inside of a delivery. */
 void x86_delivery_done(X86Cpu *cpu);
 
 /* ---- control registers ------------------------------------------------------------------------------------------- */
 
-/* mmu-walk.c: PAE paging's four registers out of the table at CR3.  False, with nothing changed: reserved bits are set. */
+/*
+ * mmu-walk.c: PAE paging's four registers out of the table at CR3.  False, with nothing changed: reserved bits are
+ * set.
+ */
 bool x86_load_pdptes(X86Cpu *cpu, uint64_t cr3);
 
 /* ---- ports ------------------------------------------------------------------------------------------------------- */

@@ -35,7 +35,8 @@ X86Translate x86_tr_bswap, x86_tr_movbe_load, x86_tr_movbe_store, x86_tr_movnti;
 X86Translate x86_tr_string, x86_tr_xlat, x86_tr_bound;
 X86Translate x86_tr_simple; /* fn; reg and rm from ModRM, aux: operand size, imm; arg: X86_TR_* */
 X86Translate x86_tr_ea;     /* the same with a memory operand; arg: bytes accessed + 256 for writing */
-X86Translate x86_tr_rm;     /* fn for a register, fn_mem for memory of arg bytes (+ 256 for writing), 0: the operand size */
+/* fn for a register, fn_mem for memory of arg bytes (+ 256 for writing), 0: the operand size */
+X86Translate x86_tr_rm;
 X86Translate x86_tr_nop, x86_tr_nop90, x86_tr_ud;
 X86Translate x86_tr_fwait, x86_tr_x87, x86_tr_sse;
 X86Translate x86_tr_sti, x86_tr_port, x86_tr_segment_push, x86_tr_load_far, x86_tr_far_imm, x86_tr_far_m, x86_tr_ret_far, x86_tr_int;

@@ -5,18 +5,18 @@
  * Runs in: mpqemu.  Called by x87.c only.
  *
  * A function loads the guest's x87 state (an FXSAVE image), executes one instruction, and saves the state again.  So
- * stack faults, condition codes, precision and rounding control, unmasked exceptions and the transcendental functions are
- * the hardware's, bit for bit.  The state is saved with FXSAVE, which does not wait: an exception that the instruction
- * raised stays in the image.  The caller sees to it that none is pending before.  The host's units are left as the ABI wants
- * them: x87 empty with control word 0x37f, MXCSR 0x1f80.
+ * stack faults, condition codes, precision and rounding control, unmasked exceptions and the transcendental functions
+ * are the hardware's, bit for bit.  The state is saved with FXSAVE, which does not wait: an exception that the
+ * instruction raised stays in the image.  The caller sees to it that none is pending before.  The host's units are
+ * left as the ABI wants them: x87 empty with control word 0x37f, MXCSR 0x1f80.
  *
  *   x86_x87_register_thunks  0xd8 + o, ModRM 0xc0 + m at (o * 64 + m) * X86_X87_THUNK_SIZE:
  *                            void (*)(void *image, uint64_t *eflags)
  *   x86_x87_memory_thunks    0xd8 + o, reg field r, at (o * 8 + r) * X86_X87_THUNK_SIZE:
  *                            void (*)(void *image, uint64_t *eflags, void *operand)
  *
- * EFLAGS are loaded and stored for FCMOVcc and FCOMI.  Not every place of the tables has a defined instruction: x87.c knows
- * which have.
+ * EFLAGS are loaded and stored for FCMOVcc and FCOMI.  Not every place of the tables has a defined instruction: x87.c
+ * knows which have.
  */
 #include "x87-thunks.h"
 

@@ -6,13 +6,14 @@
  *
  *   test-emu-differential [--seed N] [--count N] [--group integer|compat|sse|x87]
  *
- * Each case is run on both from the same registers, FPU state and memory, and must end in the same exception with the same
- * registers, flags, FPU state and memory, but for flags that the architecture leaves undefined.  COUNT cases of each group are
- * run (default 20000).  A case that differs is printed with all that differs; it comes again with its own seed:
- * --seed N --count 1 --group G.
+ * Each case is run on both from the same registers, FPU state and memory, and must end in the same exception with the
+ * same registers, flags, FPU state and memory, but for flags that the architecture leaves undefined.  COUNT cases of
+ * each group are run (default 20000).  A case that differs is printed with all that differs; it comes again with its
+ * own seed: --seed N --count 1 --group G.
  *
- * The sse group walks over all opcodes of the maps 0F, 0F 38 and 0F 3A with all prefixes.  An instruction that the host has and
- * the engine does not is listed, and is an error unless it is of an extension that the engine does not tell its guest about.
+ * The sse group walks over all opcodes of the maps 0F, 0F 38 and 0F 3A with all prefixes.  An instruction that the
+ * host has and the engine does not is listed, and is an error unless it is of an extension that the engine does not
+ * tell its guest about.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -135,8 +136,8 @@ static void run(const Case *c, const uint8_t *data)
 }
 
 /*
- * Of an environment, the pointers; and how far a processor has come in it when it faults in its second page, which is not
- * the same on all.
+ * Of an environment, the pointers; and how far a processor has come in it when it faults in its second page, which is
+ * not the same on all.
  */
 static void forget_environment(const Case *c, Outcome *outcome)
 {

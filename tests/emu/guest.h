@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Runs a few instructions in the engine, as user code of a small 64-bit guest whose code and data are at the addresses that
- * native.h has.
+ * Runs a few instructions in the engine, as user code of a small 64-bit guest whose code and data are at the
+ * addresses that native.h has.
  *
  * Thread: one.  Runs in: tests.
  *

@@ -4,9 +4,9 @@
  *
  * Thread: one (signal handlers and fixed addresses).  Runs in: tests.
  *
- * The code is at NATIVE_CODE, the memory it may use at NATIVE_DATA; both are the process's own at those addresses, so an
- * address means the same here and in the engine.  Entry and end are signals: the kernel loads and saves the whole state of
- * the processor, FXSAVE image included.
+ * The code is at NATIVE_CODE, the memory it may use at NATIVE_DATA; both are the process's own at those addresses, so
+ * an address means the same here and in the engine.  Entry and end are signals: the kernel loads and saves the whole
+ * state of the processor, FXSAVE image included.
  */
 #ifndef TESTS_EMU_NATIVE_H
 #define TESTS_EMU_NATIVE_H

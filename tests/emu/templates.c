@@ -4,8 +4,8 @@
  *
  * Runs in: tests.  The manual is generate.h.
  *
- * A template says how an instruction is encoded and which flags it leaves undefined.  Instructions that leave the user's
- * world, or whose result is the machine's business (CPUID, RDTSC, SYSCALL), have none.
+ * A template says how an instruction is encoded and which flags it leaves undefined.  Instructions that leave the
+ * user's world, or whose result is the machine's business (CPUID, RDTSC, SYSCALL), have none.
  *
  * Source: AMD64 APM volume 3.
  */

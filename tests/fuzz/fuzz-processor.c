@@ -3,10 +3,10 @@
  * Fuzz target: the built-in processor, by guest code.
  * Runs in: fuzz target
  *
- * Byte 0 chooses the mode; bytes 1 to 8 change what follows: the sixteen registers, by a nibble each.  The rest is code.
- * When the processor halts, or after 10 ms, it gets an interrupt, an NMI, other bytes in its code
- * page as if from a device, and the fourth time it ends.  Checked, besides what the sanitizers see: it comes back, and
- * memory outside of the guest's is not touched.
+ * Byte 0 chooses the mode; bytes 1 to 8 change what follows: the sixteen registers, by a nibble each.  The rest is
+ * code. When the processor halts, or after 10 ms, it gets an interrupt, an NMI, other bytes in its code page as if
+ * from a device, and the fourth time it ends.  Checked, besides what the sanitizers see: it comes back, and memory
+ * outside of the guest's is not touched.
  */
 #include <glib.h>
 #include <stdatomic.h>

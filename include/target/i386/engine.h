@@ -77,7 +77,9 @@ void x86_cpu_models_print(void);
 bool x86_cpu_model_check(const char *model, GError **errp);
 
 
-/* In reset state.  BUS stays the caller's and must outlive the processor.  On any thread; the machine is not running. */
+/*
+ * In reset state.  BUS stays the caller's and must outlive the processor.  On any thread; the machine is not running.
+ */
 X86Cpu *x86_cpu_new(X86Machine *machine, const X86CpuConfig *config, const X86Bus *bus, void *opaque, GError **errp);
 void x86_cpu_free(X86Cpu *cpu);
 
@@ -96,8 +98,8 @@ void x86_cpu_set_intr(X86Cpu *cpu, bool level);
 void x86_cpu_nmi(X86Cpu *cpu);
 
 /*
- * Drops everything learned from X86Bus.ram_page(): the memory map has changed.  Own thread, or while it does not run, or
- * while its own thread is in a callback of X86Bus (and goes on only when this has returned).
+ * Drops everything learned from X86Bus.ram_page(): the memory map has changed.  Own thread, or while it does not run,
+ * or while its own thread is in a callback of X86Bus (and goes on only when this has returned).
  */
 void x86_cpu_flush_memory(X86Cpu *cpu);
 
