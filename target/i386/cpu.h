@@ -280,7 +280,7 @@ struct X86Cpu {
     uint64_t pat, tsc_aux, tsc_offset;
     uint64_t xcr0;
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
-    uint64_t misc_enable, mcg_status;
+    uint64_t misc_enable;
     uint64_t pdpte[4];           /* PAE paging's, loaded with CR3 */
     uint64_t dr6_pending;        /* data breakpoints met by the running instruction */
     bool nmi_blocked;            /* until IRET */

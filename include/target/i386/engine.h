@@ -81,6 +81,7 @@ bool x86_cpu_model_check(const char *model, GError **errp);
  * In reset state.  BUS stays the caller's and must outlive the processor.  On any thread; the machine is not running.
  */
 X86Cpu *x86_cpu_new(X86Machine *machine, const X86CpuConfig *config, const X86Bus *bus, void *opaque, GError **errp);
+/* No processor of its machine runs.  NULL does nothing. */
 void x86_cpu_free(X86Cpu *cpu);
 
 /* State after power-on, or after INIT (FPU, caches, MTRRs kept) when BY_INIT. */
