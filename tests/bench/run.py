@@ -25,6 +25,7 @@ for _directory in ("tests/guest", "tests/peers", "tests/functional"):
 
 import disks        # noqa: E402  (needs the paths above)
 import dma          # noqa: E402
+import emu          # noqa: E402
 import guest_image  # noqa: E402
 import manage       # noqa: E402
 import neighbour_rows   # noqa: E402
@@ -127,8 +128,8 @@ def guest_steps(seconds):
     return steps
 
 
-def guest_figures(variant, kernel, options, directory):
-    """Boot one guest and run all jobs; returns {row: figure}."""
+def guest_figures(variant, kernel, options, directory, emulator=witness.EMULATOR):
+    """Boot one guest in EMULATOR and run all jobs; returns {row: figure}."""
     with tempfile.TemporaryDirectory(dir=directory) as rundir:
         image = disks.patterned(os.path.join(rundir, "disk"), 64, seed=3)
         cache = os.path.join(TOP, "build/tests/guest")
@@ -137,7 +138,7 @@ def guest_figures(variant, kernel, options, directory):
                                           guest_steps(options.seconds))
         boot = ["-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 panic=-1 quiet"]
         devices = [*disks.CONTROLLER, *disks.hard_disk(0, image)]
-        with witness.Machine(rundir, variant, devices, boot, memory=512) as machine:
+        with witness.Machine(rundir, variant, devices, boot, memory=512, emulator=emulator) as machine:
             run = witness.Run(machine, 120 + len(GUEST_JOBS) * (options.seconds + 30))
         figures = {}
         for number, (row, job) in enumerate(GUEST_JOBS.items()):
@@ -152,12 +153,16 @@ def bench_guest(options, directory):
     """I/O in a guest on the three set-ups."""
     setups = {"(a) stock in-process": witness.Variant(witness.IN_PROCESS),
               "(b) stock remote": witness.Variant("stock"), "(c) our remote": witness.Variant(options.remote)}
+    own_main = witness.Emulator("emu")
+    own_main.command[0] = options.main
     cache = os.path.join(TOP, "build/tests/guest")
     kernel = guest_image.find_kernel(cache)[0]
     rounds = []
     for _ in range(options.rounds):
         rounds.append({name: guest_figures(variant, kernel, options, directory) for name, variant in setups.items()})
+        rounds[-1]["(d) our main, our remote"] = guest_figures(setups["(c) our remote"], kernel, options, directory, own_main)
     table("guest I/O, stock main under TCG, interrupts pumped alike in (b) and (c)", list(setups), rounds, "higher")
+    table("the same beside our main under its own engine", ["(a) stock in-process", "(d) our main, our remote"], rounds, "higher")
 
 
 def main():
@@ -167,7 +172,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each comparison (default 3)")
     parser.add_argument("--count", type=int, default=20000, help="accesses a figure (default 20000)")
     parser.add_argument("--seconds", type=int, default=5, help="duration of a fio job (default 5)")
-    parser.add_argument("--only", choices=("access", "dma", "manage", "neighbour", "guest"), help="one part only")
+    parser.add_argument("--only", choices=("access", "dma", "emu", "manage", "neighbour", "guest"), help="one part only")
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory(prefix="mpqemu-bench-") as directory:
@@ -176,6 +181,8 @@ def main():
         if options.only in (None, "dma"):
             rounds = [dma.figures(options.main, options.remote, pathlib.Path(directory)) for _ in range(options.rounds)]
             table("disk commands and register accesses with dma=map and dma=bounce (us)", list(rounds[0]), rounds, "lower")
+        if options.only in (None, "emu"):
+            emu.report(options, directory, table)
         if options.only in (None, "manage"):
             manage.report(options.main, options.remote, STOCK, pathlib.Path(directory), options.rounds)
         if options.only in (None, "neighbour"):
