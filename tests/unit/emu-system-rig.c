@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A machine for tests of the processor's system parts: see emu-system-rig.h. */
+#include <stdlib.h>
 #include <string.h>
 #include "emu-system-rig.h"
 
@@ -118,7 +119,8 @@ void sys_rig_init(SysRig *rig, const char *model)
     GError *error = NULL;
 
     memset(rig, 0, sizeof(*rig));
-    rig->ram = g_aligned_alloc0(1, SYS_RAM_SIZE, 4096);
+    rig->ram = aligned_alloc(4096, SYS_RAM_SIZE);
+    memset(rig->ram, 0, SYS_RAM_SIZE);
     rig->interrupt = -1;
     rig->apic_base = 0xfee00900;
     rig->machine = x86_machine_new();
@@ -132,7 +134,7 @@ void sys_rig_clear(SysRig *rig)
 {
     x86_cpu_free(rig->cpu);
     x86_machine_free(rig->machine);
-    g_aligned_free(rig->ram);
+    free(rig->ram);
 }
 
 void sys_put(SysRig *rig, uint32_t addr, uint64_t value, unsigned size)
