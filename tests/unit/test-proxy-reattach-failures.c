@@ -211,6 +211,8 @@ static void test_failure_at_each_message(gconstpointer data)
     for (unsigned n = 0; n < total; n++) {
         rig_renew_remote(&rig);
         give_shape(&rig);
+        /* On a busy machine the workers of former connections are still on their way out, of which there may be 8. */
+        rig_wait(&rig, rig_has_base_threads);
         rig.remote.manner = manner;
         rig.remote.manner_commands = manner == FAKE_FAILED && n == reset ? 1u << MPQEMU_CMD_PCI_CFGWRITE : ~0u;
         rig.remote.manner_from = n;
