@@ -34,7 +34,7 @@ STOPPED = 12                                    # seconds for which the guest do
 
 USE_DISK = {
     "find": "load_drivers 1 && load_ext4 && lsscsi",
-    "file-system": "mkfs.ext4 -q -T default $(disk 0) 48m && mount -t ext4 $(disk 0) /mnt",
+    "file-system": "mkfs.ext4 -q -F -T default $(disk 0) 48m && mount -t ext4 $(disk 0) /mnt",
     "write": "cd /mnt; for n in 1 2 3 4; do dd if=/dev/urandom of=file$n bs=64k count=24; done "
              "2>/dev/null; sha256sum file* | tee sums",
     "read": "drop_caches; cd /mnt && sha256sum -c sums",
@@ -44,7 +44,7 @@ USE_DISK = {
 }
 END = {
     "unmount": "umount /mnt",
-    "kernel-log": "dmesg | grep -iE 'sym|abort|timed|cared|stall|lockup|BUG:|WARNING:' || true",
+    "kernel-log": "dmesg | grep -iE -A1 'sym|abort|timed|cared|stall|lockup|BUG:|WARNING:|xstate|x86.fpu' || true",
 }
 PAIR_STEPS = {**USE_DISK, **END}
 MANAGED_STEPS = {
@@ -71,7 +71,7 @@ MANAGED_STEPS = {
         for _ in $(seq 100); do
             sleep 0.2
             now=$(cut -d' ' -f1 /proc/uptime)
-            worst=$(echo "$now $before $worst" | awk '{{d = $1 - $2; print d > $3 ? d : $3}}')
+            worst=$(echo "$now $before $worst" | awk '{{d = $1 - $2; print (d > $3) ? d : $3}}')
             before=$now
         done
         wait
@@ -118,6 +118,7 @@ OUTER_STEPS = {
         kill $shown
         sed 's/^/err: /' /tmp/err
         sed 's/^/qmp: /' /tmp/qmp.out
+        dmesg | grep 'sig=31'
         echo "remote after the end: $(pidof qemu-remote)"
         exit $status"""),
 }
