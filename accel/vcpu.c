@@ -160,14 +160,12 @@ static gpointer vcpu_thread(gpointer opaque)
     pthread_mutex_lock(&t->lock);
     t->tid = gettid();
     while (!t->quit) {
-        if (t->visitors) {
+        if (t->visitors || !(has_request(t) || may_run(t))) {
             pthread_cond_wait(&t->go, &t->lock);
         } else if (has_request(t)) {
             do_requests(vcpu);
-        } else if (may_run(t)) {
-            run_guest(vcpu);
         } else {
-            pthread_cond_wait(&t->go, &t->lock);
+            run_guest(vcpu);
         }
     }
     pthread_mutex_unlock(&t->lock);

@@ -4,11 +4,11 @@
  *
  * Runs in: both.
  *
- * Rules: "inject-error.N.event=read_aio|..." with errno, sector, iotype, once, state, immediately; "inject-delay.N.event="
- * with ns and cancellable, and with sector, iotype, once, state; and "set-state.N.event=..." with state, new_state.  A
- * request has events by its kind; an error or delay rule hits a request that has the rule's event while the state fits, if
- * iotype and sector fit too.  After that the state rules of its events apply.  States are numbers, the first is 1;
- * state=0 in a rule means any.
+ * Rules: "inject-error.N.event=read_aio|..." with errno, sector, iotype, once, state, immediately;
+ * "inject-delay.N.event=" with ns and cancellable, and with sector, iotype, once, state; and "set-state.N.event=..."
+ * with state, new_state.  A request has events by its kind; an error or delay rule hits a request that has the rule's
+ * event while the state fits, if iotype and sector fit too.  After that the state rules of its events apply.  States
+ * are numbers, the first is 1; state=0 in a rule means any.
  *
  * "inject-delay" is ours: the request waits for ns nanoseconds here, and then goes on to the image, or to its error.  A
  * cancel ends the wait at once with ECANCELED.  With cancellable=off it does not: that is a host whose storage hangs.

@@ -159,7 +159,10 @@ uint64_t file_allocated(const BlockNode *node);
 /* BlockDriver.close: unlocks now, closes when the data is on stable storage. */
 void file_close(BlockNode *node);
 
-/* Waits until all images are closed; at the end of the program.  False: some are not at DEADLINE_NS of EVENT_CLOCK_REAL. */
+/*
+ * Waits until all images are closed; at the end of the program.  False: some are not at DEADLINE_NS of
+ * EVENT_CLOCK_REAL.
+ */
 bool file_wait_closed(int64_t deadline_ns);
 
 #endif

@@ -91,8 +91,9 @@ static bool lock_bytes(const FileState *s, const LockByte *bytes, unsigned count
         if (!err && found != F_UNLCK) {
             unlock(s, bytes, count);
             trace_block_file_lock_conflict(s->filename, bytes[i].opposite);
-            error_setg(errp, "image %s is in use: another process, or another drive of this one, %s; stop that, share the "
-                       "image with readonly=on on all sides, or give locking=off (file.locking=off) at your own risk",
+            error_setg(errp, "image %s is in use: another process, or another drive of this one, %s; stop that, share "
+                       "the image with readonly=on on all sides, or give locking=off (file.locking=off) at your own "
+                       "risk",
                        s->filename, bytes[i].use);
             return false;
         }

@@ -414,7 +414,9 @@ void uring_wait(int64_t deadline_ns)
     if ((uring.wait_head || uring.cancels) && has_room()) {
         return;
     }
-    /* A kernel before 5.11 has no time limit for its wait, and a sleep of another kind would be one more system call. */
+    /*
+     * A kernel before 5.11 has no time limit for its wait, and a sleep of another kind would be one more system call.
+     */
     if (uring.ready && (uring.ring.features & IORING_FEAT_EXT_ARG)) {
         io_uring_wait_cqe_timeout(&uring.ring, &cqe, &timeout);
     }

@@ -58,8 +58,8 @@ void uring_cancel(UringOp *op);
 void uring_process(void);
 
 /*
- * Sleeps until an operation has completed, a signal came, or EVENT_CLOCK_REAL shows DEADLINE_NS, or for less; not at all
- * when uring_process() has something to submit.  Accepts that there is no ring.  Main loop's thread only.
+ * Sleeps until an operation has completed, a signal came, or EVENT_CLOCK_REAL shows DEADLINE_NS, or for less; not at
+ * all when uring_process() has something to submit.  Accepts that there is no ring.  Main loop's thread only.
  */
 void uring_wait(int64_t deadline_ns);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Inside chardev/, and for tests that make a backend up: what all backends have in common, and what those on descriptors
- * do.
+ * Inside chardev/, and for tests that make a backend up: what all backends have in common, and what those on
+ * descriptors do.
  *
  * Thread: as chardev.h says.  Runs in: mpqemu.
  *

@@ -4,13 +4,13 @@
  *
  * Runs in: mpqemu.
  *
- * Theory of operation.  The mux is the front of its backend; each chardev_attach() makes a port, which is a Chardev of its
- * own.  Input goes to the port in focus; what the person types behind Ctrl-A is for the mux (keys[]).  Output of the
- * guest's ports is always shown.  A monitor's port holds its output back until it has the focus.
+ * Theory of operation.  The mux is the front of its backend; each chardev_attach() makes a port, which is a Chardev
+ * of its own.  Input goes to the port in focus; what the person types behind Ctrl-A is for the mux (keys[]).  Output
+ * of the guest's ports is always shown.  A monitor's port holds its output back until it has the focus.
  *
- * Input is read whether or not the guest takes it, since Ctrl-A must be seen.  A port keeps PORT_INPUT bytes; when these
- * are full the backend is held back, and after CHARDEV_STALL_NS without the front taking any, what does not fit is dropped:
- * a guest that hangs cannot take Ctrl-A x away, and one that is only busy loses nothing.
+ * Input is read whether or not the guest takes it, since Ctrl-A must be seen.  A port keeps PORT_INPUT bytes; when
+ * these are full the backend is held back, and after CHARDEV_STALL_NS without the front taking any, what does not fit
+ * is dropped: a guest that hangs cannot take Ctrl-A x away, and one that is only busy loses nothing.
  */
 #include "chardev/chardev-int.h"
 

@@ -4,8 +4,9 @@
  *
  * Runs in: mpqemu.
  *
- * The other end is kept open here, too: without anybody there the kernel would tell of a hangup all the time, and lose what
- * is written.  So what is written before somebody opens it waits for them, as much as the terminal takes (4 KiB).
+ * The other end is kept open here, too: without anybody there the kernel would tell of a hangup all the time, and
+ * lose what is written.  So what is written before somebody opens it waits for them, as much as the terminal takes
+ * (4 KiB).
  */
 #include "chardev/pty.h"
 

@@ -4,12 +4,12 @@
  *
  * Runs in: mpqemu.
  *
- * Theory of operation.  On a terminal, keys go to the guest one by one and without an echo, which the guest makes.  With
- * signal=off (the default with mux=on) Ctrl-C, Ctrl-Z and Ctrl-\ are the guest's, too.
+ * Theory of operation.  On a terminal, keys go to the guest one by one and without an echo, which the guest makes.
+ * With signal=off (the default with mux=on) Ctrl-C, Ctrl-Z and Ctrl-\ are the guest's, too.
  *
- * The modes as they were come back at exit(), when the program dies of a signal that can be caught, and while it is stopped
- * by SIGTSTP.  In the background the terminal is somebody else's: then its modes are left alone, until SIGCONT finds us in
- * front again.  What signal handlers touch is constant while they are installed.
+ * The modes as they were come back at exit(), when the program dies of a signal that can be caught, and while it is
+ * stopped by SIGTSTP.  In the background the terminal is somebody else's: then its modes are left alone, until
+ * SIGCONT finds us in front again.  What signal handlers touch is constant while they are installed.
  */
 #include "chardev/chardev-int.h"
 

@@ -4,16 +4,16 @@
  *
  * Runs in: mpqemu.
  *
- * Theory of operation.  Fronts put bytes into the queue and say that they have room, from whatever thread has the machine
- * lock; both schedule one deferred call, in which the main loop does everything that concerns descriptors.  So a guest
- * that writes byte by byte costs a system call per turn of the loop, not per byte.
+ * Theory of operation.  Fronts put bytes into the queue and say that they have room, from whatever thread has the
+ * machine lock; both schedule one deferred call, in which the main loop does everything that concerns descriptors.
+ * So a guest that writes byte by byte costs a system call per turn of the loop, not per byte.
  *
- * No call blocks, whatever flags others set on a shared open file description: sockets are used with MSG_DONTWAIT, others
- * only after poll() has said that they are ready, in pieces that a pipe takes whole.
+ * No call blocks, whatever flags others set on a shared open file description: sockets are used with MSG_DONTWAIT,
+ * others only after poll() has said that they are ready, in pieces that a pipe takes whole.
  *
- * End of a peer.  A socket's hangup says that it will not read, so the queue is dropped; what it has sent is still given
- * to the front, as long as that takes something within CHARDEV_STALL_NS.  A hangup cannot be muted, so such a descriptor is
- * not watched any more.
+ * End of a peer.  A socket's hangup says that it will not read, so the queue is dropped; what it has sent is still
+ * given to the front, as long as that takes something within CHARDEV_STALL_NS.  A hangup cannot be muted, so such a
+ * descriptor is not watched any more.
  */
 #include "chardev/chardev-int.h"
 
@@ -292,7 +292,8 @@ static void update_watch(StreamChardev *stream)
         }
     } else if (stream->is_socket) {
         if (stream->in_source) {
-            event_source_set_events(stream->in_source, (input ? EVENT_READ : 0) | (stream->count > 0 ? EVENT_WRITE : 0));
+            event_source_set_events(stream->in_source,
+                                    (input ? EVENT_READ : 0) | (stream->count > 0 ? EVENT_WRITE : 0));
         }
     } else if (input && !stream->in_source) {
         /* The hangup of a pipe cannot be muted: while nobody reads it is not watched at all. */

@@ -16,11 +16,11 @@
 #include "sandbox/sandbox.h"
 #include "util/error.h"
 #include "util/fd.h"
+#include "util/own-file.h"
 
 struct UnixSocketFile {
     char *path;
-    dev_t dev; /* of the file that was bound, so that nobody else's is removed */
-    ino_t ino;
+    OwnFile file; /* that was bound, so that nobody else's is removed */
 };
 
 static GPtrArray *files; /* UnixSocketFile *, not owned */
@@ -51,11 +51,6 @@ static int socket_for(const char *path, struct sockaddr_un *addr, GError **errp)
     return fd;
 }
 
-static bool is_file_of(const UnixSocketFile *file, const struct stat *st)
-{
-    return st->st_dev == file->dev && st->st_ino == file->ino;
-}
-
 static bool remove_old_socket(const char *path, GError **errp)
 {
     struct stat st;
@@ -64,7 +59,7 @@ static bool remove_old_socket(const char *path, GError **errp)
         return true;
     }
     for (unsigned i = 0; files && i < files->len; i++) {
-        if (is_file_of(g_ptr_array_index(files, i), &st)) {
+        if (own_file_is_at(&((UnixSocketFile *)g_ptr_array_index(files, i))->file, path)) {
             error_setg(errp, "unix:%s: this program listens there already; give each socket a path of its own", path);
             return false;
         }
@@ -78,17 +73,17 @@ int unix_socket_listen(const char *path, int backlog, UnixSocketFile **ret_file,
     struct sockaddr_un addr;
     auto_fd fd = socket_for(path, &addr, errp);
     UnixSocketFile *file;
-    struct stat st;
+    OwnFile own;
 
     if (fd < 0 || !remove_old_socket(path, errp)) {
         return -1;
     }
-    if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, backlog) < 0 || lstat(path, &st) < 0) {
+    if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, backlog) < 0 || !own_file_note(path, &own)) {
         error_setg_errno(errp, errno, "unix:%s: cannot listen; give a path that can be made", path);
         return -1;
     }
     file = g_new0(UnixSocketFile, 1);
-    *file = (UnixSocketFile) { .path = g_strdup(path), .dev = st.st_dev, .ino = st.st_ino };
+    *file = (UnixSocketFile) { .path = g_strdup(path), .file = own };
     if (!files) {
         files = g_ptr_array_new();
     }
@@ -100,14 +95,10 @@ int unix_socket_listen(const char *path, int backlog, UnixSocketFile **ret_file,
 
 void unix_socket_file_remove(UnixSocketFile *file)
 {
-    struct stat st;
-
     if (!file) {
         return;
     }
-    if (lstat(file->path, &st) == 0 && is_file_of(file, &st)) {
-        unlink(file->path);
-    }
+    own_file_remove(&file->file, file->path);
     g_ptr_array_remove_fast(files, file);
     if (files->len == 0) {
         g_clear_pointer(&files, g_ptr_array_unref);

@@ -67,7 +67,15 @@ const SyscallTable dma_link_server_syscalls = {
         SYSCALL(setsockopt, "how long the device waits", ARG_IS(1, SOL_SOCKET), ARG_IS(2, SO_RCVTIMEO)),
         SYSCALL(setsockopt, "how long the device waits", ARG_IS(1, SOL_SOCKET), ARG_IS(2, SO_SNDTIMEO)),
         SYSCALL(recvmsg, "requests"),
-        SYSCALL(sendmsg, "answers"),
+        SYSCALL(sendmsg, "answers", FD_SOCKET_SENDS_AT_ONCE),
+        SYSCALL_END,
+    },
+};
+
+const SyscallTable dma_link_client_syscalls = {
+    "DMA link", (const SyscallRule[]) {
+        SYSCALL(sendmsg, "requests, of which each is waited for", FD_SOCKET_SENDS_WAITING),
+        SYSCALL(recvmsg, "answers"),
         SYSCALL_END,
     },
 };

@@ -5,8 +5,8 @@
  * Runs in: qemu-remote.
  *
  * One io_uring serves all signals: the eventfd that is to be raised is registered with it unless it was the last one,
- * too.  So a process with one device makes one system call a signal, one with several up to three; and no ring has to be
- * made when an eventfd arrives.  The ring is bound at birth to what it is for.
+ * too.  So a process with one device makes one system call a signal, one with several up to three; and no ring has to
+ * be made when an eventfd arrives.  The ring is bound at birth to what it is for.
  */
 #include "io/eventfd-signal.h"
 

@@ -9,7 +9,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/types.h>
+
+#include "util/syscalls.h"
 
 #define FD_SOCKET_MAX 8 /* descriptors of one send or receive: the most of any protocol here */
 
@@ -28,6 +31,10 @@ void fd_set_drop(FdSet *set);
  * EINTR.  Returns the bytes sent or a negative errno.
  */
 ssize_t fd_socket_send(int sock, const void *buf, size_t len, const int *fds, unsigned num_fds, int flags);
+
+/* Conditions of sendmsg() in a SyscallTable, for callers with MSG_DONTWAIT, and for those without flags. */
+#define FD_SOCKET_SENDS_AT_ONCE ARG_IS(2, MSG_DONTWAIT | MSG_NOSIGNAL)
+#define FD_SOCKET_SENDS_WAITING ARG_IS(2, MSG_NOSIGNAL)
 
 /*
  * One recvmsg().  *ret_set gets what descriptors came, close-on-exec.  Returns the bytes received, 0 at the end of the

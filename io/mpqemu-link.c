@@ -46,7 +46,7 @@
 const SyscallTable mpqemu_link_syscalls = {
     "link", (const SyscallRule[]) {
         SYSCALL(recvmsg, "requests, and the descriptors in them"),
-        SYSCALL(sendmsg, "replies"),
+        SYSCALL(sendmsg, "replies; what monitors say", FD_SOCKET_SENDS_AT_ONCE),
         SYSCALL(getsockopt, "a new link must be a stream", ARG_IS(1, SOL_SOCKET), ARG_IS(2, SO_TYPE)),
         SYSCALL(getsockopt, "a new link must be local", ARG_IS(1, SOL_SOCKET), ARG_IS(2, SO_DOMAIN)),
         SYSCALL_END,

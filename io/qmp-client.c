@@ -37,7 +37,7 @@
 
 const SyscallTable qmp_client_syscalls = {
     "control channel", (const SyscallRule[]) {
-        SYSCALL(sendmsg, "commands, and the descriptors with them"),
+        SYSCALL(sendmsg, "commands, and the descriptors with them", FD_SOCKET_SENDS_AT_ONCE),
         SYSCALL(recvfrom, "answers and events"),
         SYSCALL(getsockopt, "a channel must be a stream", ARG_IS(1, SOL_SOCKET), ARG_IS(2, SO_TYPE)),
         SYSCALL_END,

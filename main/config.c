@@ -353,8 +353,8 @@ static bool opt_sandbox(const char *arg, void *opaque, GError **errp)
 
     if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
         printf("-sandbox options:\n"
-               "  on    - no capabilities, an allow-list of system calls: no program is started and no file opened but by\n"
-               "          the spawner and the opener, two processes that are forked at the start\n"
+               "  on    - no capabilities, an allow-list of system calls: no program is started and no file opened\n"
+               "          but by the spawner and the opener, two processes that are forked at the start\n"
                "  off   - nothing (default)\n"
                "  list  - prints the list of system calls\n"
                "User, namespaces and the view of the file system stay the user's (ns=off).\n");
@@ -370,12 +370,13 @@ static bool opt_sandbox(const char *arg, void *opaque, GError **errp)
         return false;
     }
     if (config->sandbox.log) {
-        error_setg(errp, "-sandbox %s: log is for qemu-remote; this program has several threads, which it cannot watch: use "
-                   "on or off", arg);
+        error_setg(errp, "-sandbox %s: log is for qemu-remote; this program has several threads, which it cannot "
+                         "watch: use on or off", arg);
         return false;
     }
     if (config->sandbox.namespaces) {
-        error_setg(errp, "-sandbox %s: this program keeps its namespaces in this version; use ns=off, or run it in some", arg);
+        error_setg(errp, "-sandbox %s: this program keeps its namespaces in this version; use ns=off, or run it in "
+                         "some", arg);
         return false;
     }
     return true;
@@ -546,8 +547,8 @@ static const CmdlineOption options[] = {
       opt_no_shutdown },
     MONITOR_OPTION_ROWS,
     { "sandbox", "on|off[,ns=off] | list",
-      "confines the process before its devices are made (default: off); it keeps its user and\nnamespaces.  '-sandbox help' "
-      "explains, '-sandbox list' prints the system calls", opt_sandbox },
+      "confines the process before its devices are made (default: off); it keeps its user and\nnamespaces.  '-sandbox "
+      "help' explains, '-sandbox list' prints the system calls", opt_sandbox },
     { "trace", "PATTERN | [enable=PATTERN][,events=FILE][,file=PATH]",
       "switches trace events on; '-trace help' lists them", opt_trace },
     { "d", "ITEM[,ITEM...]", "logs more; '-d help' lists items", opt_debug },

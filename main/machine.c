@@ -212,12 +212,18 @@ bool machine_create(const MainConfig *config, GError **errp)
            find_type(config->machine)->init(config, ram, ram_size, errp);
 }
 
+/* The board's own stay: a vCPU may still be on its way to one of their registers. */
 void machine_destroy_devices(void)
 {
     Bus *bus = bus_find("pci.0");
+    guint i = bus ? bus->devices->len : 0;
 
-    /* Devices take along what is on buses below them. */
-    while (bus && bus->devices->len > 0) {
-        device_unrealize(bus->devices->pdata[bus->devices->len - 1]);
+    while (i > 0) {
+        Device *dev = bus->devices->pdata[--i];
+
+        if (DEVICE_GET_CLASS(dev)->hotpluggable) {
+            device_unrealize(dev); /* takes along what is on buses below it */
+            i = MIN(i, bus->devices->len);
+        }
     }
 }

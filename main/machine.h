@@ -21,7 +21,7 @@ void machine_print_types(void);
  */
 bool machine_create(const MainConfig *config, GError **errp);
 
-/* Unrealizes what sits on the machine's buses. */
+/* Unrealizes what the user has put on the machine's PCI bus. */
 void machine_destroy_devices(void);
 
 #endif

@@ -5,9 +5,10 @@
  * Runs in: mpqemu.
  *
  * Theory of operation.  The whole command line is parsed, then carried out step by step
- * (config.h); the first failure ends the program with status 1.  With -sandbox on it confines itself on the way.  The main thread then is the event
- * loop: it holds the machine lock except while it waits.  The program ends by a monitor's quit, SIGTERM, SIGINT,
- * SIGHUP, or when the only possible qtest client has gone: devices are unrealized, images flushed.
+ * (config.h); the first failure ends the program with status 1.  With -sandbox on it confines itself on the way.  The
+ * main thread then is the event loop: it holds the machine lock except while it waits.  The program ends by a monitor's
+ * quit, SIGTERM, SIGINT, SIGHUP, or when the only possible qtest client has gone: devices are unrealized, images
+ * flushed.
  */
 #include <sys/prctl.h>
 
@@ -63,8 +64,8 @@ static bool open_endpoints(const MainConfig *config, GError **errp)
 }
 
 /*
- * Before there are threads, and before a remote process is talked to: they inherit all of it, or find it done.  What the
- * command line names by path has been opened; the images of -rdrive come from the opener.
+ * Before there are threads, and before a remote process is talked to: they inherit all of it, or find it done.  What
+ * the command line names by path has been opened; the images of -rdrive come from the opener.
  */
 static bool main_confine(GError **errp)
 {

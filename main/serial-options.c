@@ -4,8 +4,8 @@
  *
  * Runs in: mpqemu.
  *
- * A DEVICE becomes what a user could have written with -chardev, with the id "serialN" or "debugcon"; mon: adds what a user
- * could have written with -mon.
+ * A DEVICE becomes what a user could have written with -chardev, with the id "serialN" or "debugcon"; mon: adds what
+ * a user could have written with -mon.
  */
 #include "serial-options.h"
 
@@ -53,7 +53,8 @@ static char *chardev_text(const char *arg, GError **errp)
         if (g_str_has_prefix(arg, with_path[i].prefix)) {
             const char *path = arg + strlen(with_path[i].prefix);
 
-            return g_strdup_printf("%s,%s%s", with_path[i].backend, g_str_has_prefix(path, "path=") ? "" : "path=", path);
+            return g_strdup_printf("%s,%s%s", with_path[i].backend, g_str_has_prefix(path, "path=") ? "" : "path=",
+                                   path);
         }
     }
     error_setg(errp, "not supported; give " DEVICES);

@@ -95,8 +95,8 @@ void hmp_complete_trace(unsigned n, const char *prefix, GPtrArray *words);    /*
 bool hmp_size(HmpSession *hmp, const char *word, int64_t *ret_size);
 
 /*
- * Runs the row's QMP command.  ARGS must be as many words as MEMBERS (NULL-ended; NULL: none) names, and each becomes the
- * member of its place.
+ * Runs the row's QMP command.  ARGS must be as many words as MEMBERS (NULL-ended; NULL: none) names, and each becomes
+ * the member of its place.
  */
 void hmp_run_words(HmpSession *hmp, const char *args, const char *const *members, HmpPrinter *print);
 

@@ -144,7 +144,8 @@ static bool opt_sandbox(const char *arg, void *opaque, GError **errp)
 
     if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
         printf("-sandbox options:\n"
-               "  on             - namespaces, an empty root, no capabilities, an allow-list of system calls (default)\n"
+               "  on             - namespaces, an empty root, no capabilities, an allow-list of system calls\n"
+               "                   (default)\n"
                "  on,ns=off      - without the namespaces and the empty root, where they are not to be had\n"
                "  log[,ns=off]   - a system call that is not on the list is reported and done\n"
                "  off            - nothing\n"
@@ -179,7 +180,8 @@ static const CmdlineOption options[] = {
       start_opt_device, "Devices and disks" },
     { "drive", "[file=PATH][,id=ID][,format=raw][,if=none][,option=value...]",
       "adds a disk image for a device's drive= property", start_opt_drive },
-    { "blockdev", "[driver=]DRIVER,node-name=NAME[,option=value...]", "adds a block node; also as JSON", start_opt_blockdev },
+    { "blockdev", "[driver=]DRIVER,node-name=NAME[,option=value...]", "adds a block node; also as JSON",
+      start_opt_blockdev },
     { "object", "TYPE,id=ID[,prop=value...]",
       "adds an object; also as JSON.  '-object x-remote-object,id=ID,devid=DEVICE,fd=N'\n"
       "serves a PCI device on the connected socket N; there may be several",
@@ -194,8 +196,8 @@ static const CmdlineOption options[] = {
     MONITOR_OPTION_ROWS,
     { "S", NULL, "does not start the devices; needs a monitor", opt_stopped },
     { "sandbox", SANDBOX_OPTION_SYNTAX " | list",
-      "confines the process before it serves anybody (default: on);\n'-sandbox help' explains, '-sandbox list' prints the "
-      "system calls", opt_sandbox },
+      "confines the process before it serves anybody (default: on);\n'-sandbox help' explains, '-sandbox list' prints "
+      "the system calls", opt_sandbox },
     { "trace", "PATTERN | [enable=PATTERN][,events=FILE][,file=PATH]",
       "switches trace events on; '-trace help' lists them", opt_trace },
     { "D", "PATH", "writes traces to a file", opt_log_file },

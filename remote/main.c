@@ -45,7 +45,7 @@ static GType (*const types[])(void) = {
     NULL,
 };
 
-/* ---- start -------------------------------------------------------------------------------------------------------- */
+/* ---- start ------------------------------------------------------------------------------------------------------- */
 
 /* The last act before anybody is answered: the event loop has not turned, no link was read, no monitor has greeted. */
 static bool remote_confine(const RemoteConfig *remote_config, GError **errp)

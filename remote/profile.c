@@ -11,6 +11,7 @@
 
 #include "block/block.h"
 #include "hw/remote/iohub.h"
+#include "io/dma-link.h"
 #include "io/eventfd-signal.h"
 #include "io/mpqemu-link.h"
 #include "monitor/options.h"
@@ -24,7 +25,7 @@
 /* Links, disks, and monitors on sockets that were connected from the start: what every device process has. */
 #define DEVICE_TABLES \
     &libc_syscalls, &sanitizer_syscalls, &event_loop_syscalls, &log_syscalls, &fd_syscalls, &ram_syscalls, \
-    &mpqemu_link_syscalls, &eventfd_signal_syscalls, &iohub_syscalls, &block_syscalls
+    &mpqemu_link_syscalls, &dma_link_client_syscalls, &eventfd_signal_syscalls, &iohub_syscalls, &block_syscalls
 
 static const SyscallTable *const device[] = { DEVICE_TABLES, NULL };
 static const SyscallTable *const device_listening[] = { DEVICE_TABLES, &monitor_listener_syscalls, NULL };

@@ -5,8 +5,8 @@
  * Runs in: both programs.
  *
  * What is not on the list ends the process (SECCOMP_RET_KILL_PROCESS, seen as signal SIGSYS), as does a call by another
- * architecture's numbers.  In the log mode it is told to the supervisor instead (SECCOMP_RET_USER_NOTIF), which prints it
- * and lets it pass.
+ * architecture's numbers.  In the log mode it is told to the supervisor instead (SECCOMP_RET_USER_NOTIF), which prints
+ * it and lets it pass.
  */
 #include <errno.h>
 #include <seccomp.h>
@@ -70,7 +70,8 @@ bool filter_load(const SyscallTable *const *profile, bool log, int *ret_notifier
 
         ret = add_rule(filter, rule);
         if (ret < 0) {
-            error_setg_errno(errp, -ret, "-sandbox: libseccomp takes no rule for %s; run with -sandbox off", rule->name);
+            error_setg_errno(errp, -ret, "-sandbox: libseccomp takes no rule for %s; run with -sandbox off",
+                             rule->name);
             return false;
         }
     }

@@ -18,7 +18,7 @@
 #include "util/error.h"
 #include "util/fd.h"
 
-/* ---- the main emulator -------------------------------------------------------------------------------------------- */
+/* ---- the main emulator ------------------------------------------------------------------------------------------- */
 
 bool helper_start(const char *name, void (*run)(int sock, pid_t parent), int *ret_sock, pid_t *ret_pid, GError **errp)
 {

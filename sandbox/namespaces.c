@@ -4,9 +4,9 @@
  *
  * Runs in: both programs.
  *
- * In the new user namespace no id is mapped: the process is nobody there (65534), and nothing in any file system belongs
- * to it.  The capabilities that it has in it for the moment are what the rest of the work needs; privileges.c drops them.
- * The PID namespace is made when the process is (supervisor.c), since one can only be born into it.
+ * In the new user namespace no id is mapped: the process is nobody there (65534), and nothing in any file system
+ * belongs to it.  The capabilities that it has in it for the moment are what the rest of the work needs; privileges.c
+ * drops them. The PID namespace is made when the process is (supervisor.c), since one can only be born into it.
  */
 #include <errno.h>
 #include <sched.h>
@@ -19,15 +19,24 @@
 
 #define LESS "; or ask for less with -sandbox on,ns=off"
 
+/*
+ * Whether this process was put into a user namespace (sandbox_fork()) that does not know its uid: then the kernel lets
+ * it make no other one, whatever its limits say.
+ */
+static bool uid_is_unmapped(void)
+{
+    g_autofree char *map = NULL;
+
+    return g_file_get_contents("/proc/self/uid_map", &map, NULL, NULL) && map[0] == '\0';
+}
+
 static bool unshare_all(GError **errp)
 {
     static const struct {
         int flag;
         const char *what, *remedy;
     } kinds[] = {
-        { CLONE_NEWUSER, "user",
-          "allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone; the container's "
-          "policy)" },
+        { CLONE_NEWUSER, "user", SANDBOX_ALLOW_USER_NAMESPACES },
         { CLONE_NEWNS, "mount", "raise the sysctl user.max_mnt_namespaces" },
         { CLONE_NEWIPC, "IPC", "raise the sysctl user.max_ipc_namespaces" },
         { CLONE_NEWUTS, "UTS", "raise the sysctl user.max_uts_namespaces" },
@@ -37,7 +46,15 @@ static bool unshare_all(GError **errp)
 
     for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
         if (unshare(kinds[i].flag) < 0) {
-            error_setg_errno(errp, errno, "-sandbox: no %s namespace can be made; %s" LESS, kinds[i].what, kinds[i].remedy);
+            int err = errno;
+
+            if (kinds[i].flag == CLONE_NEWUSER && err == EPERM && uid_is_unmapped()) {
+                error_setg(errp, "-sandbox: the process's uid could not be mapped into its user namespace; mount /proc "
+                           "for writing" LESS);
+            } else {
+                error_setg_errno(errp, err, "-sandbox: no %s namespace can be made; %s" LESS, kinds[i].what,
+                                 kinds[i].remedy);
+            }
             return false;
         }
     }
@@ -67,7 +84,8 @@ static bool enter_empty_root(GError **errp)
 
     /* Nothing that is mounted here comes to be anywhere else, and nothing comes here. */
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
-        error_setg_errno(errp, errno, "-sandbox: mounts cannot be made private" LESS);
+        error_setg_errno(errp, errno, "-sandbox: mounts cannot be made private; allow mounts in a user namespace (the "
+                         "container's policy)" LESS);
         return false;
     }
     /* Over any directory there always is: room for its own root directory, and not a byte of data. */
@@ -77,7 +95,8 @@ static bool enter_empty_root(GError **errp)
         return false;
     }
     if (mount(NULL, ".", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL) < 0 || change_root() < 0) {
-        error_setg_errno(errp, errno, "-sandbox: the root directory cannot be changed to an empty one" LESS);
+        error_setg_errno(errp, errno, "-sandbox: the root directory cannot be changed to an empty one; allow mounts in "
+                                      "a user namespace (the container's policy)" LESS);
         return false;
     }
     return true;

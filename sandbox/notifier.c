@@ -25,8 +25,8 @@ void notifier_report(int notifier, const char *name)
         const __u64 *args = request->data.args;
 
         /* Every one: who asks for this mode looks for what is missing. */
-        log_warn("%s: the sandbox would refuse %s(0x%llx, 0x%llx, 0x%llx, 0x%llx, 0x%llx, 0x%llx)", name, call ? call : "?",
-                 args[0], args[1], args[2], args[3], args[4], args[5]);
+        log_warn("%s: the sandbox would refuse %s(0x%llx, 0x%llx, 0x%llx, 0x%llx, 0x%llx, 0x%llx)", name,
+                 call ? call : "?", args[0], args[1], args[2], args[3], args[4], args[5]);
         free(call);
         response->id = request->id;
         response->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;

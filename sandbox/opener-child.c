@@ -4,10 +4,10 @@
  *
  * Runs in: mpqemu's opener.
  *
- * Theory of operation.  A loop around poll(): the socket, and a signalfd for the main emulator's death.  A path is first
- * opened as a mere name (O_PATH), which does nothing to what is there: opening a tape rewinds it, opening a watchdog starts
- * it.  When that is a file to hand out, it is opened through its number in /proc/self/fd, so that it is the same one that
- * was looked at.  Memory is static; a request that the main emulator never sends ends the opener.
+ * Theory of operation.  A loop around poll(): the socket, and a signalfd for the main emulator's death.  A path is
+ * first opened as a mere name (O_PATH), which does nothing to what is there: opening a tape rewinds it, opening a
+ * watchdog starts it.  When that is a file to hand out, it is opened through its number in /proc/self/fd, so that it is
+ * the same one that was looked at.  Memory is static; a request that the main emulator never sends ends the opener.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +31,7 @@
 #include "util/error.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/own-file.h"
 
 /* Monitors and qtest, each with a file. */
 #define FILES_MAX 16
@@ -40,15 +41,15 @@
 #define IMAGE_FLAGS (O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 
 /*
- * Not libc_syscalls: that refuses openat(), which is what this process is for.  The C library is not used but for text, and
- * what it tries besides ends the opener.
+ * Not libc_syscalls: that refuses openat(), which is what this process is for.  The C library is not used but for text,
+ * and what it tries besides ends the opener.
  */
 static const SyscallTable opener_syscalls = {
     "opener", (const SyscallRule[]) {
         SYSCALL(poll, "waits for requests"),
         SYSCALL(restart_syscall, "a wait in which the process was stopped"),
         SYSCALL(recvmsg, "requests"),
-        SYSCALL(sendmsg, "answers, with a descriptor"),
+        SYSCALL(sendmsg, "answers, with a descriptor", FD_SOCKET_SENDS_AT_ONCE),
         SYSCALL(openat, "looks what is there", ARG_IS(2, PATH_FLAGS)),
         SYSCALL(openat, "an image for reading", ARG_IS(2, IMAGE_FLAGS | O_RDONLY)),
         SYSCALL(openat, "an image for writing", ARG_IS(2, IMAGE_FLAGS | O_RDWR)),
@@ -70,11 +71,10 @@ static const SyscallTable opener_syscalls = {
 
 const SyscallTable *const opener_profile[] = { &opener_syscalls, &sanitizer_syscalls, NULL };
 
-/* A file to be removed, unless another has taken its place. */
+/* A file to be removed. */
 typedef struct LeftFile {
     char path[PATH_MAX];
-    dev_t dev;
-    ino_t ino;
+    OwnFile file;
 } LeftFile;
 
 typedef struct Opener {
@@ -159,15 +159,12 @@ static void handle_open(Opener *o)
 
 static void handle_remove(Opener *o)
 {
-    LeftFile *file = &o->files[o->file_count];
-    struct stat st;
+    LeftFile *left = &o->files[o->file_count];
 
     if (o->sealed) {
         o->ending = true;
-    } else if (o->file_count < FILES_MAX && lstat(o->request.header.path, &st) == 0) {
-        strcpy(file->path, o->request.header.path); /* NOLINT(clang-analyzer-security.insecureAPI.strcpy): checked */
-        file->dev = st.st_dev;
-        file->ino = st.st_ino;
+    } else if (o->file_count < FILES_MAX && own_file_note(o->request.header.path, &left->file)) {
+        strcpy(left->path, o->request.header.path); /* NOLINT(clang-analyzer-security.insecureAPI.strcpy): checked */
         o->file_count++;
     }
 }
@@ -206,8 +203,8 @@ static void receive_request(Opener *o)
     if (n == -EAGAIN || n == -EINTR) {
         return;
     }
-    if (n <= (ssize_t)sizeof(*request) || n > (ssize_t)sizeof(o->request) || with_fds || request->kind >= OPENER_KINDS ||
-        request->writable > 1 || !path_wellformed(request, (size_t)n)) {
+    if (n <= (ssize_t)sizeof(*request) || n > (ssize_t)sizeof(o->request) || with_fds ||
+        request->kind >= OPENER_KINDS || request->writable > 1 || !path_wellformed(request, (size_t)n)) {
         /* The end, or what the main emulator never sends. */
         o->ending = true;
         return;
@@ -229,12 +226,7 @@ static void drain_signals(Opener *o)
 static void remove_files(const Opener *o)
 {
     for (unsigned i = 0; i < o->file_count; i++) {
-        const LeftFile *file = &o->files[i];
-        struct stat st;
-
-        if (lstat(file->path, &st) == 0 && st.st_dev == file->dev && st.st_ino == file->ino) {
-            unlink(file->path);
-        }
+        own_file_remove(&o->files[i].file, o->files[i].path);
     }
 }
 
@@ -258,7 +250,8 @@ void opener_child_main(int sock, pid_t parent)
     o->signal_fd = helper_begin("opener", sock, parent);
     o->proc_fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (o->signal_fd < 0 || o->proc_fds < 0 || !confine(&err)) {
-        log_error("the opener cannot be started: %s", err ? err->message : "/proc is not mounted, or no descriptor is left");
+        log_error("the opener cannot be started: %s", err ? err->message
+                  : "mount /proc, or raise the limit of descriptors (ulimit -n)");
         _exit(1);
     }
     while (!o->ending) {

@@ -5,7 +5,8 @@
  * Thread: the only one of the opener; main side: as include/sandbox/opener.h.  Runs in: mpqemu and its opener.
  *
  * Protocol.  One message a request, an OpenerRequest with the path and its NUL behind it; one OpenerAnswer for each
- * OPENER_OPEN, with the descriptor when .step is OPENER_DONE.  Both ends are the same program, so these are plain structs.
+ * OPENER_OPEN, with the descriptor when .step is OPENER_DONE.  Both ends are the same program, so these are plain
+ * structs.
  */
 #ifndef SANDBOX_OPENER_INT_H
 #define SANDBOX_OPENER_INT_H

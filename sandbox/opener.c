@@ -28,7 +28,7 @@
 
 const SyscallTable opener_client_syscalls = {
     "opener", (const SyscallRule[]) {
-        SYSCALL(sendmsg, "asks the opener for an image"),
+        SYSCALL(sendmsg, "asks the opener for an image", FD_SOCKET_SENDS_AT_ONCE),
         SYSCALL(recvmsg, "gets it"),
         SYSCALL(poll, "waits for it, for a bounded time"),
         SYSCALL(wait4, "the opener has ended", ARG_IS(2, WNOHANG)),
@@ -193,8 +193,8 @@ int opener_open(const char *path, int flags, GError **errp)
     int fd = -1, err;
 
     if ((flags & (O_ACCMODE | O_CREAT | O_TRUNC)) != O_RDONLY && (flags & (O_ACCMODE | O_CREAT | O_TRUNC)) != O_RDWR) {
-        error_setg(errp, "Could not open '%s': this process is confined, files are not written but as images; name it on "
-                   "the command line", path);
+        error_setg(errp, "Could not open '%s': this process is confined, files are not written but as images; name it "
+                         "on the command line", path);
         return -1;
     }
     if (strlen(path) >= PATH_MAX) {
@@ -204,7 +204,8 @@ int opener_open(const char *path, int flags, GError **errp)
     err = opener.sock < 0 ? -EPIPE : send_request(OPENER_OPEN, (flags & O_ACCMODE) == O_RDWR, path);
     err = err ? err : receive_answer(&answer, &fd);
     if (err == -ETIME || err == -EAGAIN) {
-        error_setg(errp, "Could not open '%s': no answer in %d s, its file system hangs; " REMEDY, path, OPENER_WAIT_MS / 1000);
+        error_setg(errp, "Could not open '%s': no answer in %d s, its file system hangs; " REMEDY, path,
+                   OPENER_WAIT_MS / 1000);
     } else if (err == -EPIPE || err == -ECONNRESET) {
         fd_close(&opener.sock);
         error_setg(errp, "Could not open '%s': the opener process has ended; " REMEDY ", or restart mpqemu", path);

@@ -45,11 +45,20 @@ bool sandbox_parse(const char *arg, bool namespaces, SandboxConfig *config, GErr
     };
     static const char *const modes[] = { "off", "on", "log", NULL };
     g_autoptr(Options) opts = options_parse("-sandbox", arg, "mode", errp);
-    int mode = 1;
+    int mode = 0;
 
     if (!opts || !options_get_enum(opts, "mode", modes, &mode, errp) ||
         !options_get_bool(opts, "ns", &namespaces, errp) || !check_stock_keys(opts, arg, errp) ||
         !options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    if (!options_has(opts, "mode")) {
+        error_setg(errp, "-sandbox %s: mode is missing; say on, off or log first", arg);
+        return false;
+    }
+    if (mode == 0 && options_has(opts, "ns")) {
+        error_setg(errp, "-sandbox %s: ns=%s contradicts off; leave it out, or say on or log", arg,
+                   options_get(opts, "ns"));
         return false;
     }
     *config = (SandboxConfig) { .on = mode != 0, .log = mode == 2, .namespaces = mode != 0 && namespaces };

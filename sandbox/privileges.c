@@ -26,13 +26,14 @@ static bool is_root_of_the_host(void)
     unsigned inside = 1, outside = 0;
     g_autofree char *map = NULL;
 
-    return !g_file_get_contents("/proc/self/uid_map", &map, NULL, NULL) || /* NOLINTNEXTLINE(cert-err34-c): the kernel's */
+    return !g_file_get_contents("/proc/self/uid_map", &map, NULL, NULL) ||
+           /* NOLINTNEXTLINE(cert-err34-c): the kernel's */
            sscanf(map, "%u %u", &inside, &outside) != 2 || (inside == 0 && outside == 0);
 }
 
 /*
- * By whatever way the process got out of its namespaces, it would not be root.  Its capabilities go with the uid, all but
- * what it needs for the namespaces, which a user namespace gives to anybody.
+ * By whatever way the process got out of its namespaces, it would not be root.  Its capabilities go with the uid, all
+ * but what it needs for the namespaces, which a user namespace gives to anybody.
  */
 bool privileges_leave_root(GError **errp)
 {
@@ -47,7 +48,8 @@ bool privileges_leave_root(GError **errp)
     /* The last: a parent, which has no more than we, could not end a nobody. */
     for (unsigned i = 0; i < G_N_ELEMENTS(needed); i++) {
         if (!capng_have_capability(CAPNG_EFFECTIVE, needed[i].capability)) {
-            error_setg(errp, "-sandbox: root without %s cannot become nobody; give that capability, or start as another user",
+            error_setg(errp, "-sandbox: root without %s cannot become nobody; give that capability, or start as "
+                             "another user",
                        needed[i].name);
             return false;
         }
@@ -77,7 +79,7 @@ static bool lock_securebits(GError **errp)
                                SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
 
     if (prctl(PR_SET_SECUREBITS, bits) < 0) {
-        error_setg_errno(errp, errno, "-sandbox: securebits cannot be locked");
+        error_setg_errno(errp, errno, "-sandbox: securebits cannot be locked; " SANDBOX_LOOK_OUTSIDE);
         return false;
     }
     return true;
@@ -91,7 +93,7 @@ bool privileges_drop(const int *kept, unsigned count, GError **errp)
 
     /* In a user namespace of our own we have them all; with ns=off nothing is left to lose. */
     if (capng_get_caps_process() < 0) {
-        error_setg(errp, "-sandbox: the process's capabilities cannot be read");
+        error_setg(errp, "-sandbox: the process's capabilities cannot be read; " SANDBOX_LOOK_OUTSIDE);
         return false;
     }
     may_lock = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
@@ -108,7 +110,7 @@ bool privileges_drop(const int *kept, unsigned count, GError **errp)
         }
     }
     if (capng_apply(may_lock ? CAPNG_SELECT_ALL : CAPNG_SELECT_CAPS) < 0) {
-        error_setg(errp, "-sandbox: capabilities cannot be dropped");
+        error_setg(errp, "-sandbox: capabilities cannot be dropped; " SANDBOX_LOOK_OUTSIDE);
         return false;
     }
     return true;
@@ -134,7 +136,7 @@ static bool lock_by_landlock(int abi, bool signals_out, GError **errp)
     auto_fd fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size, 0);
 
     if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0) {
-        error_setg_errno(errp, errno, "-sandbox: Landlock (ABI %d) cannot be used", abi);
+        error_setg_errno(errp, errno, "-sandbox: Landlock (ABI %d) cannot be used; " SANDBOX_LOOK_OUTSIDE, abi);
         return false;
     }
     return true;
@@ -143,7 +145,7 @@ static bool lock_by_landlock(int abi, bool signals_out, GError **errp)
 bool privileges_no_new(GError **errp)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
-        error_setg_errno(errp, errno, "-sandbox: no_new_privs cannot be set");
+        error_setg_errno(errp, errno, "-sandbox: no_new_privs cannot be set; " SANDBOX_LOOK_OUTSIDE);
         return false;
     }
     return true;

@@ -33,11 +33,25 @@ const SandboxState *sandbox_state(void)
 
 /* ---- descriptors ---------------------------------------------------------------------------------------------- */
 
+/* How large FD lets a file become that is not larger already: 0 when it is no file, or one that is only read. */
+static rlim_t growth_limit(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    struct stat st;
+
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return 0;
+    }
+    /* A file that is only written, a log, grows. */
+    return fd <= STDERR_FILENO || (flags & O_ACCMODE) == O_WRONLY ? RLIM_INFINITY : (rlim_t)st.st_size;
+}
+
 /*
- * Closes what was inherited and that no option has taken: who takes a number makes it close-on-exec (util/fd-name.h), and
- * our own descriptors are so from birth.
+ * Closes what was inherited and that no option has taken: who takes a number makes it close-on-exec (util/fd-name.h),
+ * and our own descriptors are so from birth.  *ret_largest is the size of the largest image that stays, to which a
+ * process that was taken over could else make it and every other one grow; RLIM_INFINITY when a log is open.
  */
-static bool close_inherited(GError **errp)
+static bool close_inherited(rlim_t *ret_largest, GError **errp)
 {
     DIR *dir = opendir("/proc/self/fd");
 
@@ -45,12 +59,15 @@ static bool close_inherited(GError **errp)
         error_setg_errno(errp, errno, "-sandbox: /proc/self/fd cannot be read; mount /proc");
         return false;
     }
+    *ret_largest = 0;
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody else has this directory */
     for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
         int fd = atoi(entry->d_name); /* NOLINT(cert-err34-c): a number, or a dot, which gives 0 */
 
         if (fd > STDERR_FILENO && fd != dirfd(dir) && !(fcntl(fd, F_GETFD) & FD_CLOEXEC)) {
             close(fd);
+        } else {
+            *ret_largest = MAX(*ret_largest, growth_limit(fd));
         }
     }
     closedir(dir);
@@ -71,48 +88,28 @@ static bool lower_limit(int resource, const char *what, rlim_t max, GError **err
             return true;
         }
     }
-    error_setg_errno(errp, errno, "-sandbox: the limit of %s cannot be set", what);
+    error_setg_errno(errp, errno, "-sandbox: the limit of %s cannot be set to %llu; " SANDBOX_LOOK_OUTSIDE, what,
+                     (unsigned long long)max);
     return false;
-}
-
-/*
- * The size of the largest image, to which a process that was taken over could else make it and every other one grow.
- * RLIM_INFINITY when a file that is only written, a log, is open: that one grows.
- */
-static rlim_t largest_file(void)
-{
-    rlim_t largest = 0;
-
-    for (int fd = 0; fd < DESCRIPTORS_MAX; fd++) {
-        struct stat st;
-        int flags = fcntl(fd, F_GETFL);
-
-        if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-            continue;
-        }
-        if (fd <= STDERR_FILENO || (flags & O_ACCMODE) == O_WRONLY) {
-            return RLIM_INFINITY;
-        }
-        largest = MAX(largest, (rlim_t)st.st_size);
-    }
-    /* A write to the last sector may fill it up. */
-    return (largest + 4095) & ~(rlim_t)4095;
 }
 
 /* Counted in the new user namespace alone: this process and the kernel's workers for its disks. */
 #define PROCESSES_MAX 128
 
-/* What is known only when all is set up and the namespaces are there. */
-static bool limit_further(const SandboxConfig *config, GError **errp)
+/* What is known only when all is set up and the namespaces are there; LARGEST is the largest file's size. */
+static bool limit_further(const SandboxConfig *config, rlim_t largest, GError **errp)
 {
+    /* A write to the last sector may fill it up. */
+    rlim_t file_size = largest == RLIM_INFINITY ? largest : (largest + 4095) & ~(rlim_t)4095;
+
     return (!config->namespaces || lower_limit(RLIMIT_NPROC, "processes", PROCESSES_MAX, errp)) &&
-           (!config->fixed_files || lower_limit(RLIMIT_FSIZE, "file sizes", largest_file(), errp));
+           (!config->fixed_files || lower_limit(RLIMIT_FSIZE, "file sizes", file_size, errp));
 }
 
 bool process_hide(GError **errp)
 {
     if (prctl(PR_SET_DUMPABLE, 0) < 0) {
-        error_setg_errno(errp, errno, "-sandbox: the process cannot be made undumpable");
+        error_setg_errno(errp, errno, "-sandbox: the process cannot be made undumpable; " SANDBOX_LOOK_OUTSIDE);
         return false;
     }
     return lower_limit(RLIMIT_CORE, "cores", 0, errp);
@@ -155,14 +152,16 @@ bool sandbox_enter(const SandboxConfig *config, const char *name, GError **errp)
 bool sandbox_confine(const SandboxConfig *config, const SyscallTable *const *profile, GError **errp)
 {
     int death_signal = 0, notifier;
+    rlim_t largest;
 
     if (!config->on) {
         return true;
     }
     prctl(PR_GET_PDEATHSIG, &death_signal);
-    if (!close_inherited(errp) || !privileges_prepare(errp) || !privileges_leave_root(errp) ||
-        (config->namespaces && !namespaces_enter(errp)) || !limit_further(config, errp) || !privileges_drop(NULL, 0, errp) ||
-        !privileges_no_new(errp) || !privileges_lock(false, &state.landlock, errp)) {
+    if (!close_inherited(&largest, errp) || !privileges_prepare(errp) || !privileges_leave_root(errp) ||
+        (config->namespaces && !namespaces_enter(errp)) || !limit_further(config, largest, errp) ||
+        !privileges_drop(NULL, 0, errp) || !privileges_no_new(errp) ||
+        !privileges_lock(false, &state.landlock, errp)) {
         return false;
     }
     /* Both were lost with the user. */

@@ -19,8 +19,8 @@ typedef struct ProfileEntry {
 } ProfileEntry;
 
 /*
- * The rules of PROFILE, sorted by name, equal ones as one entry.  A rule that another makes needless is left out: a call
- * that some module may make in any way is neither conditional nor refused.  Free with g_array_unref().
+ * The rules of PROFILE, sorted by name, equal ones as one entry.  A rule that another makes needless is left out: a
+ * call that some module may make in any way is neither conditional nor refused.  Free with g_array_unref().
  */
 GArray *profile_compose(const SyscallTable *const *profile);
 

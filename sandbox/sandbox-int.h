@@ -12,16 +12,23 @@
 
 #include "sandbox/sandbox.h"
 
+/* A remedy, in errors of stages that need one. */
+#define SANDBOX_ALLOW_USER_NAMESPACES \
+    "allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone; the container's policy)"
+
+/* Another: for steps that the kernel takes from everybody, unless a filter of whoever started us forbids them. */
+#define SANDBOX_LOOK_OUTSIDE "see what forbids it (a filter or a policy of the container's), or run with -sandbox off"
+
 /*
  * supervisor.c: goes on in a child that is the first process of a new PID namespace; this process stays behind as its
- * supervisor and never returns.  *ret_socket (owned) is connected to it.  False: no such child could be made, or this is
- * one without the namespace.
+ * supervisor and never returns.  *ret_socket (owned) is connected to it.  False: no such child could be made, or this
+ * is one without the namespace.
  */
 bool supervisor_fork(const SandboxConfig *config, const char *name, int *ret_socket, GError **errp);
 
 /*
- * SIGKILL for this process when the supervisor at SOCKET dies, or has died.  The kernel forgets that when a process changes
- * its user, so it is said again after that.
+ * SIGKILL for this process when the supervisor at SOCKET dies, or has died.  The kernel forgets that when a process
+ * changes its user, so it is said again after that.
  */
 void supervisor_die_with(int socket);
 
@@ -31,11 +38,14 @@ void supervisor_send_file(int socket, const char *path);
 /* Gives the supervisor at SOCKET the descriptor NOTIFIER of a filter that reports. */
 bool supervisor_send_notifier(int socket, int notifier, GError **errp);
 
-/* supervisor.c in the log mode: prints what the filter at NOTIFIER reports and lets it pass; when there is something. */
+/*
+ * supervisor.c in the log mode: prints what the filter at NOTIFIER reports and lets it pass; when there is something.
+ */
 void notifier_report(int notifier, const char *name);
 
 /*
- * namespaces.c: new user (nobody is mapped), mount, IPC, UTS, network and cgroup namespaces, and an empty read-only root.
+ * namespaces.c: new user (nobody is mapped), mount, IPC, UTS, network and cgroup namespaces, and an empty read-only
+ * root.
  */
 bool namespaces_enter(GError **errp);
 

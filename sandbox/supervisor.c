@@ -4,11 +4,11 @@
  *
  * Runs in: both programs.
  *
- * Theory of operation.  One is born into a PID namespace, one cannot enter it.  So a process that was not started as the
- * first of one forks; the child goes on, the parent holds nothing but standard error, waits, passes on the signals that
- * ask a program to end, and ends as the child did.  Who dies first takes the other along: the child has SIGKILL as its
- * parent-death signal, and the parent has nothing else to wait for.  It also removes the sockets' files of monitors at
- * the end, which the child can reach no more.
+ * Theory of operation.  One is born into a PID namespace, one cannot enter it.  So a process that was not started as
+ * the first of one forks; the child goes on, the parent holds nothing but standard error, waits, passes on the signals
+ * that ask a program to end, and ends as the child did.  Who dies first takes the other along: the child has SIGKILL as
+ * its parent-death signal, and the parent has nothing else to wait for.  It also removes the sockets' files of monitors
+ * at the end, which the child can reach no more.
  *
  * Being the first process of its namespace, the child gets only signals that it handles, but SIGKILL and SIGSTOP from
  * outside, and those of a fault or of the filter.
@@ -22,7 +22,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -33,9 +32,10 @@
 #include "util/error.h"
 #include "util/fd.h"
 #include "util/log.h"
+#include "util/own-file.h"
 
 /* Passed on; SIGKILL and SIGSTOP cannot be, the first by the parent-death signal. */
-static const int passed_on[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
+static const int passed_on[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT };
 
 /* Monitors that listen, each with a file. */
 #define LEFT_FILES_MAX 64
@@ -50,7 +50,8 @@ static void G_GNUC_NORETURN end_as(int status, const char *name)
         sigset_t set;
 
         if (number == SIGSYS) {
-            log_error("%s has made a system call that its sandbox forbids, and was killed; -sandbox log tells which", name);
+            log_error("%s has made a system call that its sandbox forbids, and was killed; -sandbox log tells which",
+                      name);
         }
         signal(number, SIG_DFL);
         sigemptyset(&set);
@@ -62,39 +63,30 @@ static void G_GNUC_NORETURN end_as(int status, const char *name)
     _exit(WEXITSTATUS(status));
 }
 
-/* A file to be removed at the end, unless another has taken its place. */
-typedef struct LeftFile {
+/* Files to be removed at the end. */
+static struct {
     char *path;
-    dev_t dev;
-    ino_t ino;
-} LeftFile;
-
-static LeftFile left_files[LEFT_FILES_MAX];
+    OwnFile file;
+} left_files[LEFT_FILES_MAX];
 static unsigned left_count;
 
 static void note_file(const char *path)
 {
-    struct stat st;
-
-    if (left_count < LEFT_FILES_MAX && lstat(path, &st) == 0) {
-        left_files[left_count++] = (LeftFile) { strdup(path), st.st_dev, st.st_ino };
+    if (left_count < LEFT_FILES_MAX && own_file_note(path, &left_files[left_count].file)) {
+        left_files[left_count++].path = g_strdup(path);
     }
 }
 
 static void remove_files(void)
 {
     for (unsigned i = 0; i < left_count; i++) {
-        struct stat st;
-
-        if (left_files[i].path && lstat(left_files[i].path, &st) == 0 && st.st_dev == left_files[i].dev &&
-            st.st_ino == left_files[i].ino) {
-            unlink(left_files[i].path);
-        }
+        own_file_remove(&left_files[i].file, left_files[i].path);
     }
 }
 
 /*
- * One message of the child's, which has not dealt with anybody yet: a path, or a descriptor, which is returned.  -1: a path;
+ * One message of the child's, which has not dealt with anybody yet: a path, or a descriptor, which is returned.  -1: a
+ * path;
  * -2: the end.
  */
 static int receive_message(int socket)
@@ -114,6 +106,15 @@ static int receive_message(int socket)
     text[n] = '\0';
     note_file(text);
     return -1;
+}
+
+/* A terminal's SIGTSTP stops both, as one process; SIGCONT, which is seen when we go on, the child again. */
+static void pass_on(pid_t child, int number)
+{
+    kill(child, number == SIGTSTP ? SIGSTOP : number);
+    if (number == SIGTSTP) {
+        kill(getpid(), SIGSTOP);
+    }
 }
 
 static void G_GNUC_NORETURN supervise(pid_t child, int signals, int socket, const char *name)
@@ -146,7 +147,7 @@ static void G_GNUC_NORETURN supervise(pid_t child, int signals, int socket, cons
         }
         while (read(signals, &info, sizeof(info)) == sizeof(info)) {
             if (info.ssi_signo != SIGCHLD) {
-                kill(child, (int)info.ssi_signo);
+                pass_on(child, (int)info.ssi_signo);
             }
         }
         ended = waitpid(child, &status, WNOHANG);
@@ -180,7 +181,10 @@ static void close_all_but(int a, int b)
     close_range((unsigned)high + 1, ~0u, 0);
 }
 
-/* It holds nothing worth having; all the same nobody shall trace it, and it leaves no core when it ends as the child did. */
+/*
+ * It holds nothing worth having; all the same nobody shall trace it, and it leaves no core when it ends as the child
+ * did.
+ */
 static void confine_supervisor(void)
 {
     process_hide(NULL);
@@ -248,8 +252,8 @@ bool supervisor_fork(const SandboxConfig *config, const char *name, int *ret_soc
     supervisor_die_with(pair[0]);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (config->namespaces && getpid() != 1) {
-        error_setg(errp, "-sandbox: no PID namespace can be made; allow user namespaces (sysctl user.max_user_namespaces, "
-                   "kernel.unprivileged_userns_clone; the container's policy); or ask for less with -sandbox on,ns=off");
+        error_setg(errp, "-sandbox: no PID namespace can be made; " SANDBOX_ALLOW_USER_NAMESPACES
+                   "; or ask for less with -sandbox on,ns=off");
         fd_close(&pair[0]);
         return false;
     }
@@ -268,7 +272,8 @@ bool supervisor_send_notifier(int socket, int notifier_fd, GError **errp)
     ssize_t n = fd_socket_send(socket, "", 1, &notifier, 1, 0);
 
     if (n != 1) {
-        error_setg_errno(errp, (int)-n, "-sandbox log: the supervisor has gone");
+        error_setg_errno(errp, (int)-n, "-sandbox log: the supervisor, which prints what is reported, has gone; start "
+                                        "again");
         return false;
     }
     return true;

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Compiles an ACPI source: dsdt-gen.py INPUT.asl OUTPUT.h IASL CC...
 
-The C preprocessor (CC -E) and iasl make byte code of it, which OUTPUT.h has as the array dsdt_aml.  iasl's words are shown
-only when it finds an error or warns.
+The C preprocessor (CC -E) and iasl make byte code of it, which OUTPUT.h has as the array dsdt_aml.  iasl's words are
+shown only when it finds an error or warns.
 """
 
 import os
@@ -17,7 +17,8 @@ def main():
     compiler = sys.argv[4:]
     with tempfile.TemporaryDirectory() as where:
         asl = os.path.join(where, "dsdt.dsl")
-        if subprocess.run([*compiler, "-E", "-P", "-x", "assembler-with-cpp", source, "-o", asl], check=False).returncode:
+        preprocess = [*compiler, "-E", "-P", "-x", "assembler-with-cpp", source, "-o", asl]
+        if subprocess.run(preprocess, check=False).returncode:
             return 1
         result = subprocess.run([iasl, "-we", "-p", os.path.join(where, "dsdt"), asl], capture_output=True, text=True,
                                 check=False)

@@ -124,8 +124,8 @@ static int open_mem_path(MemoryBackend *backend, GError **errp)
     int fd;
 
     if (fd_paths_forbidden()) {
-        error_setg(errp, "-object memory-backend-file,id=%s: this process is confined and opens no mem-path=%s; give it on "
-                   "the command line", backend->qom.name, backend->mem_path);
+        error_setg(errp, "-object memory-backend-file,id=%s: this process is confined and opens no mem-path=%s; give "
+                         "it on the command line", backend->qom.name, backend->mem_path);
         return -1;
     }
     fd = open(backend->mem_path, access | O_CLOEXEC);

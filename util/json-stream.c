@@ -91,8 +91,8 @@ static int read_hex4(const char *p)
 }
 
 /*
- * The last digit of the escape whose digits begin at P, or NULL with *errp.  json-glib makes invalid UTF-8 of a half of a
- * surrogate pair, which nobody could read again.
+ * The last digit of the escape whose digits begin at P, or NULL with *errp.  json-glib makes invalid UTF-8 of a half of
+ * a surrogate pair, which nobody could read again.
  */
 static const char *check_code_point(const char *p, GError **errp)
 {
@@ -106,8 +106,8 @@ static const char *check_code_point(const char *p, GError **errp)
         return NULL;
     }
     if (value < 0 || (value >= 0xd800 && value <= 0xdfff && !(pair && low >= 0xdc00 && low <= 0xdfff))) {
-        error_setg(errp, "JSON parse error: '\\u' in a string without the four digits of a character, or half a surrogate "
-                   "pair");
+        error_setg(errp, "JSON parse error: '\\u' in a string without the four digits of a character, or half a "
+                         "surrogate pair");
         return NULL;
     }
     return p + (pair ? 9 : 3);
@@ -409,8 +409,8 @@ size_t json_stream_last_size(const JsonStream *stream)
 }
 
 /*
- * json-glib puts ".0" behind every floating-point number without a point, also behind an exponent: 3e+232.0 is no number of
- * JSON's.  Takes that away, in place; strings stay as they are.
+ * json-glib puts ".0" behind every floating-point number without a point, also behind an exponent: 3e+232.0 is no
+ * number of JSON's.  Takes that away, in place; strings stay as they are.
  */
 static void mend_exponents(char *text)
 {

@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,6 +36,21 @@ static atomic_int output_fd = STDERR_FILENO;
 /* Kept: inside a PID namespace of its own a process has another number than its user knows, or may not ask. */
 static int own_pid;
 
+/*
+ * The number by which the user knows this process: that of the PID namespace for which /proc was mounted, also when we
+ * are the first process of a new one.
+ */
+static int outside_pid(void)
+{
+    char text[16] = "";
+    int pid = 0;
+
+    if (readlink("/proc/self", text, sizeof(text) - 1) > 0) {
+        pid = (int)strtol(text, NULL, 10);
+    }
+    return pid > 0 ? pid : (int)getpid();
+}
+
 static int compare_names(const void *a, const void *b)
 {
     return strcmp((*(TraceEvent *const *)a)->name, (*(TraceEvent *const *)b)->name);
@@ -51,7 +67,7 @@ void trace_init(TraceEvent *const *const *tables)
         }
     }
     g_ptr_array_sort(registry, compare_names);
-    own_pid = (int)getpid();
+    own_pid = outside_pid();
 }
 
 static TraceEvent *event_at(unsigned i)

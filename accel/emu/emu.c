@@ -291,6 +291,7 @@ const Accel emu_accel = {
     .name = "emu",
     .description = "the built-in engine: executes guest code in software",
     .open = emu_open,
+    .cpu_print = x86_cpu_models_print,
     .init = emu_init,
     .cleanup = emu_cleanup,
     .vcpu_init = emu_vcpu_init,

@@ -229,8 +229,8 @@ char *kvm_state_text(const KvmVcpu *vcpu)
 {
     static const char *const names[] = { "RAX", "RBX", "RCX", "RDX", "RSI", "RDI", "RSP", "RBP", "R8 ",
                                          "R9 ", "R10", "R11", "R12", "R13", "R14", "R15", "RIP", "RFL" };
-    struct kvm_regs regs;
-    struct kvm_sregs sregs;
+    struct kvm_regs regs = { 0 };
+    struct kvm_sregs sregs = { 0 };
     GString *text = g_string_new(NULL);
     int ret = kvm_ioctl(vcpu->fd, KVM_GET_REGS, &regs);
 

@@ -3,8 +3,8 @@
  * The pc board as ACPI's namespace (ACPI 5.0).
  *
  * The C preprocessor sees this file first, then iasl; scripts/dsdt-gen.py makes a C array of the result.  Values that
- * depend on the machine are the names in the first block: hw/acpi/tables.c finds them in the byte code by name and writes
- * over their numbers, so each must be of the width that its number here makes it.
+ * depend on the machine are the names in the first block: hw/acpi/tables.c finds them in the byte code by name and
+ * writes over their numbers, so each must be of the width that its number here makes it.
  *
  * Registers: include/hw/acpi/pci-hotplug.h (0xae00), hw/i386/piix3.h (PIRQRC), include/hw/acpi/pm.h (events, sleep).
  */

@@ -5,8 +5,8 @@
  * Runs in: mpqemu.  The manual is include/hw/acpi/pm.h.
  *
  * Theory of operation.  The PM timer is not counted: it is a function of the guest's time.  Its status bit is set when
- * bit 23 changes, every 2^23 ticks; `next_toggle` is the first such tick not yet seen, looked at when the status is, and
- * by an event timer only while the guest wants the interrupt.
+ * bit 23 changes, every 2^23 ticks; `next_toggle` is the first such tick not yet seen, looked at when the status is,
+ * and by an event timer only while the guest wants the interrupt.
  */
 #include "hw/acpi/pm.h"
 
@@ -76,7 +76,8 @@ static void update(AcpiPm *pm)
     if (ticks_now() >= pm->next_toggle) {
         pm->status |= PM1_TIMER;
     }
-    sci = (pm->control & PM1_SCI_ENABLE) && ((pm->status & pm->enable & PM1_EVENTS) || (pm->gpe_status & pm->gpe_enable));
+    sci = (pm->control & PM1_SCI_ENABLE) &&
+          ((pm->status & pm->enable & PM1_EVENTS) || (pm->gpe_status & pm->gpe_enable));
     if ((pm->enable & PM1_TIMER) && !(pm->status & PM1_TIMER)) {
         event_timer_arm(pm->timer, ns_of_tick(pm->next_toggle));
     } else {

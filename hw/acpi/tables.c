@@ -123,8 +123,8 @@ static void put_port(GByteArray *out, uint16_t port, unsigned bytes)
 enum { AML_NAME = 0x08, AML_DWORD = 0x0c, AML_QWORD = 0x0e };
 
 /*
- * Gives the integer NAME of the DSDT at START the VALUE: Name (NAME, <number of SIZE bytes>).  The source has each of these
- * once; that it has is the test's to see.
+ * Gives the integer NAME of the DSDT at START the VALUE: Name (NAME, <number of SIZE bytes>).  The source has each of
+ * these once; that it has is the test's to see.
  */
 static void patch_name(GByteArray *out, uint32_t start, const char *name, uint64_t value, unsigned size)
 {

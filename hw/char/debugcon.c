@@ -67,8 +67,8 @@ static void debugcon_unrealize(Device *dev)
 }
 
 static const QomProperty debugcon_properties[] = {
-    { .name = "chardev", .kind = QOM_PROP_KIND_STRING, .offset = offsetof(DebugCon, chardev), .flags = QOM_PROP_REQUIRED,
-      .description = "id of the -chardev that shows it" },
+    { .name = "chardev", .kind = QOM_PROP_KIND_STRING, .offset = offsetof(DebugCon, chardev),
+      .flags = QOM_PROP_REQUIRED, .description = "id of the -chardev that shows it" },
     { .name = "iobase", .kind = QOM_PROP_KIND_UINT32, .offset = offsetof(DebugCon, iobase), .max = ISA_PORTS - 1,
       .default_value = READBACK, .description = "its I/O port" },
     { .name = NULL },

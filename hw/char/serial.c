@@ -4,11 +4,11 @@
  *
  * Runs in: mpqemu.
  *
- * Theory of operation.  Each access changes the state and ends in uart_update_irq(), which looks at the conditions of all
- * interrupts in the order of their priority.  The transmitter is pumped at once: when the backend takes everything, FIFO
- * and shift register are empty again before the guest's instruction ends, and the THRE interrupt is due.  The line goes
- * down for a moment then, as it does in a chip while the character is on its way: the 8259 and the I/O APIC see an edge
- * for each, also when the driver did not read IIR.
+ * Theory of operation.  Each access changes the state and ends in uart_update_irq(), which looks at the conditions of
+ * all interrupts in the order of their priority.  The transmitter is pumped at once: when the backend takes
+ * everything, FIFO and shift register are empty again before the guest's instruction ends, and the THRE interrupt is
+ * due.  The line goes down for a moment then, as it does in a chip while the character is on its way: the 8259 and
+ * the I/O APIC see an edge for each, also when the driver did not read IIR.
  *
  * The receiver takes from the backend what fits, and asks for more when it has been emptied: not with each character
  * that is read, which would wake the main loop sixteen times for nothing.

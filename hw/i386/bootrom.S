@@ -4,9 +4,10 @@
  *
  * Runs in: the guest, on the bootstrap processor, from reset on; here it is read-only data.
  *
- * Theory of operation.  The ROM's place is fixed, but not that of this section, so each address is a difference of labels
- * plus BOOT_ROM_BASE.  The reset vector is reached in real mode with a CS base of 0xffff0000, where the page is 0xf000 to
- * 0xffff of the segment.  The GDT's descriptors are marked as accessed: a processor that wants to do that would write here.
+ * Theory of operation.  The ROM's place is fixed, but not that of this section, so each address is a difference of
+ * labels plus BOOT_ROM_BASE.  The reset vector is reached in real mode with a CS base of 0xffff0000, where the page is
+ * 0xf000 to 0xffff of the segment.  The GDT's descriptors are marked as accessed: a processor that wants to do that
+ * would write here.
  */
 #include "hw/i386/bootrom.h"
 

@@ -11,9 +11,10 @@
  *   0xffffff80  struct BootRomParams
  *   0xfffffff0  reset vector: a jump to the start of the page
  *
- * The state at the entry is, for BOOT_ROM_LINUX64, that of the 64-bit boot protocol (Linux, Documentation/arch/x86/boot.rst):
- * long mode, paging by the loader's tables, CS 0x10, DS = ES = SS 0x18, interrupts off, RSI = argument; for BOOT_ROM_PVH
- * that of the PVH ABI: 32-bit protected mode, no paging, flat segments, interrupts off, EBX = argument.
+ * The state at the entry is, for BOOT_ROM_LINUX64, that of the 64-bit boot protocol (Linux,
+ * Documentation/arch/x86/boot.rst): long mode, paging by the loader's tables, CS 0x10, DS = ES = SS 0x18, interrupts
+ * off, RSI = argument; for BOOT_ROM_PVH that of the PVH ABI: 32-bit protected mode, no paging, flat segments,
+ * interrupts off, EBX = argument.
  */
 #ifndef HW_I386_BOOTROM_H
 #define HW_I386_BOOTROM_H

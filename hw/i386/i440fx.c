@@ -97,8 +97,9 @@ static void i440fx_update(I440fx *bridge)
         memory_region_set_enabled(&segment->ram, bits & I440FX_PAM_READ);
         memory_region_set_enabled(&segment->split, bits == I440FX_PAM_WRITE);
     }
-    memory_region_set_enabled(&bridge->smram, (smram & (I440FX_SMRAM_OPEN | I440FX_SMRAM_CLOSE | I440FX_SMRAM_ENABLE)) ==
-                                                  (I440FX_SMRAM_OPEN | I440FX_SMRAM_ENABLE));
+    memory_region_set_enabled(&bridge->smram, (smram & (I440FX_SMRAM_ENABLE | I440FX_SMRAM_OPEN)) ==
+                                                  (I440FX_SMRAM_ENABLE | I440FX_SMRAM_OPEN) &&
+                                              !(smram & I440FX_SMRAM_CLOSE));
     memory_transaction_commit();
 }
 

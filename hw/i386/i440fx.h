@@ -4,7 +4,7 @@
  *
  * Thread: with the machine lock held.  Runs in: mpqemu.
  *
- * Source: Intel 82441FX data sheet (order 290549), sections 3.2.18 (PAM) and 3.2.20 (SMRAM).
+ * Source: Intel 82441FX data sheet (order 290549), registers PAM and SMRAM.
  *
  * The board puts no RAM of its own there.  PAM registers 0x59 to 0x5f choose for each of 13 segments, 16 KiB each from
  * 0xc0000 and 64 KiB at 0xf0000:
@@ -13,8 +13,8 @@
  *   0     0      PCI memory, where the board has the firmware's ROM (after reset)
  *   1     1      RAM
  *   1     0      RAM, write protected
- *   0     1      reads come from PCI memory, writes go to RAM: how a ROM is copied over itself.  Each access is a call of
- *                the device, so under KVM nothing can be executed there meanwhile
+ *   0     1      reads come from PCI memory, writes go to RAM: how a ROM is copied over itself.  Each access is a call
+ *                of the device, so under KVM nothing can be executed there meanwhile
  *
  * SMRAM register 0x72 opens the 128 KiB of RAM at 0xa0000 (D_OPEN and G_SMRAME set, D_CLS clear) until it is locked
  * (D_LCK, until reset).  There is no system management mode, so closed SMRAM is nobody's.

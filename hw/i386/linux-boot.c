@@ -58,8 +58,8 @@ static bool plan_kernel(const LinuxImage *image, const LinuxRam *ram, LinuxPlan 
         return true;
     }
     if (lowest < LINUX_KERNEL_MIN || lowest > PC_LOW_RAM_MAX || size > PC_LOW_RAM_MAX - lowest) {
-        error_setg(errp, "it wants memory from 0x%" G_GINT64_MODIFIER "x to 0x%" G_GINT64_MODIFIER "x, but can have 1 MiB "
-                   "to 3 GiB; use another kernel", start, end);
+        error_setg(errp, "it wants memory from 0x%" G_GINT64_MODIFIER "x to 0x%" G_GINT64_MODIFIER "x, but can have "
+                   "1 MiB to 3 GiB; use another kernel", start, end);
         return false;
     }
     error_setg(errp, "it needs %" G_GUINT64_FORMAT " MiB of memory, and there are only %" G_GUINT64_FORMAT "; give -m %"
@@ -67,7 +67,7 @@ static bool plan_kernel(const LinuxImage *image, const LinuxRam *ram, LinuxPlan 
     return false;
 }
 
-/* The highest place for SIZE bytes in [START, END) whose last byte is not above MAX_ADDRESS; page-aligned.  False: none. */
+/* The highest page for SIZE bytes in [START, END) whose last byte is not above MAX_ADDRESS.  False: none. */
 static bool place_high(uint64_t start, uint64_t end, uint64_t max_address, uint64_t size, uint64_t *ret_address)
 {
     if (max_address < end) {
@@ -80,8 +80,8 @@ static bool place_high(uint64_t start, uint64_t end, uint64_t max_address, uint6
     return *ret_address >= start;
 }
 
-static bool plan_initrd(const LinuxImage *image, const LinuxRam *ram, uint64_t kernel_end, uint64_t size, LinuxPlan *plan,
-                        GError **errp)
+static bool plan_initrd(const LinuxImage *image, const LinuxRam *ram, uint64_t kernel_end, uint64_t size,
+                        LinuxPlan *plan, GError **errp)
 {
     uint64_t reach = MIN(image->initrd_max, PC_LOW_RAM_MAX - 1) + 1;
 
@@ -115,7 +115,8 @@ bool linux_boot_plan(const LinuxImage *image, const LinuxRam *ram, uint64_t init
         return false;
     }
     if (cmdline_len > cmdline_max) {
-        error_setg(errp, "-append: the text has %zu characters; this kernel takes %u, shorten it", cmdline_len, cmdline_max);
+        error_setg(errp, "-append: the text has %zu characters; this kernel takes %u, shorten it", cmdline_len,
+                   cmdline_max);
         return false;
     }
     ret_plan->entry = image->entry + ret_plan->move + (image->pvh ? 0 : image->segments[0].address);
@@ -143,7 +144,8 @@ static RamBlock *map_file(const char *option, const char *path, GError **errp)
     return ram_block_new_private_take_fd(name, fd_steal(&fd), (uint64_t)st.st_size, errp);
 }
 
-LinuxBoot *linux_boot_open(const char *kernel, const char *initrd, const char *cmdline, const LinuxRam *ram, GError **errp)
+LinuxBoot *linux_boot_open(const char *kernel, const char *initrd, const char *cmdline, const LinuxRam *ram,
+                           GError **errp)
 {
     g_autoptr(LinuxBoot) boot = g_new0(LinuxBoot, 1);
 

@@ -4,9 +4,9 @@
  *
  * Thread: main thread, with the machine lock held.  Runs in: mpqemu.
  *
- * Theory of operation.  The files are mapped and looked at once, at the start; what goes where is decided then, too (the
- * plan).  Each reset writes all of it into guest RAM anew while the vCPUs stand, and the boot ROM takes the bootstrap
- * processor from its reset vector to the kernel.  The accelerators know nothing of it.
+ * Theory of operation.  The files are mapped and looked at once, at the start; what goes where is decided then, too
+ * (the plan).  Each reset writes all of it into guest RAM anew while the vCPUs stand, and the boot ROM takes the
+ * bootstrap processor from its reset vector to the kernel.  The accelerators know nothing of it.
  *
  * Guest RAM, by physical address:
  *
@@ -57,7 +57,8 @@ bool linux_boot_plan(const LinuxImage *image, const LinuxRam *ram, uint64_t init
 typedef struct LinuxBoot LinuxBoot;
 
 /* Opens and plans.  INITRD and CMDLINE may be NULL. */
-LinuxBoot *linux_boot_open(const char *kernel, const char *initrd, const char *cmdline, const LinuxRam *ram, GError **errp);
+LinuxBoot *linux_boot_open(const char *kernel, const char *initrd, const char *cmdline, const LinuxRam *ram,
+                           GError **errp);
 void linux_boot_free(LinuxBoot *boot);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LinuxBoot, linux_boot_free)
 

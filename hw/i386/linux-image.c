@@ -330,7 +330,7 @@ bool linux_image_parse(const uint8_t *data, uint64_t size, LinuxImage *ret_image
     if (is_bzimage(&bytes)) {
         return parse_bzimage(&bytes, ret_image, errp);
     }
-    error_setg(errp, "this is neither a bzImage nor an ELF kernel; give Linux's bzImage (vmlinuz), or a vmlinux with a PVH "
-               "entry");
+    error_setg(errp, "this is neither a bzImage nor an ELF kernel; give Linux's bzImage (vmlinuz), or a vmlinux with a "
+               "PVH entry");
     return false;
 }

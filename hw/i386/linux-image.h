@@ -7,8 +7,8 @@
  * Sources: Linux, Documentation/arch/x86/boot.rst (boot protocol, header fields by offset) and zero-page.rst; the PVH
  * boot ABI as Xen's docs/misc/pvh.pandoc describes it; System V ABI, AMD64 supplement (ELF).
  *
- * The file is hostile: every offset and size in it is checked against the file and against the address space before it is
- * used, and each field is read once.  Whether the result fits into a machine is linux-boot.c's matter.
+ * The file is hostile: every offset and size in it is checked against the file and against the address space before it
+ * is used, and each field is read once.  Whether the result fits into a machine is linux-boot.c's matter.
  */
 #ifndef HW_I386_LINUX_IMAGE_H
 #define HW_I386_LINUX_IMAGE_H
@@ -50,8 +50,8 @@ typedef struct LinuxImage {
 } LinuxImage;
 
 /*
- * Reads the SIZE bytes at DATA, which may change meanwhile (a mapped file).  The error's text says what is wrong and what
- * would do, without the name of the file.
+ * Reads the SIZE bytes at DATA, which may change meanwhile (a mapped file).  The error's text says what is wrong and
+ * what would do, without the name of the file.
  */
 bool linux_image_parse(const uint8_t *data, uint64_t size, LinuxImage *ret_image, GError **errp);
 

@@ -92,8 +92,8 @@ bool pc_firmware_load(const char *name, MemoryRegion *memory, MemoryRegion *pci_
         return false;
     }
     if (size == 0 || size > FIRMWARE_MAX || size % FIRMWARE_UNIT) {
-        error_setg(errp, "-bios %s: the file has %s%zu bytes; firmware has a multiple of 64 KiB, and 16 MiB at most", name,
-                   size > FIRMWARE_MAX ? "at least " : "", size);
+        error_setg(errp, "-bios %s: the file has %s%zu bytes; firmware has a multiple of 64 KiB, and 16 MiB at most",
+                   name, size > FIRMWARE_MAX ? "at least " : "", size);
         return false;
     }
     if (!map_rom(data, size, memory, errp)) {

@@ -4,12 +4,12 @@
  *
  * Thread: with the machine lock held.  Runs in: mpqemu.
  *
- * An ISA interrupt has one source on the ISA bus or the board (SCI), and those that the PIIX3 routes to it.  The 8259s see
- * the two together, the I/O APIC the first alone.  With the controllers in the kernel, GSI n is both, so there the I/O APIC
- * sees the routed ones, too; operating systems that use it mask those pins.
+ * An ISA interrupt has one source on the ISA bus or the board (SCI), and those that the PIIX3 routes to it.  The 8259s
+ * see the two together, the I/O APIC the first alone.  With the controllers in the kernel, GSI n is both, so there the
+ * I/O APIC sees the routed ones, too; operating systems that use it mask those pins.
  *
- * The end of a level-triggered interrupt is told as a GSI's (hw/intc/gsi.h): by the I/O APIC itself, and for the 8259s here,
- * as that of the ISA interrupt and of each PIRQ that is routed to it.
+ * The end of a level-triggered interrupt is told as a GSI's (hw/intc/gsi.h): by the I/O APIC itself, and for the 8259s
+ * here, as that of the ISA interrupt and of each PIRQ that is routed to it.
  */
 #ifndef HW_I386_PC_IRQ_H
 #define HW_I386_PC_IRQ_H

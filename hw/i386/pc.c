@@ -278,22 +278,19 @@ static void pc_describe(const PcConfig *config)
 
 static void pc_add_fw_cfg(const PcConfig *config)
 {
-    E820Entry map[E820_ENTRIES_MAX];
-    FwCfgE820 entries[E820_ENTRIES_MAX];
-    unsigned count = pc_e820(config->ram_size, 0, map), used = 0;
+    uint64_t low = MIN(config->ram_size, PC_LOW_RAM_MAX);
+    /* What is not RAM below 1 MiB, firmware knows. */
+    const FwCfgE820 ram[] = {
+        { 0, low, FW_CFG_E820_RAM },
+        { PC_HIGH_RAM_BASE, config->ram_size - low, FW_CFG_E820_RAM },
+    };
 
     board.fw_cfg = fw_cfg_new(address_space_root(system_io()), system_memory());
     fw_cfg_set_number(board.fw_cfg, FW_CFG_RAM_SIZE, config->ram_size, 8);
     fw_cfg_set_number(board.fw_cfg, FW_CFG_NB_CPUS, board.acpi.cpu_count, 2);
     fw_cfg_set_number(board.fw_cfg, FW_CFG_MAX_CPUS, board.acpi.cpu_count, 2);
     fw_cfg_set_number(board.fw_cfg, FW_CFG_BOOT_MENU, 0, 2);
-    /* Firmware knows what is below 1 MiB. */
-    for (unsigned i = 0; i < count; i++) {
-        if (map[i].type == E820_RAM && map[i].address >= E820_BIOS_END) {
-            entries[used++] = (FwCfgE820) { map[i].address, map[i].size, FW_CFG_E820_RAM };
-        }
-    }
-    fw_cfg_set_e820(board.fw_cfg, entries, used);
+    fw_cfg_set_e820(board.fw_cfg, ram, config->ram_size > low ? 2 : 1);
     acpi_tables_add_to_fw_cfg(&board.acpi, board.fw_cfg);
     smbios_add_to_fw_cfg(&board.smbios, board.fw_cfg);
 }

@@ -30,8 +30,8 @@ struct PciHost {
 };
 
 /*
- * The register exists as a double word only.  Other accesses pass through to the bus: a byte at 0xcf9 to the ISA bridge's
- * reset control, the rest to nobody.
+ * The register exists as a double word only.  Other accesses pass through to the bus: a byte at 0xcf9 to the ISA
+ * bridge's reset control, the rest to nobody.
  */
 static bool is_reset_control(const PciHost *host, hwaddr addr, unsigned size)
 {

@@ -15,8 +15,8 @@ typedef struct PciHost PciHost;
 PciHost *pci_host_new(PciBus *bus, MemoryRegion *io);
 
 /*
- * RESET_CONTROL, a region of one byte, answers to byte accesses at 0xcf9, inside the config mechanism's double word.  Before
- * the guest runs.
+ * RESET_CONTROL, a region of one byte, answers to byte accesses at 0xcf9, inside the config mechanism's double word.
+ * Before the guest runs.
  */
 void pci_host_set_reset_control(PciHost *host, MemoryRegion *reset_control);
 

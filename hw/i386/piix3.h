@@ -4,11 +4,11 @@
  *
  * Thread: with the machine lock held.  Runs in: mpqemu.
  *
- * Source: Intel 82371FB/82371SB (PIIX/PIIX3) data sheet (order 290550), sections 2.2.7 (PIRQRC) and 2.5.4 (RC).  What it
- * bridges to (8259, 8254, RTC, keyboard controller, ELCR) are devices of their own on the board's ISA bus.
+ * Source: Intel 82371FB/82371SB (PIIX/PIIX3) data sheet (order 290550), registers PIRQRC and RC.  What it bridges to
+ * (8259, 8254, RTC, keyboard controller, ELCR) are devices of their own on the board's ISA bus.
  *
- * PIRQRC registers 0x60 to 0x63: bit 7 disables PIRQ A..D's route, else bits 3:0 name the ISA interrupt (3 to 7, 9 to 12,
- * 14, 15; others are no route).  An ISA interrupt is asserted while any PIRQ routed to it is.
+ * PIRQRC registers 0x60 to 0x63: bit 7 disables PIRQ A..D's route, else bits 3:0 name the ISA interrupt (3 to 7, 9 to
+ * 12, 14, 15; others are no route).  An ISA interrupt is asserted while any PIRQ routed to it is.
  *
  * Reset control 0xcf9 (pci_host_set_reset_control()): a write with bit 2 resets; bit 1 says the whole machine, else the
  * processors only.  Bit 2 does not stay set.
@@ -27,8 +27,8 @@ typedef struct Piix3 Piix3;
 /* How it reaches the rest of the board. */
 typedef struct Piix3Hooks {
     /*
-     * What the routed PIRQs want of ISA interrupt IRQ; at the 8259s only, where it is or-ed with what other sources want.
-     * Called at changes.
+     * What the routed PIRQs want of ISA interrupt IRQ; at the 8259s only, where it is or-ed with what other sources
+     * want. Called at changes.
      */
     void (*set_isa_irq)(void *opaque, unsigned irq, int level);
     /* The guest asked for a reset: HARD of the machine, else of the processors (INIT).  Later, not in the call. */

@@ -16,9 +16,18 @@
 #define HIGH_RAM_BASE 0x100000000ull
 
 /* Handles of structures that others name, or that there is more than one of. */
-enum { HANDLE_FIRMWARE = 0x000, HANDLE_SYSTEM = 0x100, HANDLE_ENCLOSURE = 0x300, HANDLE_CPU = 0x400, HANDLE_ARRAY = 0x1000,
-       HANDLE_MEMORY = 0x1100, HANDLE_LOW_RANGE = 0x1300, HANDLE_HIGH_RANGE = 0x1301, HANDLE_BOOT = 0x2000,
-       HANDLE_END = 0x7f00 };
+enum {
+    HANDLE_FIRMWARE = 0x000,
+    HANDLE_SYSTEM = 0x100,
+    HANDLE_ENCLOSURE = 0x300,
+    HANDLE_CPU = 0x400,
+    HANDLE_ARRAY = 0x1000,
+    HANDLE_MEMORY = 0x1100,
+    HANDLE_LOW_RANGE = 0x1300,
+    HANDLE_HIGH_RANGE = 0x1301,
+    HANDLE_BOOT = 0x2000,
+    HANDLE_END = 0x7f00,
+};
 #define NO_HANDLE 0xffffu
 #define NO_ERROR_HANDLE 0xfffeu
 

@@ -4,12 +4,12 @@
  *
  * Thread: any; no state.  Runs in: mpqemu.
  *
- * Source: DMTF DSP0134 (SMBIOS) 2.8.  Types 0 (firmware), 1 (system), 3 (enclosure), 4 (one processor with all cores), 16, 17
- * and 19 (memory), 32 (boot status), 127 (end).
+ * Source: DMTF DSP0134 (SMBIOS) 2.8.  Types 0 (firmware), 1 (system), 3 (enclosure), 4 (one processor with all cores),
+ * 16, 17 and 19 (memory), 32 (boot status), 127 (end).
  *
  * A kernel that is booted without firmware looks for the entry point at multiples of 16 from 0xf0000 to 0xfffff;
- * smbios_place() is to be given a base there, and the memory map says that the range is reserved.  Firmware gets the files
- * etc/smbios/smbios-anchor (the entry point) and etc/smbios/smbios-tables, and places them itself.
+ * smbios_place() is to be given a base there, and the memory map says that the range is reserved.  Firmware gets the
+ * files etc/smbios/smbios-anchor (the entry point) and etc/smbios/smbios-tables, and places them itself.
  */
 #ifndef HW_I386_SMBIOS_H
 #define HW_I386_SMBIOS_H
@@ -27,8 +27,8 @@ typedef struct SmbiosConfig {
 } SmbiosConfig;
 
 /*
- * Entry point and tables for address BASE (a multiple of 16 below 4 GiB), where the entry point is first.  The caller drops
- * the reference.
+ * Entry point and tables for address BASE (a multiple of 16 below 4 GiB), where the entry point is first.  The caller
+ * drops the reference.
  */
 GBytes *smbios_place(const SmbiosConfig *config, uint32_t base);
 

@@ -5,8 +5,8 @@
  * Runs in: mpqemu.  The manual is include/hw/nvram/fw_cfg.h.
  *
  * Theory of operation.  Port and DMA share one position: an item and an offset.  Reading never fails for want of data:
- * behind the end of an item come zeroes.  A DMA request is carried out slice by slice; the first slice in the write that
- * started it, so that an ordinary request has ended when the guest's instruction has.
+ * behind the end of an item come zeroes.  A DMA request is carried out slice by slice; the first slice in the write
+ * that started it, so that an ordinary request has ended when the guest's instruction has.
  */
 #include "hw/nvram/fw_cfg.h"
 

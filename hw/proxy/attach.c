@@ -125,7 +125,8 @@ bool proxy_attach_again(ProxyConn *conn)
     } else {
         proxy->next = NULL;
         if (proxy_change_state(proxy, PROXY_IN_REATTACHING, PCI_PROXY_DEAD, err->message)) {
-            log_error("pci-proxy-dev '%s': it was not re-attached: %s; the device stays dead", proxy->name, err->message);
+            log_error("pci-proxy-dev '%s': it was not re-attached: %s; the device stays dead", proxy->name,
+                      err->message);
         }
     }
     machine_unlock();

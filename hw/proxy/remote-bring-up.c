@@ -138,8 +138,8 @@ static void bring_up_sandbox_known(RemoteOp *op)
     g_free(remote->sandbox_level);
     remote->sandbox_level = g_strdup(levels[level]);
     if (level < least[remote->sandbox]) {
-        error_setg(&op->failure, "its sandbox has the level '%s', and '%s' was asked for; leave sandbox= out to take what "
-                   "the program has", levels[level], levels[least[remote->sandbox]]);
+        error_setg(&op->failure, "its sandbox has the level '%s', and '%s' was asked for; leave sandbox= out to take "
+                                 "what the program has", levels[level], levels[least[remote->sandbox]]);
         remote_op_end(op);
         return;
     }

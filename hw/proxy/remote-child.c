@@ -213,10 +213,14 @@ char *remote_default_program(GError **errp)
     return g_strdup(default_program);
 }
 
-/* Behind the title, for a process with SANDBOX (NULL: its default).  QEMU's words, so that its own remote can be started too. */
+/*
+ * Behind the title, for a process with SANDBOX (NULL: its default).  QEMU's words, so that its own remote can be
+ * started too.
+ */
 #define ARGUMENTS(sandbox) \
     "-machine", "x-remote,auto-shutdown=off", "-nodefaults", "-display", "none", \
-    "-chardev", "socket,id=control,fd=3", "-mon", "chardev=control,mode=control", (sandbox) ? "-sandbox" : NULL, (sandbox), NULL
+    "-chardev", "socket,id=control,fd=3", "-mon", "chardev=control,mode=control", \
+    (sandbox) ? "-sandbox" : NULL, (sandbox), NULL
 
 const char **remote_child_arguments(const char *sandbox)
 {
@@ -225,8 +229,8 @@ const char **remote_child_arguments(const char *sandbox)
     return g_memdup2(arguments, sizeof(arguments));
 }
 
-RemoteChild *remote_child_spawn(const char *rid, const char *path, const char *sandbox, bool pid_namespace, int control_fd,
-                                const RemoteChildOps *ops, void *opaque, GError **errp)
+RemoteChild *remote_child_spawn(const char *rid, const char *path, const char *sandbox, bool pid_namespace,
+                                int control_fd, const RemoteChildOps *ops, void *opaque, GError **errp)
 {
     g_autofree char *title = g_strdup_printf(PROGRAM ": %s/%s", vm_name ? vm_name : "vm", rid);
     const char *const argv[] = { title, ARGUMENTS(sandbox) };

@@ -396,8 +396,8 @@ unsigned remote_count_controllers(const RemoteProcess *remote)
 }
 
 /*
- * A device that has lost its bus now that device ID has left the list, or NULL.  One without bus= is on some controller's,
- * so it goes with the last of them.  The bus= of a controller means this machine's.
+ * A device that has lost its bus now that device ID has left the list, or NULL.  One without bus= is on some
+ * controller's, so it goes with the last of them.  The bus= of a controller means this machine's.
  */
 static RemoteDevice *find_orphan(RemoteProcess *remote, const char *id)
 {

@@ -146,7 +146,9 @@ typedef struct RemoteChildOps {
     void (*exited)(const int *wait_status, void *opaque);   /* NULL: not known; the child is no more */
 } RemoteChildOps;
 
-/* What remote_child_spawn() starts a program with, behind the title; NULL-ended.  Free with g_free(), not its strings. */
+/*
+ * What remote_child_spawn() starts a program with, behind the title; NULL-ended.  Free with g_free(), not its strings.
+ */
 const char **remote_child_arguments(const char *sandbox);
 
 /* The qemu-remote that belongs to this program; free with g_free().  NULL with *errp. */
@@ -156,8 +158,8 @@ char *remote_default_program(GError **errp);
  * Starts program PATH with CONTROL_FD (stays the caller's) as its monitor and -sandbox SANDBOX (NULL: its own default);
  * with PID_NAMESPACE as the first of one.  Callbacks come later.  NULL with *errp.
  */
-RemoteChild *remote_child_spawn(const char *rid, const char *path, const char *sandbox, bool pid_namespace, int control_fd,
-                                const RemoteChildOps *ops, void *opaque, GError **errp);
+RemoteChild *remote_child_spawn(const char *rid, const char *path, const char *sandbox, bool pid_namespace,
+                                int control_fd, const RemoteChildOps *ops, void *opaque, GError **errp);
 
 pid_t remote_child_pid(const RemoteChild *child); /* 0: not started yet */
 void remote_child_kill(RemoteChild *child);       /* SIGKILL; the callbacks come as ever */

@@ -187,7 +187,9 @@ static void op_answered(JsonNode *value, const GError *err, void *opaque)
     next(op);
 }
 
-/* Without a channel the answer comes all the same, and at once: nothing is re-entered, a step is its chain's last act. */
+/*
+ * Without a channel the answer comes all the same, and at once: nothing is re-entered, a step is its chain's last act.
+ */
 void remote_op_command(RemoteOp *op, const char *command, JsonObject *args, int fd, RemoteOpStep *next)
 {
     RemoteProcess *remote = op->remote;

@@ -8,8 +8,8 @@
  * Death is found out by whatever comes first: the pidfd, the end of the control channel, a heartbeat that is not
  * answered, a start that takes too long.  remote_died() then cuts everything that could wait for the process, at once:
  * the channel, the links (their devices read all ones from now on).  The word DEAD with the exit status follows when
- * the spawner has told it.  A process that does not end by itself within REAP_MS is killed.  So a monitor gets one event
- * that says all.
+ * the spawner has told it.  A process that does not end by itself within REAP_MS is killed.  So a monitor gets one
+ * event that says all.
  */
 #include "hw/proxy/remote-int.h"
 
@@ -27,8 +27,8 @@
 #include "util/log.h"
 
 /*
- * Time for a process whose channel has ended to end by itself, which says more than our SIGKILL; and longest wait for its
- * exit status after that.
+ * Time for a process whose channel has ended to end by itself, which says more than our SIGKILL; and longest wait for
+ * its exit status after that.
  */
 #define REAP_MS 250
 
@@ -370,7 +370,9 @@ static void child_exited(const int *wait_status, void *opaque)
     remote->child = NULL;
     remote_died(remote, reason);
     if (remote->dying) {
-        /* A crash is why its channels have ended, whatever was noticed first; one that exits may do so since we closed. */
+        /*
+         * A crash is why its channels have ended, whatever was noticed first; one that exits may do so since we closed.
+         */
         if (!remote->killed && wait_status && WIFSIGNALED(*wait_status)) {
             g_free(remote->dying);
             remote->dying = g_strdup(reason);
@@ -422,8 +424,8 @@ static const char *const sandbox_options[] = {
 };
 
 /*
- * What its sandbox needs, and cannot make for itself without one process more.  Not for another program unless a sandbox was
- * asked for: as the first process of a namespace it would not die of most signals.
+ * What its sandbox needs, and cannot make for itself without one process more.  Not for another program unless a
+ * sandbox was asked for: as the first process of a namespace it would not die of most signals.
  */
 static bool wants_pid_namespace(const RemoteProcess *remote)
 {
@@ -438,14 +440,22 @@ static void add_form(GArray *forms, const char *path, const char *sandbox)
     g_array_append_val(forms, form);
 }
 
+/* Our own program where no exec= names another; false with *errp when it is not there. */
+static bool choose_program(RemoteProcess *remote, GError **errp)
+{
+    if (!remote->exec) {
+        remote->exec = remote_default_program(errp);
+        remote->own_program = remote->exec != NULL;
+    }
+    return remote->exec != NULL;
+}
+
 static GArray *collected; /* of SpawnForm, inside remote_restrict_programs() */
 
 static void collect_form(RemoteProcess *remote)
 {
-    if (!remote->exec && !remote->launched) {
-        remote->exec = remote_default_program(NULL); /* not there: told when it is to be started */
-    }
-    if (remote->exec) {
+    /* One that is not there is told when it is to be started. */
+    if (!remote->launched && choose_program(remote, NULL)) {
         add_form(collected, remote->exec, sandbox_options[remote->sandbox]);
     }
 }
@@ -474,19 +484,15 @@ static int spawn_child(RemoteProcess *remote, GError **errp)
 {
     int pair[2];
 
-    if (!remote->exec) {
-        remote->exec = remote_default_program(errp);
-        if (!remote->exec) {
-            return -1;
-        }
-        remote->own_program = true;
+    if (!choose_program(remote, errp)) {
+        return -1;
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
         error_setg_errno(errp, errno, "cannot make a socket pair; raise the limit of descriptors (ulimit -n)");
         return -1;
     }
-    remote->child = remote_child_spawn(remote->rid, remote->exec, sandbox_options[remote->sandbox], wants_pid_namespace(remote),
-                                       pair[1], &child_ops, remote, errp);
+    remote->child = remote_child_spawn(remote->rid, remote->exec, sandbox_options[remote->sandbox],
+                                       wants_pid_namespace(remote), pair[1], &child_ops, remote, errp);
     fd_close(&pair[1]);
     if (!remote->child) {
         fd_close(&pair[0]);

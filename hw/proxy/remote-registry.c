@@ -298,8 +298,8 @@ static bool read_process(RemoteProcess *remote, Options *opts, GError **errp)
         return false;
     }
     if (sandbox && fd) {
-        error_setg(errp, "%s rid=%s: sandbox= and fd= exclude each other: a process whose control channel is passed runs "
-                   "already; give -sandbox to that one", options_name(opts), remote->rid);
+        error_setg(errp, "%s rid=%s: sandbox= and fd= exclude each other: a process whose control channel is passed "
+                         "runs already; give -sandbox to that one", options_name(opts), remote->rid);
         return false;
     }
     if (fd) {

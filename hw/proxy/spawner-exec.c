@@ -85,8 +85,8 @@ void spawner_exec(const SpawnerImage *image, int error_fd)
 
     helper_reset_signal_actions();
     /*
-     * The spawner may have died before the kernel heard of the signal: then nobody reads the pipe.  getppid() does not tell
-     * inside a PID namespace.
+     * The spawner may have died before the kernel heard of the signal: then nobody reads the pipe.  getppid() does not
+     * tell inside a PID namespace.
      */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (poll(&reader, 1, 0) != 0) {

@@ -28,7 +28,10 @@ typedef struct SpawnerRequest {
     uint16_t pid_namespace; /* 0 or 1 */
     uint16_t restricts; /* 0 or 1: no process is asked for, `text` is what may be (spawner_restrict()) */
     char comm[SPAWNER_COMM_SIZE]; /* may fill it without a final NUL; empty: none */
-    /* Path, arguments, environment: each with its NUL.  Or forms: path and arguments, each with its NUL, and one more NUL. */
+    /*
+     * Path, arguments, environment: each with its NUL.  Or forms: path and arguments, each with its NUL, and one more
+     * NUL.
+     */
     char text[];
 } SpawnerRequest;
 

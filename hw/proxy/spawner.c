@@ -356,7 +356,8 @@ bool spawner_restrict(const SpawnForm *forms, unsigned count, GError **errp)
         g_byte_array_append(request, (const guint8 *)"", 1);
     }
     n = request->len > SPAWNER_REQUEST_MAX ? -EMSGSIZE
-                                           : fd_socket_send(spawner.sock, request->data, request->len, NULL, 0, MSG_DONTWAIT);
+                                           : fd_socket_send(spawner.sock, request->data, request->len, NULL, 0,
+                                                            MSG_DONTWAIT);
     if (n < 0) {
         error_setg_errno(errp, (int)-n, "the spawner cannot be told what programs it may start; give fewer -remote");
         return false;

@@ -89,7 +89,8 @@ bool proxy_change_state(PciProxyDev *proxy, unsigned from, PciProxyState to, con
 
 static void log_death(PciProxyDev *proxy, const char *reason)
 {
-    log_error("pci-proxy-dev '%s': %s; the device is dead, it reads all ones until it is re-attached", proxy->name, reason);
+    log_error("pci-proxy-dev '%s': %s; the device is dead, it reads all ones until it is re-attached", proxy->name,
+              reason);
 }
 
 void proxy_fail(ProxyConn *conn, const char *reason)

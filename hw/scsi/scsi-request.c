@@ -6,7 +6,8 @@
  *
  * Theory of operation.  Two parties move a request: the HBA by the calls scsi_req_start() ... scsi_req_direct(), the
  * device by scsi_req_offer_in() ... scsi_req_done().  The device's moves
- * all go through move_to().  When the device moves a request and no HBA call about that request is on the stack, the HBA must be told:
+ * all go through move_to().  When the device moves a request and no HBA call about that request is on the stack, the
+ * HBA must be told:
  *   - no HBA call at all on this bus's stack (an I/O completion): ready() at once;
  *   - an HBA call about another request is on the stack (it turned the event loop, or a device ended several
  *     requests): the request waits in bus->ready_queue for a deferred call.
@@ -180,8 +181,8 @@ static void tell_hba(ScsiRequest *req)
 }
 
 /*
- * The deferred ready() calls.  The HBA may have looked at a request's state by itself meanwhile and gone on with it: one
- * that is BUSY again has nothing to tell yet, and one that the HBA dropped counts as cancelled.
+ * The deferred ready() calls.  The HBA may have looked at a request's state by itself meanwhile and gone on with it:
+ * one that is BUSY again has nothing to tell yet, and one that the HBA dropped counts as cancelled.
  */
 void scsi_bus_run_ready_queue(void *opaque)
 {

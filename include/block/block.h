@@ -64,8 +64,8 @@ extern const SyscallTable block_syscalls;
 /*
  * -drive: id=, file=, format=raw, if=none, cache=writeback|none|unsafe|writethrough|directsync,
  * readonly=on|off (read-only=), discard=ignore|unmap, detect-zeroes=off, aio=io_uring|threads|native (all mean
- * io_uring), werror=, rerror=, media=disk|cdrom (cdrom: read-only), snapshot=off, or node options as file.driver=..., file.locking=...;
- * index/bus/unit refused with if=none.  Empty (no file=): a drive without a medium (scsi-cd).
+ * io_uring), werror=, rerror=, media=disk|cdrom (cdrom: read-only), snapshot=off, or node options as file.driver=...,
+ * file.locking=...; index/bus/unit refused with if=none.  Empty (no file=): a drive without a medium (scsi-cd).
  * Fails on unknown keys, missing or locked images, wrong formats.  Without format= the image is taken as raw unless its
  * first bytes show another format.  The image is locked for reading from here on, for writing while a device that
  * writes is attached.
@@ -88,8 +88,9 @@ BlockBackend *blk_by_name(const char *name, GError **errp);
 bool blk_attach(BlockBackend *blk, const char *dev_id, bool writable, GError **errp);
 
 /*
- * Gives it back.  The caller forgets BLK: one that stands for a node-name is gone.  Requests that have not ended (cancel
- * them first) still get their callbacks, and the image stays open and locked for them; until then nobody can attach BLK.
+ * Gives it back.  The caller forgets BLK: one that stands for a node-name is gone.  Requests that have not ended
+ * (cancel them first) still get their callbacks, and the image stays open and locked for them; until then nobody can
+ * attach BLK.
  */
 void blk_detach(BlockBackend *blk);
 
@@ -178,8 +179,8 @@ bool blk_io_status(const BlockBackend *blk, BlockIoStatus *ret_status);
 
 /*
  * Waits for all requests, frees all nodes and backends (images are flushed and unlocked); at the end of the program.
- * Storage that does not answer is given up after BLOCK_CLEANUP_LIMIT_NS: then the name of a backend that waits for it is
- * returned, and the process must end by _exit(), since the kernel may still use its memory.  NULL: all is well.
+ * Storage that does not answer is given up after BLOCK_CLEANUP_LIMIT_NS: then the name of a backend that waits for it
+ * is returned, and the process must end by _exit(), since the kernel may still use its memory.  NULL: all is well.
  */
 const char *block_cleanup(void);
 
@@ -252,8 +253,8 @@ void blk_cancel(BlockRequest *req);
 unsigned blk_in_flight(const BlockBackend *blk);
 
 /*
- * Waits until blk_in_flight() is 0, for LIMIT_NS at most; false: it is not.  Only completions of the block layer (of any
- * backend) are delivered meanwhile, no other handler of the event loop runs; inside a completion these come nested.
+ * Waits until blk_in_flight() is 0, for LIMIT_NS at most; false: it is not.  Only completions of the block layer (of
+ * any backend) are delivered meanwhile, no other handler of the event loop runs; inside a completion these come nested.
  * Main loop's thread only.
  */
 bool blk_drain(BlockBackend *blk, int64_t limit_ns);

@@ -2,8 +2,8 @@
 /*
  * Character devices: streams of bytes between a serial port or a debug console and the host.
  *
- * Thread: with the machine lock held; the main loop's, but chardev_write(), chardev_room() and chardev_accept_input() are
- * for vCPU threads, too.  Runs in: mpqemu.
+ * Thread: with the machine lock held; the main loop's, but chardev_write(), chardev_room() and chardev_accept_input()
+ * are for vCPU threads, too.  Runs in: mpqemu.
  *
  *   -chardev stdio,id=ID[,mux=on|off][,signal=on|off]
  *   -chardev socket,id=ID,path=PATH[,server=on|off][,wait=on|off][,mux=on|off] | socket,id=ID,fd=N[,mux=on|off]
@@ -11,19 +11,21 @@
  *   -chardev pty,id=ID[,mux=on|off]
  *   -chardev null,id=ID
  *
- * A backend is the host's side, with an id.  At most one front (a port of the guest's) is attached to it.  With mux=on it
- * is shared: each chardev_attach() makes a port of it, and the person there goes from port to port (chardev/mux.c).
+ * A backend is the host's side, with an id.  At most one front (a port of the guest's) is attached to it.  With
+ * mux=on it is shared: each chardev_attach() makes a port of it, and the person there goes from port to port
+ * (chardev/mux.c).
  *
- * Monitors.  A -chardev that a -mon names is the monitor's own (monitor/options.h) and is no Chardev, but with mux=on.  A
- * monitor serves many clients of one socket, takes descriptors that they send, hears of half-closed connections, and
- * cuts off who does not read; a port has one peer, loses bytes rather than the peer, and takes input only as fast as
- * the guest does.  The ids are one namespace, and sockets are made by one function (chardev/unix-socket.h).
+ * Monitors.  A -chardev that a -mon names is the monitor's own (monitor/options.h) and is no Chardev, but with
+ * mux=on.  A monitor serves many clients of one socket, takes descriptors that they send, hears of half-closed
+ * connections, and cuts off who does not read; a port has one peer, loses bytes rather than the peer, and takes input
+ * only as fast as the guest does.  The ids are one namespace, and sockets are made by one function
+ * (chardev/unix-socket.h).
  *
- * Output.  Nothing waits.  At most CHARDEV_QUEUE bytes are kept for a peer that does not read; what does not fit is not
- * taken, and stays with the front (a UART says that it is not ready to send).  A peer that has taken nothing for
- * CHARDEV_STALL_NS is taken to be gone for lunch: what does not fit is dropped, until it reads again.  So a guest is never
- * held longer than that.  What is written while nobody is connected is dropped at once.  A file that cannot take more
- * (a full file system) loses the bytes, which is told once.
+ * Output.  Nothing waits.  At most CHARDEV_QUEUE bytes are kept for a peer that does not read; what does not fit is
+ * not taken, and stays with the front (a UART says that it is not ready to send).  A peer that has taken nothing for
+ * CHARDEV_STALL_NS counts as stalled: what does not fit is dropped, until it reads again.  So a guest is
+ * never held longer than that.  What is written while nobody is connected is dropped at once.  A file that cannot
+ * take more (a full file system) loses the bytes, which is told once.
  *
  * Input.  No more is read than the front has room for, so a peer is held back by its own socket, pipe or terminal.
  */
@@ -62,8 +64,8 @@ typedef struct ChardevOps {
 /* ---- for fronts ---------------------------------------------------------------------------------- */
 
 /*
- * Attaches a front to the backend ID; OPS is static.  Returns what is to be used from then on, or NULL with *errp: there is
- * none of that id, or it has another front.  End with chardev_detach().
+ * Attaches a front to the backend ID; OPS is static.  Returns what is to be used from then on, or NULL with *errp:
+ * there is none of that id, or it has another front.  End with chardev_detach().
  */
 Chardev *chardev_attach(const char *id, const ChardevOps *ops, void *opaque, GError **errp);
 
@@ -71,8 +73,8 @@ Chardev *chardev_attach(const char *id, const ChardevOps *ops, void *opaque, GEr
 void chardev_detach(Chardev *chr);
 
 /*
- * Takes up to LEN bytes, as many as there is room for, and returns their number.  After less than LEN, can_write() comes
- * when there is room.  CHR NULL: takes and drops all.
+ * Takes up to LEN bytes, as many as there is room for, and returns their number.  After less than LEN, can_write()
+ * comes when there is room.  CHR NULL: takes and drops all.
  */
 size_t chardev_write(Chardev *chr, const void *data, size_t len);
 
@@ -86,8 +88,8 @@ void chardev_accept_input(Chardev *chr);
 
 /*
  * Makes a backend of what a -chardev says (key "backend", then "id" and its own).  Sockets and files are opened, so a
- * process that confines itself does that after it.  Nobody is read from or accepted before chardevs_start().  On failure
- * nothing is left of it.
+ * process that confines itself does that after it.  Nobody is read from or accepted before chardevs_start().  On
+ * failure nothing is left of it.
  */
 bool chardev_add(Options *opts, GError **errp);
 
@@ -96,8 +98,8 @@ bool chardev_exists(const char *id);
 bool chardev_is_mux(const char *id);
 
 /*
- * Begins to accept and to read.  Waits for clients where wait=on says so (the event loop turns meanwhile); false when the
- * program was asked to end before they came.
+ * Begins to accept and to read.  Waits for clients where wait=on says so (the event loop turns meanwhile); false when
+ * the program was asked to end before they came.
  */
 bool chardevs_start(void);
 

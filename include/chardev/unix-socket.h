@@ -14,9 +14,9 @@
 typedef struct UnixSocketFile UnixSocketFile;
 
 /*
- * Listens at PATH with BACKLOG.  As QEMU does: whatever socket is there is replaced, unless it is one of this program's,
- * which nobody could reach any more.  Other files are not.  Returns the descriptor, non-blocking, and *ret_file, to be
- * ended with unix_socket_file_remove(); or -1 with *errp.
+ * Listens at PATH with BACKLOG.  As QEMU does: whatever socket is there is replaced, unless it is one of this
+ * program's, which nobody could reach any more.  Other files are not.  Returns the descriptor, non-blocking, and
+ * *ret_file, to be ended with unix_socket_file_remove(); or -1 with *errp.
  */
 int unix_socket_listen(const char *path, int backlog, UnixSocketFile **ret_file, GError **errp);
 
@@ -31,8 +31,8 @@ bool unix_socket_check_connected(int fd, GError **errp);
 
 /*
  * Descriptors of our own for standard input and output, non-blocking if that can be had, whatever others do with the
- * shared ones.  Files are not opened anew: they never block, and the place of the next byte is shared with other output.
- * False with *errp.  The caller owns them.
+ * shared ones.  Files are not opened anew: they never block, and the place of the next byte is shared with other
+ * output. False with *errp.  The caller owns them.
  */
 bool stdio_open(int *ret_in, int *ret_out, GError **errp);
 

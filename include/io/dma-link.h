@@ -71,7 +71,8 @@ int dma_link_answer(int fd, uint32_t serial, DmaLinkResult result);
  */
 int dma_link_call(int fd, const DmaLinkRequest *request, DmaLinkResult *ret_result);
 
-/* What the main emulator needs; a device process needs no more than for its link. */
+/* What the main emulator needs, and a device process. */
 extern const SyscallTable dma_link_server_syscalls;
+extern const SyscallTable dma_link_client_syscalls;
 
 #endif

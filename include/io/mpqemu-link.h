@@ -132,8 +132,8 @@ const char *mpqemu_link_reason(const MpqemuLink *link);
 
 /*
  * CLOSING is called once, on the link's thread, before the socket is closed for whatever reason: who watches the
- * descriptor stops here.  Later is too late: an epoll set forgets a closed descriptor only when no other process holds a
- * copy of it.  It must not use the link.
+ * descriptor stops here.  Later is too late: an epoll set forgets a closed descriptor only when no other process holds
+ * a copy of it.  It must not use the link.
  */
 void mpqemu_link_set_closing(MpqemuLink *link, void (*closing)(void *opaque), void *opaque);
 
@@ -178,8 +178,8 @@ int mpqemu_link_call(MpqemuLink *link, const MpqemuMsg *msg, uint64_t *ret_value
 
 /*
  * Client, between two exchanges: refuses what the peer has sent since the last answer.  It would be taken for the next
- * one, and so on for ever, since replies do not say what they answer.  Looks once a millisecond at most: the system call
- * is dear beside an exchange, and it is as good later.  Returns 0 or -errno: CLOSED.
+ * one, and so on for ever, since replies do not say what they answer.  Looks once a millisecond at most: the system
+ * call is dear beside an exchange, and it is as good later.  Returns 0 or -errno: CLOSED.
  */
 int mpqemu_link_check_silence(MpqemuLink *link);
 

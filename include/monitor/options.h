@@ -63,8 +63,8 @@ bool monitor_wanted(const MonitorOptions *options);
 bool monitor_open(const MonitorOptions *options, GError **errp);
 
 /*
- * Begins the sessions.  Waits for clients where wait=on says so (the event loop turns meanwhile); false when the program
- * was asked to end before one came.
+ * Begins the sessions.  Waits for clients where wait=on says so (the event loop turns meanwhile); false when the
+ * program was asked to end before one came.
  */
 bool monitor_start(void);
 
@@ -81,8 +81,8 @@ void monitor_allow_editing(bool allow);
 
 /*
  * HANDLER is called when nobody can give orders any more: the last of the sockets that were connected from the start
- * (fd=N, or path=PATH without server=on) has been closed by its peer, and there is no other monitor to come to.  Standard
- * input and output count as one that may still be used.  From the event loop; NULL: not called.
+ * (fd=N, or path=PATH without server=on) has been closed by its peer, and there is no other monitor to come to.
+ * Standard input and output count as one that may still be used.  From the event loop; NULL: not called.
  */
 void monitor_set_alone_handler(void (*handler)(void));
 

@@ -10,8 +10,8 @@
 #include "util/syscalls.h"
 
 /*
- * glibc and GLib.  A call that they try on an error path, and that needs nothing, fails there; the path ends as it would
- * have, a little later.
+ * glibc and GLib.  A call that they try on an error path, and that needs nothing, fails there; the path ends as it
+ * would have, a little later.
  */
 extern const SyscallTable libc_syscalls;
 

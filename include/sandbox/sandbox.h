@@ -41,7 +41,8 @@ typedef struct SandboxConfig {
     bool on;
     bool log;        /* with `on`: what the filter would refuse is done, and reported */
     bool namespaces; /* with `on` */
-    bool fixed_files; /* set by the program, not by the user: no file that is open when it is confined grows afterwards */
+    /* set by the program, not by the user: no file that is open when it is confined grows afterwards */
+    bool fixed_files;
 } SandboxConfig;
 
 /* What is in force in this process. */
@@ -54,8 +55,9 @@ typedef struct SandboxState {
 #define SANDBOX_OPTION_SYNTAX "on|off|log[,ns=on|off]"
 
 /*
- * Reads the argument of -sandbox into *config; NAMESPACES is what ns= is without being said.  QEMU's obsolete=, elevateprivileges=, spawn= and resourcecontrol= are
- * taken when they ask for less (deny): that is so anyway.
+ * Reads the argument of -sandbox into *config; NAMESPACES is what ns= is without being said.  The mode must be said,
+ * and ns= goes with on and log only.  QEMU's obsolete=, elevateprivileges=, spawn= and resourcecontrol= are taken when
+ * they ask for less (deny): that is so anyway.
  */
 bool sandbox_parse(const char *arg, bool namespaces, SandboxConfig *config, GError **errp);
 
@@ -66,21 +68,22 @@ bool sandbox_parse(const char *arg, bool namespaces, SandboxConfig *config, GErr
 bool sandbox_enter(const SandboxConfig *config, const char *name, GError **errp);
 
 /*
- * The file PATH, which is there, is removed when the process has ended: it cannot do so itself once it is confined.  Between
- * the two stages.  Does nothing without a supervisor or an opener; then the file stays.
+ * The file PATH, which is there, is removed when the process has ended: it cannot do so itself once it is confined.
+ * Between the two stages.  Does nothing without a supervisor or an opener; then the file stays.
  */
 void sandbox_remove_at_end(const char *path);
 
 /*
- * The last stage: after it only the calls of PROFILE (NULL-ended, and static) are possible.  The event loop has not turned
- * yet.  On failure the process is confined in part and must end.
+ * The last stage: after it only the calls of PROFILE (NULL-ended, and static) are possible.  The event loop has not
+ * turned yet.  On failure the process is confined in part and must end.
  */
 bool sandbox_confine(const SandboxConfig *config, const SyscallTable *const *profile, GError **errp);
 
 /*
- * The only stage of a main emulator, which keeps its uid, its namespaces and what it inherited, and of root's capabilities
- * CAP_KILL.  Before there are threads: capabilities and Landlock are each thread's own, and threads that are made later
- * inherit them and the filter.  An opener (sandbox/opener.h) runs and is sealed.  As sandbox_confine() otherwise.
+ * The only stage of a main emulator, which keeps its uid, its namespaces and what it inherited, and of root's
+ * capabilities CAP_KILL.  Before there are threads: capabilities and Landlock are each thread's own, and threads that
+ * are made later inherit them and the filter.  An opener (sandbox/opener.h) runs and is sealed.  As sandbox_confine()
+ * otherwise.
  */
 bool sandbox_confine_main(const SyscallTable *const *profile, GError **errp);
 
@@ -88,8 +91,8 @@ bool sandbox_confine_main(const SyscallTable *const *profile, GError **errp);
 const SandboxState *sandbox_state(void);
 
 /*
- * PROFILE as text: a line for each call or rule, sorted by name, with its reason and module, and the count.  The same for
- * the same tables.  Free the result.
+ * PROFILE as text: a line for each call or rule, sorted by name, with its reason and module, and the count.  The same
+ * for the same tables.  Free the result.
  */
 char *sandbox_profile_text(const char *title, const SyscallTable *const *profile);
 
@@ -102,8 +105,8 @@ unsigned sandbox_profile_count(const SyscallTable *const *profile);
 
 /*
  * fork() for a launcher: the child is the first process of a new PID namespace, where that can be had (as root, or by a
- * new user namespace in which the caller has its own uid).  Elsewhere it is an ordinary child, whose own sandbox_enter()
- * does it or says what is missing.  Async-signal-safe in the child; in the child getppid() is 0.
+ * new user namespace in which the caller has its own uid).  Elsewhere it is an ordinary child, whose own
+ * sandbox_enter() does it or says what is missing.  Async-signal-safe in the child; in the child getppid() is 0.
  */
 int sandbox_fork(void);
 

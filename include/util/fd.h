@@ -64,8 +64,8 @@ const char *fd_kind_name(FdKind kind);
 int fd_dup(int fd);
 
 /*
- * Opens /dev/null where 0, 1 or 2 is closed: no image or socket may come to lie there, where messages are written.  At the
- * start of a program.
+ * Opens /dev/null where 0, 1 or 2 is closed: no image or socket may come to lie there, where messages are written.  At
+ * the start of a program.
  */
 void fd_open_standard(void);
 
@@ -111,8 +111,8 @@ int64_t fdset_free_id(void);
 typedef int FdOpener(const char *path, int flags, GError **errp);
 
 /*
- * From now on fd_open_path() opens nothing itself but /dev/fdset/ID; it asks OPENER, or with NULL says so: the system would
- * only claim that there is no such file.  For a process that has confined itself.
+ * From now on fd_open_path() opens nothing itself but /dev/fdset/ID; it asks OPENER, or with NULL says so: the system
+ * would only claim that there is no such file.  For a process that has confined itself.
  */
 void fd_forbid_paths(FdOpener *opener);
 bool fd_paths_forbidden(void);

@@ -16,8 +16,8 @@
 #include "util/syscalls.h"
 
 /*
- * Sets the program's name for messages; NAME must stay valid.  Messages of GLib's own, failed assertions among them, come
- * here too from then on.
+ * Sets the program's name for messages; NAME must stay valid.  Messages of GLib's own, failed assertions among them,
+ * come here too from then on.
  */
 void log_init(const char *program_name);
 

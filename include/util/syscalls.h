@@ -4,8 +4,8 @@
  *
  * Thread: none (constant data).  Runs in: all programs.
  *
- * A module that makes system calls after the start of a program exports a SyscallTable.  A program's profile is a list of
- * such tables (remote/profile.c); sandbox/ makes the filter from it, prints it for the reviewed list, and the tests
+ * A module that makes system calls after the start of a program exports a SyscallTable.  A program's profile is a list
+ * of such tables (remote/profile.c); sandbox/ makes the filter from it, prints it for the reviewed list, and the tests
  * probe each rule of it from both sides.  What stands in no table kills the process.
  *
  * Several rules for one call are alternatives; all arguments of one rule must fit.  An argument is compared by its low

@@ -53,7 +53,7 @@ void x86_code_free(X86Cpu *cpu)
     }
 }
 
-/* ---- the jump cache and the exec TLB ------------------------------------------------------------------------------------ */
+/* ---- the jump cache and the exec TLB ----------------------------------------------------------------------------- */
 
 static void forget_jumps(X86Cpu *cpu, unsigned half)
 {
@@ -92,6 +92,21 @@ void x86_exec_flush(X86Cpu *cpu, bool keep_global)
     }
 }
 
+void x86_exec_flush_large(X86Cpu *cpu, uint64_t linear)
+{
+    for (unsigned user = 0; user < 2; user++) {
+        for (unsigned i = 0; i < X86_EXEC_TLB_ENTRIES; i++) {
+            X86ExecEntry *e = &cpu->exec_tlb[user][i];
+
+            if (e->page != NULL && x86_same_large(e->tag, linear, e->large)) {
+                e->tag = X86_TLB_INVALID;
+                e->page = NULL;
+                forget_jumps(cpu, linear >> 63);
+            }
+        }
+    }
+}
+
 void x86_exec_flush_page(X86Cpu *cpu, uint64_t linear)
 {
     const uint64_t page = linear & X86_PAGE_MASK;
@@ -110,7 +125,7 @@ void x86_exec_flush_page(X86Cpu *cpu, uint64_t linear)
     }
 }
 
-/* ---- pages --------------------------------------------------------------------------------------------------------------------- */
+/* ---- pages ------------------------------------------------------------------------------------------------------- */
 
 static X86CodePage **table_slot(const X86Cpu *cpu, const uint8_t *host)
 {
@@ -137,10 +152,18 @@ static void forget_blocks(X86Cpu *cpu, X86CodePage *page)
 
 void x86_code_drop(X86Cpu *cpu, const uint8_t *host)
 {
-    X86CodePage *page = find_page(cpu, host);
+    bool shared = false;
 
-    if (page != NULL) {
-        forget_blocks(cpu, page);
+    for (X86CodePage *page = *table_slot(cpu, host); page != NULL; page = page->next) {
+        if (page->host == host) {
+            forget_blocks(cpu, page);
+        } else if (x86_marks(cpu, page->host) == x86_marks(cpu, host) && page->lines != 0) {
+            shared = true;
+        }
+    }
+    if (shared) {
+        x86_exec_flush(cpu, false);
+        atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed);
     }
 }
 
@@ -201,6 +224,8 @@ static const uint8_t *fetch_page(X86Cpu *cpu, uint64_t linear, bool *global)
         x86_page_fault(cpu, linear, error);
     }
     *global = walk.global;
+    cpu->fetch_large = x86_large_flag(walk.page_size);
+    cpu->tlb_large[linear >> 63] |= cpu->fetch_large != 0;
     cpu->fetch_gpa = walk.gpa & X86_PAGE_MASK;
     return x86_ram_host(cpu, walk.gpa & X86_PAGE_MASK, false);
 }
@@ -226,13 +251,14 @@ static X86CodePage *exec_page(X86Cpu *cpu, uint64_t linear)
     e->page = get_page(cpu, host);
     e->tag = tag;
     e->global = global;
+    e->large = cpu->fetch_large;
     if ((linear >> 63) && !global) {
         cpu->high_not_global = true;
     }
     return e->page;
 }
 
-/* ---- blocks --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
 /* Makes the copy of the page's lines from OFFSET on hold LENGTH bytes. */
 static void need_lines(X86Cpu *cpu, X86CodePage *page, unsigned offset, unsigned length)
@@ -279,8 +305,8 @@ static uint32_t add_block(X86Cpu *cpu, X86CodePage *page, unsigned offset, unsig
 }
 
 /*
- * Translates from OFFSET of PAGE on.  0: the first instruction goes on in the next page.  How far a block reaches is only
- * known when it is decoded: the lines of a whole block are made ready step by step.
+ * Translates from OFFSET of PAGE on.  0: the first instruction goes on in the next page.  How far a block reaches is
+ * only known when it is decoded: the lines of a whole block are made ready step by step.
  */
 static uint32_t make_block(X86Cpu *cpu, X86CodePage *page, unsigned offset)
 {
@@ -383,7 +409,7 @@ const X86Op *x86_code_lookup(X86Cpu *cpu)
     if (index == 0) {
         if (nearly_full(cpu)) {
             x86_code_flush(cpu);
-            page = exec_page(cpu, linear);
+            return NULL; /* to the run loop, which comes again */
         }
         index = make_block(cpu, page, offset);
         if (index == 0) {
@@ -417,6 +443,22 @@ const X86Op *x86_code_in_page(X86Cpu *cpu, uint64_t rip)
     return &cpu->ops[index];
 }
 
+/* Reads the instruction bytes at LINEAR on into BYTES from FROM to the end of the page or of BYTES; how many there are then. */
+static unsigned fetch(X86Cpu *cpu, uint64_t linear, uint8_t bytes[X86_INSN_MAX], unsigned from)
+{
+    const uint64_t at = x86_is_64(cpu) ? linear + from : (uint32_t)(linear + from);
+    const unsigned part = MIN(X86_INSN_MAX - from, X86_PAGE - (unsigned)(at & (X86_PAGE - 1)));
+    bool global;
+    const uint8_t *host = fetch_page(cpu, at, &global);
+
+    for (unsigned i = 0; i < part; i++) {
+        const unsigned where = (at & (X86_PAGE - 1)) + i;
+
+        bytes[from + i] = host ? host[where] : (uint8_t)cpu->bus->mmio_read(cpu->opaque, cpu->fetch_gpa + where, 1);
+    }
+    return from + part;
+}
+
 const X86Op *x86_code_one(X86Cpu *cpu)
 {
     const uint64_t linear = code_linear(cpu);
@@ -426,18 +468,31 @@ const X86Op *x86_code_one(X86Cpu *cpu)
 
     cpu->regs[X86_REG_PAGE] = cpu->rip - offset;
     while (count == 0) {
-        const uint64_t at = x86_is_64(cpu) ? linear + available : (uint32_t)(linear + available);
-        const unsigned part = MIN(X86_INSN_MAX - available, X86_PAGE - (unsigned)(at & (X86_PAGE - 1)));
-        bool global;
-        const uint8_t *host = fetch_page(cpu, at, &global);
-
-        for (unsigned i = 0; i < part; i++) {
-            const unsigned where = (at & (X86_PAGE - 1)) + i;
-
-            bytes[available + i] = host ? host[where] : (uint8_t)cpu->bus->mmio_read(cpu->opaque, cpu->fetch_gpa + where, 1);
-        }
-        available += part;
+        available = fetch(cpu, linear, bytes, available);
         count = x86_translate(cpu, cpu->code_flags | X86_CODE_ONE, bytes, available, offset, 1, cpu->code->one, &used);
     }
     return cpu->code->one;
+}
+
+bool x86_code_uses_stack(X86Cpu *cpu, uint64_t addr)
+{
+    const uint64_t linear = x86_op_rip(cpu, cpu->op) + cpu->cs_base;
+    uint8_t bytes[X86_INSN_MAX];
+    X86DecodeResult result = X86_DECODE_MORE;
+    unsigned available = 0;
+    const X86Row *row;
+    X86Insn insn;
+
+    while (result == X86_DECODE_MORE) {
+        available = fetch(cpu, linear, bytes, available);
+        result = x86_decode(cpu, cpu->code_flags, bytes, available, linear & (X86_PAGE - 1), &insn, &row);
+    }
+    if (result != X86_DECODE_OK) {
+        return false;
+    }
+    if (insn.is_mem && (addr == cpu->ea || !(row->attr & (X86_A_D64 | X86_A_F64)))) {
+        return insn.seg == X86_SS;
+    }
+    /* What has a fixed operand size in 64-bit mode uses the stack, near branches included. */
+    return row->attr & (X86_A_D64 | X86_A_F64);
 }

@@ -5,10 +5,10 @@
  * Thread: the processor's own.  Runs in: mpqemu.
  *
  * Blocks belong to physical pages and know their place only relative to the page, so the same page mapped at several
- * linear addresses has one set of blocks.  X86CodePage keeps a copy of the 64-byte lines that blocks were made from.  When
- * a page comes into the exec TLB (after a flush, by a jump to it) these lines are compared with RAM, and the page's blocks
- * are forgotten when they differ: this finds what devices wrote.  Blocks of one page are linked directly, blocks of
- * different ones never are.
+ * linear addresses has one set of blocks.  X86CodePage keeps a copy of the 64-byte lines that blocks were made from.
+ * When a page comes into the exec TLB (after a flush, by a jump to it) these lines are compared with RAM, and the
+ * page's blocks are forgotten when they differ: this finds what devices wrote.  Blocks of one page are linked
+ * directly, blocks of different ones never are.
  *
  * Writes by processors are seen at once: X86Machine marks the lines of all pages that anyone translated (machine.h).
  *
@@ -46,7 +46,10 @@ _Static_assert(sizeof(X86CodePage) % sizeof(X86Op) == 0, "lies in the array of o
 bool x86_code_init(X86Cpu *cpu, size_t bytes);
 void x86_code_free(X86Cpu *cpu);
 
-/* Operations at cpu->rip, translated if need be, with X86_REG_PAGE set.  Raises faults of the fetch (cpu->op NULL). */
+/*
+ * Operations at cpu->rip, translated if need be, with X86_REG_PAGE set; NULL: ask again.  Raises faults of the fetch
+ * (cpu->op NULL).
+ */
 const X86Op *x86_code_lookup(X86Cpu *cpu);
 
 /* The same for RIP in the page being executed, without faults.  NULL with cpu->rip set: back to the run loop. */
@@ -58,11 +61,19 @@ const X86Op *x86_code_one(X86Cpu *cpu);
 /* The exec TLB's part of x86_tlb_flush() and x86_tlb_flush_page(). */
 void x86_exec_flush(X86Cpu *cpu, bool keep_global);
 void x86_exec_flush_page(X86Cpu *cpu, uint64_t linear);
+/* The same for parts of large pages around LINEAR. */
+void x86_exec_flush_large(X86Cpu *cpu, uint64_t linear);
 
-/* Host address of the instruction byte at LINEAR, or NULL where there is no RAM; raises. */
-const uint8_t *x86_code_host(X86Cpu *cpu, uint64_t linear);
+/*
+ * Whether the instruction of cpu->op accesses ADDR as part of the stack segment: by its memory operand's base, or by
+ * being a PUSH, POP, CALL, RET or the like.  Decodes it again; for the choice of an exception.
+ */
+bool x86_code_uses_stack(X86Cpu *cpu, uint64_t addr);
 
-/* Forgets the blocks of the page at HOST; nothing is being executed from it. */
+/*
+ * The mark of the page at HOST was cleared: forgets its blocks; nothing is being executed from it.  Pages that share
+ * the mark are compared before they are used again.
+ */
 void x86_code_drop(X86Cpu *cpu, const uint8_t *host);
 /* Forgets everything.  Between blocks only. */
 void x86_code_flush(X86Cpu *cpu);

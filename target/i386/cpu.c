@@ -152,7 +152,7 @@ void x86_cpu_sipi(X86Cpu *cpu, uint8_t vector)
     x86_mode_changed(cpu);
 }
 
-/* ---- state -------------------------------------------------------------------------------------------------------------- */
+/* ---- state ------------------------------------------------------------------------------------------------------- */
 
 void x86_cpu_get_state(X86Cpu *cpu, X86State *state)
 {
@@ -200,6 +200,9 @@ void x86_cpu_set_state(X86Cpu *cpu, const X86State *state)
     cpu->tsc_aux = state->tsc_aux;
     cpu->halted = state->halted;
     x86_fxrstor_image(cpu, state->fxsave);
+    if ((cpu->cr0 & X86_CR0_PG) && (cpu->cr4 & X86_CR4_PAE) && !x86_long_mode(cpu)) {
+        x86_load_pdptes(cpu, cpu->cr3);
+    }
     cpu->cpl = cpu->cr0 & X86_CR0_PE ? (state->rflags & X86_VM ? 3 : cpu->seg[X86_SS].attr >> X86_SEG_DPL_SHIFT & 3) : 0;
     cpu->shadow = cpu->force_one = cpu->nmi_blocked = false;
     x86_mode_changed(cpu);

@@ -6,10 +6,12 @@
  *
  * Guest code is translated once into arrays of X86Op.  A handler carries out one operation and goes on to the next one
  * by a tail call (NEXT); it returns NULL to leave the block with X86Cpu.rip set.  Where tail calls are not guaranteed
- * (no optimisation, sanitizers) NEXT returns the next operation, and the loop in run.c calls it: the sources are the same.
+ * (no optimisation, sanitizers) NEXT returns the next operation, and the loop in run.c calls it: the sources are the
+ * same.
  *
  * Faults.  A handler changes registers only after everything that can fault.  x86_raise() does not return; it needs
- * X86Cpu.op to tell the guest's RIP, which the memory functions (mem.h) set from their OP argument before they can fault.
+ * X86Cpu.op to tell the guest's RIP, which the memory functions (mem.h) set from their OP argument before they can
+ * fault.
  */
 #ifndef TARGET_I386_CPU_H
 #define TARGET_I386_CPU_H
@@ -65,7 +67,7 @@ _Static_assert(sizeof(X86Op) == 32, "two operations to a cache line");
 /* Head of a handler: X86_OP(name) { ...; NEXT; } */
 #define X86_OP(name) const X86Op *name(X86Cpu *cpu, const X86Op *op)
 
-/* ---- registers ------------------------------------------------------------------------------------------------------ */
+/* ---- registers --------------------------------------------------------------------------------------------------- */
 
 enum {
     X86_REG_ZERO = 16, /* always 0 */
@@ -149,7 +151,7 @@ typedef X86SegmentState X86Segment;
 
 #define X86_PHYS_BITS 40 /* of guest-physical addresses */
 
-/* ---- lazy flags (flags.h) ------------------------------------------------------------------------------------------- */
+/* ---- lazy flags (flags.h) ---------------------------------------------------------------------------------------- */
 
 typedef enum X86CcOp {
     X86_CC_FLAGS, /* all six are in cc_a */
@@ -163,7 +165,7 @@ typedef enum X86CcOp {
     X86_CC_CO,    /* result cc_dst; CF is cc_b, OF is cc_a (each 0 or 1); AF = 0 */
 } X86CcOp;
 
-/* ---- software TLB (mem.h) -------------------------------------------------------------------------------------------- */
+/* ---- software TLB (mem.h) ---------------------------------------------------------------------------------------- */
 
 #define X86_PAGE 4096u
 #define X86_PAGE_MASK (~(uint64_t)(X86_PAGE - 1))
@@ -182,6 +184,8 @@ typedef struct X86TlbEntry {
 } X86TlbEntry;
 #define X86_TLB_GPA_GLOBAL 1u
 #define X86_TLB_GPA_RAM 2u /* addend holds */
+#define X86_TLB_GPA_2M 4u  /* part of a large page (4 MiB ones count as two) */
+#define X86_TLB_GPA_1G 8u
 
 /* Which rights count. */
 typedef enum X86MmuMode {
@@ -206,9 +210,10 @@ typedef struct X86ExecEntry {
     uint64_t tag; /* linear page, or X86_TLB_INVALID */
     X86CodePage *page;
     bool global;
+    uint8_t large; /* X86_TLB_GPA_2M and so on */
 } X86ExecEntry;
 
-/* ---- reasons to look up from guest code ------------------------------------------------------------------------------ */
+/* ---- reasons to look up from guest code -------------------------------------------------------------------------- */
 
 /* X86Cpu.pending; set by any thread, together with attention. */
 #define X86_PENDING_KICK 0x01u
@@ -254,9 +259,11 @@ struct X86Cpu {
     bool shadow;                 /* after STI or MOV SS at the end of a block: no interrupt before the next instruction */
     bool halted;
     bool one_insn;               /* the operation belongs to a block of one instruction that is not kept */
+    bool bus_locked;             /* between x86_lock_bus() and x86_unlock_bus() */
     bool gave_up_page;           /* x86_tlb_drop_marked() found one: others are to be told */
     bool exec_evicted;           /* since the last flush a page left the exec TLB, and may still be in the jump cache */
-    uint64_t fetch_gpa;          /* page of the last fetch */
+    uint64_t fetch_gpa;          /* page of the last fetch, and how large it is (X86_TLB_GPA_2M...) */
+    uint8_t fetch_large;
     bool force_one;              /* the next instruction is to run so */
     uint32_t code_flags;         /* X86_CODE_* now */
     uint64_t cs_base;            /* 0 in 64-bit mode */
@@ -303,6 +310,7 @@ struct X86Cpu {
 
     X86TlbEntry tlbs[X86_MMU_MODES][X86_TLB_ENTRIES];
     bool tlb_used[X86_MMU_MODES];
+    bool tlb_large[2]; /* parts of large pages are, or were, in the TLBs; by the halves of the address space */
     X86ExecEntry exec_tlb[2][X86_EXEC_TLB_ENTRIES]; /* user, supervisor */
     X86JumpEntry jumps[X86_JUMP_ENTRIES];
     struct {
@@ -328,10 +336,7 @@ struct X86Cpu {
 #define X86_FEAT_RDRAND 0x1000u
 #define X86_FEAT_SMAP 0x2000u
 #define X86_FEAT_INVPCID 0x4000u
-#define X86_FEAT_BMI1 0x8000u
-#define X86_FEAT_LZCNT 0x10000u
 #define X86_FEAT_RDSEED 0x20000u
-#define X86_FEAT_ADX 0x40000u
 
 static inline uint8_t *x86_r8(X86Cpu *cpu, unsigned offset)
 {
@@ -379,8 +384,8 @@ _Noreturn void x86_page_fault(X86Cpu *cpu, uint64_t linear, uint32_t error);
 
 /*
  * Leaves the block after the instruction of OP, going on at RIP or at the following instruction:
- * "return x86_leave_to(cpu, rip);".  Every handler that changes CR0, CR3, CR4, EFER, a segment, CPL or IF ends so, after
- * x86_mode_changed() where that applies.
+ * "return x86_leave_to(cpu, rip);".  Every handler that changes CR0, CR3, CR4, EFER, a segment, CPL or IF ends so,
+ * after x86_mode_changed() where that applies.
  */
 static inline const X86Op *x86_leave_to(X86Cpu *cpu, uint64_t rip)
 {

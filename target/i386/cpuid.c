@@ -4,12 +4,13 @@
  *
  * Thread: the processor's own; x86_cpu_model_check() any.  Runs in: mpqemu.
  *
- * Identity.  The processor calls itself an Intel one of family 6, model 28: the in-order Atom of 2008.  Systems know that
- * one not to execute anything speculatively, which is true here as well, and leave out the many costly measures against
- * leaks by speculation.  It has no registers of its own that a system would insist on.
+ * Identity.  The processor calls itself an Intel one of family 6, model 28: the in-order Atom of 2008.  Systems know
+ * that one not to execute anything speculatively, which is true here as well, and leave out the many costly measures
+ * against leaks by speculation.  It has no registers of its own that a system would insist on.
  *
  * Sources: Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E.
  */
+#include <stdio.h>
 #include <string.h>
 #include "target/i386/cpuid.h"
 #include "target/i386/system.h"
@@ -76,7 +77,6 @@ static const Feature features[] = {
     { "erms", X86_CPUID_BIT(7_EBX, 9), LEVEL_MAX, true },
     { "invpcid", X86_CPUID_BIT(7_EBX, 10), LEVEL_MAX, true, X86_FEAT_INVPCID },
     { "rdseed", X86_CPUID_BIT(7_EBX, 18), LEVEL_MAX, true, X86_FEAT_RDSEED },
-    { "adx", X86_CPUID_BIT(7_EBX, 19), LEVEL_MAX, true, X86_FEAT_ADX },
     { "smap", X86_CPUID_SMAP, LEVEL_MAX, true, X86_FEAT_SMAP },
     { "umip", X86_CPUID_UMIP, LEVEL_MAX, true },
     { "fsrm", X86_CPUID_BIT(7_EDX, 4), LEVEL_MAX, true },
@@ -86,7 +86,6 @@ static const Feature features[] = {
     { "rdtscp", X86_CPUID_RDTSCP, LEVEL_MAX, true, X86_FEAT_RDTSCP },
     { "lm", X86_CPUID_BIT(81_EDX, 29), LEVEL_BASE },
     { "lahf_lm", X86_CPUID_BIT(81_ECX, 0), LEVEL_V2 },
-    { "abm", X86_CPUID_BIT(81_ECX, 5), LEVEL_MAX, true, X86_FEAT_LZCNT },
     { "3dnowprefetch", X86_CPUID_BIT(81_ECX, 8), LEVEL_V2 },
     { "invtsc", X86_CPUID_BIT(87_EDX, 8), LEVEL_BASE, true },
 };
@@ -94,10 +93,12 @@ static const Feature features[] = {
 static const struct {
     const char *name;
     Level level;
+    const char *description;
 } models[] = {
-    { "max", LEVEL_MAX }, /* the default */
-    { "x86-64-v1", LEVEL_BASE },
-    { "x86-64-v2", LEVEL_V2 },
+    { "max", LEVEL_MAX, "all that the engine has, and this host's processor where it takes part (default)" },
+    { "mpqemu64", LEVEL_V2, "x86-64-v2: the name of -accel kvm's default" },
+    { "x86-64-v1", LEVEL_BASE, "x86-64 as it began" },
+    { "x86-64-v2", LEVEL_V2, "SSE4.2, POPCNT, CMPXCHG16B" },
 };
 
 /* Bits of leaf 1 that depend on more than the model */
@@ -111,7 +112,7 @@ static const struct {
 #define MSR_TSC_DEADLINE 0x6e0u
 #define APIC_BASE_ENABLE 0x800u
 
-/* ---- models ----------------------------------------------------------------------------------------------------------- */
+/* ---- models ---------------------------------------------------------------------------------------------------- */
 
 static const Feature *find_feature(const char *name)
 {
@@ -146,6 +147,15 @@ static bool find_model(const char *text, const char *name, Level *ret_level, GEr
     return false;
 }
 
+/* MMX and SSE instructions are the host's (fpu.h). */
+static bool host_has(const Feature *feature)
+{
+    const uint32_t host_dependent = X86_FEAT_SSE3 | X86_FEAT_SSSE3 | X86_FEAT_SSE41 | X86_FEAT_SSE42 | X86_FEAT_AES |
+                                    X86_FEAT_PCLMUL;
+
+    return !(feature->decoder & host_dependent & ~x86_fpu_features());
+}
+
 /* One "+name" or "-name". */
 static bool apply_feature(X86CpuidModel *model, const char *text, const char *item, GError **errp)
 {
@@ -162,6 +172,11 @@ static bool apply_feature(X86CpuidModel *model, const char *text, const char *it
     }
     if (!on && !feature->removable) {
         error_setg(errp, "-cpu %s: feature '%s' is part of every model", text, item + 1);
+        return false;
+    }
+    if (on && !host_has(feature)) {
+        error_setg(errp, "-cpu %s: this host's processor does not have '%s', which -accel emu needs for it", text,
+                   item + 1);
         return false;
     }
     set_feature(model, feature, on);
@@ -182,7 +197,7 @@ static bool parse_model(const char *text, X86CpuidModel *ret_model, GError **err
     }
     *ret_model = (X86CpuidModel){ 0 };
     for (unsigned i = 0; i < G_N_ELEMENTS(features); i++) {
-        set_feature(ret_model, &features[i], features[i].level <= level);
+        set_feature(ret_model, &features[i], features[i].level <= level && host_has(&features[i]));
     }
     for (unsigned i = 1; items[0] != NULL && items[i] != NULL; i++) {
         if (!apply_feature(ret_model, text, items[i], errp)) {
@@ -190,6 +205,21 @@ static bool parse_model(const char *text, X86CpuidModel *ret_model, GError **err
         }
     }
     return true;
+}
+
+void x86_cpu_models_print(void)
+{
+    printf("Models of -accel emu:\n");
+    for (unsigned i = 0; i < G_N_ELEMENTS(models); i++) {
+        printf("  %-10s %s\n", models[i].name, models[i].description);
+    }
+    printf("MODEL,+FEATURE,-FEATURE changes a model.  Features that can be changed:\n ");
+    for (unsigned i = 0; i < G_N_ELEMENTS(features); i++) {
+        if (features[i].removable) {
+            printf(" %s", features[i].name);
+        }
+    }
+    printf("\n");
 }
 
 bool x86_cpu_model_check(const char *model, GError **errp)
@@ -245,7 +275,7 @@ uint64_t x86_cpuid_cr4(const X86Cpu *cpu)
     return allowed;
 }
 
-/* ---- leaves ------------------------------------------------------------------------------------------------------------- */
+/* ---- leaves ---------------------------------------------------------------------------------------------------- */
 
 enum { EAX, EBX, ECX, EDX };
 

@@ -4,8 +4,9 @@
  *
  * Thread: the processor's own.  Runs in: mpqemu.
  *
- * One table in cpuid.c names every feature that exists.  From it come CPUID's bits, X86Cpu.features for the decoder, the
- * bits that CR4 and EFER accept, and the names for -cpu.  A feature that a model lacks cannot be switched on by the guest.
+ * One table in cpuid.c names every feature that exists.  From it come CPUID's bits, X86Cpu.features for the decoder,
+ * the bits that CR4 and EFER accept, and the names for -cpu.  A feature that a model lacks cannot be switched on by the
+ * guest.
  *
  * Source: Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E.
  */

@@ -164,7 +164,7 @@ static void immediates(Cursor *c, uint32_t attr, X86Insn *insn)
     }
 }
 
-/* ---- rows of MMX and SSE ----------------------------------------------------------------------------------------------------- */
+/* ---- rows of MMX and SSE ----------------------------------------------------------------------------------------- */
 
 /* By map and opcode: 1 + the index of the first row in `order`; rows of one opcode are neighbours. */
 static uint16_t sse_first[X86_MAPS][257];
@@ -213,7 +213,7 @@ static const X86SseRow *find_sse(const X86Cpu *cpu, const X86Insn *insn)
     return best;
 }
 
-/* ---- one instruction ---------------------------------------------------------------------------------------------------------------- */
+/* ---- one instruction --------------------------------------------------------------------------------------------- */
 
 static const X86Row *find_row(const X86Cpu *cpu, X86Insn *insn)
 {

@@ -5,8 +5,8 @@
  * Thread: the processor's own.  Runs in: mpqemu.
  *
  * One X86Row describes one opcode: what follows it (ModRM, immediates), where it is legal, and the function that
- * translates it into operations (translate.h).  Opcodes of x87 and of MMX/SSE are in tables of their own, whose rows name
- * handlers directly.
+ * translates it into operations (translate.h).  Opcodes of x87 and of MMX/SSE are in tables of their own, whose rows
+ * name handlers directly.
  */
 #ifndef TARGET_I386_DECODE_H
 #define TARGET_I386_DECODE_H
@@ -93,18 +93,19 @@ const X86Row *x86_sparse_row(const X86Cpu *cpu, const X86Insn *insn);
 typedef enum X86DecodeResult { X86_DECODE_OK, X86_DECODE_UD, X86_DECODE_TOO_LONG, X86_DECODE_MORE } X86DecodeResult;
 
 /*
- * Decodes the instruction in BYTES, of which AVAILABLE (at most 15) are there, in the mode CODE_FLAGS.  PC_OFF: place of the
- * first byte in its page.  X86_DECODE_MORE: the instruction goes on after AVAILABLE bytes (fewer than 15).
+ * Decodes the instruction in BYTES, of which AVAILABLE (at most 15) are there, in the mode CODE_FLAGS.  PC_OFF: place
+ * of the first byte in its page.  X86_DECODE_MORE: the instruction goes on after AVAILABLE bytes (fewer than 15).
  */
 X86DecodeResult x86_decode(const X86Cpu *cpu, uint32_t code_flags, const uint8_t *bytes, unsigned available,
                            uint16_t pc_off, X86Insn *insn, const X86Row **row);
 
-/* ---- MMX and SSE: ops-sse-table.c ------------------------------------------------------------------------------------- */
+/* ---- MMX and SSE: ops-sse-table.c -------------------------------------------------------------------------------- */
 
 /*
- * Handlers get xmm, mm or general register numbers in op->reg and op->rm (general 8-bit ones do not occur), the immediate
- * byte zero-extended in op->imm, and the address of a memory operand in cpu->ea.  op->aux is the operand size 2, 4 or 8
- * (8 with REX.W).  Alignment is the handler's business.  In 64-bit code xmm numbers have REX applied, mm numbers not.
+ * Handlers get xmm, mm or general register numbers in op->reg and op->rm (general 8-bit ones do not occur), the
+ * immediate byte zero-extended in op->imm, and the address of a memory operand in cpu->ea.  op->aux is the operand
+ * size 2, 4 or 8 (8 with REX.W).  Alignment is the handler's business.  In 64-bit code xmm numbers have REX applied,
+ * mm numbers not.
  */
 typedef struct X86SseRow {
     uint8_t map;      /* X86_MAP_0F, _0F38 or _0F3A */
@@ -128,7 +129,7 @@ typedef struct X86SseRow {
 extern const X86SseRow x86_sse_rows[];
 extern const unsigned x86_sse_row_count;
 
-/* ---- x87: ops-x87-table.c ---------------------------------------------------------------------------------------------- */
+/* ---- x87: ops-x87-table.c ---------------------------------------------------------------------------------------- */
 
 /*
  * By ModRM and escape D8-DF.  NULL: #UD.  Handlers get ST's number in op->rm, cpu->ea for memory, and in op->imm the

@@ -145,13 +145,13 @@ typedef struct X86Stack {
 void x86_current_stack(X86Cpu *cpu, X86Stack *ret_stack);
 void x86_stack_push(X86Cpu *cpu, X86Stack *stack, uint64_t value, unsigned size);
 
-/* ---- task.c --------------------------------------------------------------------------------------------------------- */
+/* ---- task.c ---------------------------------------------------------------------------------------------------- */
 
 typedef enum X86TaskSwitch { X86_TASK_JUMP, X86_TASK_CALL, X86_TASK_IRET } X86TaskSwitch;
 
 /*
- * Switches to the task of the TSS with SELECTOR, already known not to be null; RETURN_RIP is saved for the old one.  The
- * new state is loaded before segments are checked: a fault after that belongs to the new task, as on a processor.
+ * Switches to the task of the TSS with SELECTOR, already known not to be null; RETURN_RIP is saved for the old one.
+ * The new state is loaded before segments are checked: a fault after that belongs to the new task, as on a processor.
  */
 void x86_task_switch(X86Cpu *cpu, uint16_t selector, X86TaskSwitch reason, uint64_t return_rip);
 /* The same through the task gate GATE, for JMP, CALL and interrupts. */

@@ -4,8 +4,8 @@
  *
  * Thread: the processor's own.  Runs in: mpqemu.
  *
- * Each function reads and checks everything, pushes what is to be pushed, and only then changes registers: what raises has
- * changed nothing but memory below the stack pointer.
+ * Each function reads and checks everything, pushes what is to be pushed, and only then changes registers: what raises
+ * has changed nothing but memory below the stack pointer.
  *
  * Sources: AMD APM volume 3 (CALL, JMP, RET, IRET); Intel SDM volume 2 and volume 3, section 5.8.
  */
@@ -29,7 +29,7 @@ static bool is_bad_long(X86Cpu *cpu, const X86Desc *desc)
     return x86_long_mode(cpu) && x86_desc_long(desc) && x86_desc_big(desc);
 }
 
-/* ---- real mode ------------------------------------------------------------------------------------------------------------- */
+/* ---- real mode ------------------------------------------------------------------------------------------------- */
 
 static void check_real_rip(X86Cpu *cpu, uint64_t rip)
 {
@@ -45,7 +45,7 @@ static void real_jump(X86Cpu *cpu, uint16_t selector, uint64_t rip)
     x86_mode_changed(cpu);
 }
 
-/* ---- JMP and CALL ------------------------------------------------------------------------------------------------------------ */
+/* ---- JMP and CALL ---------------------------------------------------------------------------------------------- */
 
 /* CS:RIP of the caller, on STACK. */
 static void push_return(X86Cpu *cpu, X86Stack *stack, unsigned size, uint64_t return_rip)
@@ -238,7 +238,7 @@ void x86_far_call(X86Cpu *cpu, uint16_t selector, uint64_t offset, unsigned size
     }
 }
 
-/* ---- RET and IRET ------------------------------------------------------------------------------------------------------------ */
+/* ---- RET and IRET ---------------------------------------------------------------------------------------------- */
 
 /* The code segment that a return to SELECTOR goes to. */
 static void get_return_code(X86Cpu *cpu, uint16_t selector, X86Desc *ret_desc)

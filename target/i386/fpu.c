@@ -4,8 +4,8 @@
  *
  * Thread: the processor's own.  Runs in: mpqemu.
  *
- * Our own state is an FXSAVE image already; what comes from the guest's memory is checked, and what the hardware would not
- * keep is cleared, since the host's FXRSTOR gets it next.
+ * Our own state is an FXSAVE image already; what comes from the guest's memory is checked, and what the hardware would
+ * not keep is cleared, since the host's FXRSTOR gets it next.
  *
  * Source: AMD64 APM volume 2, 11.4.4 and 11.5; volume 5, FXSAVE to XRSTOR.
  */
@@ -84,7 +84,7 @@ void x86_fxrstor_image(X86Cpu *cpu, const uint8_t image[512])
     memcpy(cpu->fpu.xmm, image + IMAGE_XMM, sizeof(cpu->fpu.xmm));
 }
 
-/* ---- FXSAVE and FXRSTOR ---------------------------------------------------------------------------------------------------- */
+/* ---- FXSAVE and FXRSTOR ------------------------------------------------------------------------------------------ */
 
 static void check_area(X86Cpu *cpu, const X86Op *op, unsigned alignment)
 {
@@ -169,7 +169,7 @@ X86_OP(x86_op_stmxcsr)
     NEXT;
 }
 
-/* ---- XSAVE and XRSTOR: components 0 (x87) and 1 (SSE), the standard format ----------------------------------------------------- */
+/* ---- XSAVE and XRSTOR: components 0 (x87) and 1 (SSE), the standard format --------------------------------------- */
 
 static void check_xsave(X86Cpu *cpu, const X86Op *op)
 {

@@ -6,8 +6,11 @@
  *
  * The state is an FXSAVE image in its 64-bit layout, so that the host's own units can work on it: an x87 instruction is
  * FXRSTOR, that instruction, FXSAVE (x87-thunks.S); an SSE instruction is that instruction between two loads of MXCSR.
- * Results, flags and unmasked exceptions are the hardware's.  The guest never gets what a host instruction leaves in the
- * instruction and data pointers: the handlers set these.
+ * Results, flags and unmasked exceptions are the hardware's.  The guest never gets what a host instruction leaves in
+ * the instruction and data pointers: the handlers set these.
+ *
+ * The exceptions of SSE are masked for the host, and raised here by the flags they leave.  That differs from a processor in
+ * one case: with underflow unmasked, a tiny result that is exact raises nothing, and one that is not has PE set, too.
  *
  * SSE and SSE2 are there on every x86-64 host.  Later extensions are told to the guest only when the host has them
  * (x86_fpu_features()).

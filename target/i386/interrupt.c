@@ -5,8 +5,8 @@
  * Thread: the processor's own.  Runs in: mpqemu.
  *
  * Theory of operation.  Delivery reads the table, checks, pushes the frame, and changes registers last.  A fault on the
- * way is raised as any other: the run loop then calls x86_deliver_exception() with it.  X86Cpu.event tells that one what
- * it interrupts:
+ * way is raised as any other: the run loop then calls x86_deliver_exception() with it.  X86Cpu.event tells that one
+ * what it interrupts:
  *
  *     none            not delivering: an instruction faults
  *     benign          the new exception is delivered in its place
@@ -49,7 +49,7 @@ static uint64_t saved_flags(X86Cpu *cpu, const Event *event)
     return x86_get_rflags(cpu) | (event->is_fault ? X86_RF : 0);
 }
 
-/* Reads SIZE bytes of the IDT's gate, whose DPL, type and presence it checks; types of 16-bit and task gates too unless WIDE. */
+/* Reads the IDT's gate, of 16 bytes when WIDE, and checks its DPL, type and presence; WIDE has fewer types. */
 static uint64_t get_gate(X86Cpu *cpu, const Event *event, bool wide, uint64_t *ret_high)
 {
     uint32_t offset = event->vector * (wide ? 16u : 8u);
@@ -256,7 +256,7 @@ static void deliver(X86Cpu *cpu, const Event *event)
     x86_mode_changed(cpu);
 }
 
-/* ---- what the run loop calls --------------------------------------------------------------------------------------------- */
+/* ---- what the run loop calls ----------------------------------------------------------------------------------- */
 
 static bool is_contributory(int vector)
 {

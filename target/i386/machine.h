@@ -4,9 +4,9 @@
  *
  * Thread: any processor's.  Runs in: mpqemu.
  *
- * For each page of RAM (found by its host address; pages may share a place, which costs time only) a word tells from which
- * 64-byte lines some processor has translated code.  While it is not 0 no TLB has the page for fast writing, so that each
- * write to it comes to x86_machine_write():
+ * For each page of RAM (found by its host address; pages may share a place, which costs time only) a word tells from
+ * which 64-byte lines some processor has translated code.  While it is not 0 no TLB has the page for fast writing, so
+ * that each write to it comes to x86_machine_write():
  *
  *   translating  sets the bits, takes the page from its own TLB for writing and asks the others to do the same
  *                (X86_PENDING_MARKS), then reads the bytes
@@ -14,15 +14,16 @@
  *                RAM (X86_PENDING_CODE), who set the bits again for what they keep
  *
  * A processor that still had the page for writing when it was marked asks for that comparison as well when it gives the
- * page up, so nothing it wrote meanwhile is missed.  Until it does, at the end of the block it is in, another processor may
- * run old bytes: as on real hardware, where other processors see new code only after a serialising instruction.
+ * page up, so nothing it wrote meanwhile is missed.  Until it does, at the end of the block it is in, another
+ * processor may run old bytes: as on real hardware, where other processors see new code only after a serialising
+ * instruction.
  */
 #ifndef TARGET_I386_MACHINE_H
 #define TARGET_I386_MACHINE_H
 
 #include "target/i386/cpu.h"
 
-#define X86_MARKS (1u << 19)
+#define X86_MARKS (1u << 22) /* of 16 GiB */
 
 struct X86Machine {
     GMutex bus_lock; /* x86_lock_bus(); and `cpus` */

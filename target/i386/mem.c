@@ -10,7 +10,7 @@
 #include "target/i386/mem.h"
 #include "target/i386/ops.h"
 
-/* ---- guest-physical memory --------------------------------------------------------------------------------------------- */
+/* ---- guest-physical memory --------------------------------------------------------------------------------------- */
 
 uint8_t *x86_ram_host(X86Cpu *cpu, uint64_t gpa, bool write)
 {
@@ -56,7 +56,7 @@ static void mmio_write(X86Cpu *cpu, uint64_t gpa, uint64_t value, unsigned size)
     }
 }
 
-/* ---- data breakpoints ----------------------------------------------------------------------------------------------------- */
+/* ---- data breakpoints -------------------------------------------------------------------------------------------- */
 
 #define DR7_RW(dr7, i) ((dr7) >> (16 + 4 * (i)) & 3)
 #define DR7_LEN(dr7, i) ((dr7) >> (18 + 4 * (i)) & 3)
@@ -97,10 +97,11 @@ static void check_watch(X86Cpu *cpu, uint64_t addr, unsigned size, X86Access acc
     }
 }
 
-/* ---- translation -------------------------------------------------------------------------------------------------------------- */
+/* ---- translation ------------------------------------------------------------------------------------------------- */
 
 /*
- * The entry of MODE for the page of ADDR, good for ACCESS (read or write) except that it may be X86_TLB_SLOW.  Raises #PF.
+ * The entry of MODE for the page of ADDR, good for ACCESS (read or write) except that it may be X86_TLB_SLOW.  Raises
+ * #PF.
  */
 static X86TlbEntry *translate(X86Cpu *cpu, uint64_t addr, X86Access access, X86MmuMode mode)
 {
@@ -125,7 +126,8 @@ static X86TlbEntry *translate(X86Cpu *cpu, uint64_t addr, X86Access access, X86M
     writable_host = x86_ram_host(cpu, gpa, true);
     slow = page_watched(cpu, page) ? X86_TLB_SLOW : 0;
     cpu->tlb_used[mode] = true;
-    t->gpa = gpa | (walk.global ? X86_TLB_GPA_GLOBAL : 0) | (host ? X86_TLB_GPA_RAM : 0);
+    cpu->tlb_large[addr >> 63] |= walk.page_size > X86_PAGE;
+    t->gpa = gpa | x86_large_flag(walk.page_size) | (walk.global ? X86_TLB_GPA_GLOBAL : 0) | (host ? X86_TLB_GPA_RAM : 0);
     t->addend = (uintptr_t)host - (uintptr_t)page;
     t->tag_read = page | (host ? slow : X86_TLB_SLOW);
     if (!may_write) {
@@ -148,7 +150,7 @@ static void check_canonical(X86Cpu *cpu, uint64_t addr, unsigned size)
     if (x86_is_64(cpu)) {
         if ((uint64_t)((int64_t)(addr << 16) >> 16) != addr ||
             (uint64_t)((int64_t)((addr + size - 1) << 16) >> 16) != addr + size - 1) {
-            x86_raise(cpu, X86_EXC_GP, 0);
+            x86_raise(cpu, x86_code_uses_stack(cpu, addr) ? X86_EXC_SS : X86_EXC_GP, 0);
         }
     }
 }
@@ -190,8 +192,8 @@ static bool executing_from(X86Cpu *cpu, const uint8_t *host)
 }
 
 /*
- * A write to RAM at HOST (in one page) whose page is marked is about to be made.  When the running block comes from that
- * page, the instruction is begun again in a block of its own: the next ones may be what it changes.
+ * A write to RAM at HOST (in one page) whose page is marked is about to be made.  When the running block comes from
+ * that page, the instruction is begun again in a block of its own: the next ones may be what it changes.
  */
 static bool write_hits_code(X86Cpu *cpu, const uint8_t *host, unsigned size)
 {
@@ -384,7 +386,7 @@ void x86_st_bytes(X86Cpu *cpu, const X86Op *op, uint64_t addr, const void *data,
     }
 }
 
-/* ---- locked accesses -------------------------------------------------------------------------------------------------------------- */
+/* ---- locked accesses --------------------------------------------------------------------------------------------- */
 
 uint8_t *x86_lock_target(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size)
 {
@@ -402,14 +404,16 @@ uint8_t *x86_lock_target(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned s
 void x86_lock_bus(X86Cpu *cpu)
 {
     g_mutex_lock(&cpu->machine->bus_lock);
+    cpu->bus_locked = true;
 }
 
 void x86_unlock_bus(X86Cpu *cpu)
 {
+    cpu->bus_locked = false;
     g_mutex_unlock(&cpu->machine->bus_lock);
 }
 
-/* ---- flushing ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- flushing ---------------------------------------------------------------------------------------------------- */
 
 static void invalidate(X86TlbEntry *t)
 {
@@ -418,6 +422,8 @@ static void invalidate(X86TlbEntry *t)
 
 void x86_tlb_flush(X86Cpu *cpu, bool keep_global)
 {
+    cpu->tlb_large[0] = false;
+    cpu->tlb_large[1] = cpu->tlb_large[1] && keep_global;
     for (unsigned mode = 0; mode < X86_MMU_MODES; mode++) {
         bool left = false;
 
@@ -431,11 +437,28 @@ void x86_tlb_flush(X86Cpu *cpu, bool keep_global)
                 invalidate(t);
             } else {
                 left = true;
+                cpu->tlb_large[0] |= (t->gpa & (X86_TLB_GPA_2M | X86_TLB_GPA_1G)) != 0 && !((t->tag_read & t->tag_write) >> 63);
             }
         }
         cpu->tlb_used[mode] = left;
     }
     x86_exec_flush(cpu, keep_global);
+}
+
+/* INVLPG in a large page is for all of it. */
+static void flush_large(X86Cpu *cpu, uint64_t linear)
+{
+    for (unsigned mode = 0; mode < X86_MMU_MODES; mode++) {
+        for (unsigned i = 0; cpu->tlb_used[mode] && i < X86_TLB_ENTRIES; i++) {
+            X86TlbEntry *t = &cpu->tlbs[mode][i];
+            const uint64_t tag = t->tag_read & X86_TLB_INVALID ? t->tag_write : t->tag_read;
+
+            if (x86_same_large(tag, linear, t->gpa)) {
+                invalidate(t);
+            }
+        }
+    }
+    x86_exec_flush_large(cpu, linear);
 }
 
 void x86_tlb_flush_page(X86Cpu *cpu, uint64_t linear)
@@ -450,6 +473,9 @@ void x86_tlb_flush_page(X86Cpu *cpu, uint64_t linear)
         }
     }
     x86_exec_flush_page(cpu, linear);
+    if (cpu->tlb_large[linear >> 63]) {
+        flush_large(cpu, linear);
+    }
 }
 
 void x86_tlb_drop_marked(X86Cpu *cpu)

@@ -5,9 +5,9 @@
  * Thread: the processor's own.  Runs in: mpqemu.
  *
  * x86_ld8..64() and x86_st8..64() take the rights of the current CPL (X86Cpu.mmu_mode) and raise the exceptions a
- * processor would; OP is the operation whose instruction then faults.  x86_*_sys() access with supervisor rights whatever
- * CPL is (descriptor tables, TSS, stacks of inner levels).  Segments and canonical addresses are the caller's business,
- * i.e. of the operation that computed X86Cpu.ea; a non-canonical address gets here as #GP.
+ * processor would; OP is the operation whose instruction then faults.  x86_*_sys() access with supervisor rights
+ * whatever CPL is (descriptor tables, TSS, stacks of inner levels).  Segments and canonical addresses are the caller's
+ * business, i.e. of the operation that computed X86Cpu.ea; a non-canonical address gets here as #GP.
  *
  * Other threads and processes change RAM at any time: a value is read once.
  */
@@ -97,7 +97,7 @@ void x86_probe_write(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size)
 uint64_t x86_ld_sys(X86Cpu *cpu, uint64_t addr, unsigned size);
 void x86_st_sys(X86Cpu *cpu, uint64_t addr, uint64_t value, unsigned size);
 
-/* ---- below linear addresses ------------------------------------------------------------------------------------------ */
+/* ---- below linear addresses -------------------------------------------------------------------------------------- */
 
 /*
  * Host address of guest-physical GPA (any alignment) when it is RAM or ROM; NULL: a device, nothing, or ROM with WRITE.
@@ -117,11 +117,22 @@ typedef struct X86Walk {
 } X86Walk;
 
 /*
- * mmu-walk.c: translates LINEAR for ACCESS with the rights of MODE by the paging mode in force (none, 32-bit, PAE, 4-level),
- * sets accessed and, for writes, dirty bits.  The accessed bits are set by host atomics.  True and *WALK, or false and
- * *ERROR, the error code of #PF (P, W/R, U/S, RSVD, I/D).  Never raises.
+ * mmu-walk.c: translates LINEAR for ACCESS with the rights of MODE by the paging mode in force (none, 32-bit, PAE,
+ * 4-level), sets accessed and, for writes, dirty bits.  The accessed bits are set by host atomics.  True and *WALK, or
+ * false and *ERROR, the error code of #PF (P, W/R, U/S, RSVD, I/D).  Never raises.
  */
 bool x86_mmu_walk(X86Cpu *cpu, uint64_t linear, X86Access access, X86MmuMode mode, X86Walk *walk, uint32_t *error);
+
+/* X86_TLB_GPA_2M or _1G for a page of SIZE bytes, or 0. */
+static inline uint8_t x86_large_flag(uint64_t size)
+{
+    return size >= UINT64_C(1) << 30 ? X86_TLB_GPA_1G : size > X86_PAGE ? X86_TLB_GPA_2M : 0;
+}
+/* Whether two addresses can be in one large page of the kind FLAGS tell of. */
+static inline bool x86_same_large(uint64_t a, uint64_t b, uint64_t flags)
+{
+    return flags & X86_TLB_GPA_1G ? (a ^ b) >> 30 == 0 : flags & X86_TLB_GPA_2M ? (a ^ b) >> 22 == 0 : false;
+}
 
 /* MOV CR3 and friends: KEEP_GLOBAL when CR4.PGE is set and the architecture keeps them.  Any time in a handler that leaves. */
 void x86_tlb_flush(X86Cpu *cpu, bool keep_global);

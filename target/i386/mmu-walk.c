@@ -62,9 +62,12 @@ typedef struct Entry {
 /* What a table outside of RAM and ROM reads as: not present. */
 static void read_entry(X86Cpu *cpu, const Format *format, uint64_t gpa, Entry *ret_entry)
 {
-    uint8_t *host = x86_ram_host(cpu, gpa, false);
+    uint8_t *host = x86_ram_host(cpu, gpa, true);
 
-    ret_entry->host = x86_ram_host(cpu, gpa, true);
+    ret_entry->host = host;
+    if (host == NULL) {
+        host = x86_ram_host(cpu, gpa, false);
+    }
     if (host == NULL) {
         ret_entry->value = 0;
     } else if (format->entry_size == 4) {

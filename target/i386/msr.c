@@ -57,7 +57,7 @@ uint64_t x86_tsc(X86Cpu *cpu)
     return cpu->bus->tsc(cpu->opaque) + cpu->tsc_offset;
 }
 
-/* ---- values that registers take ------------------------------------------------------------------------------------------ */
+/* ---- values that registers take -------------------------------------------------------------------------------- */
 
 /* Uncacheable, write-combining, write-through, write-protected, write-back. */
 static bool is_memory_type(unsigned type)
@@ -112,7 +112,7 @@ static bool is_mtrr_def_type(uint64_t value)
     return !(value & ~0xcffull) && is_memory_type(value & 0xff);
 }
 
-/* ---- registers that are plain storage --------------------------------------------------------------------------------------- */
+/* ---- registers that are plain storage -------------------------------------------------------------------------- */
 
 typedef struct Register {
     uint32_t msr;
@@ -163,7 +163,7 @@ static bool is_apic_register(uint32_t msr)
     return msr == MSR_APIC_BASE || msr == MSR_TSC_DEADLINE || (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST);
 }
 
-/* ---- the others ------------------------------------------------------------------------------------------------------------- */
+/* ---- the others ------------------------------------------------------------------------------------------------ */
 
 static bool write_efer(X86Cpu *cpu, uint64_t value)
 {

@@ -222,7 +222,7 @@ const X86Row x86_map_0f[256] = {
     [0xff] = { x86_tr_ud, MODRM | END },
 };
 
-/* ---- what a prefix, ModRM or CPUID decides --------------------------------------------------------------------------------- */
+/* ---- what a prefix, ModRM or CPUID decides ----------------------------------------------------------------------- */
 
 const X86Row x86_sse_row = { x86_tr_sse, MODRM };
 const X86Row x86_sse_row_imm8 = { x86_tr_sse, MODRM | IMM8 };

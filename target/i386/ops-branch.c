@@ -81,7 +81,7 @@ X86_OP(x86_op_exit)
     X86_DISPATCH(cpu, to);
 }
 
-/* ---- conditions -------------------------------------------------------------------------------------------------------- */
+/* ---- conditions -------------------------------------------------------------------------------------------------- */
 
 /* A and B as 64-bit numbers, sign-extended from any size; R is A - B, cut to the size and sign-extended. */
 #define SUB_B(a, b, r) ((uint64_t)(a) < (uint64_t)(b))
@@ -233,7 +233,7 @@ X86Fn *const x86_cmov_rr[X86_KNOWNS][16][X86_SIZES] = {
 };
 X86Fn *const x86_cmov_rm[X86_SIZES] = CS(cmov_m);
 
-/* ---- compare and branch -------------------------------------------------------------------------------------------------- */
+/* ---- compare and branch ------------------------------------------------------------------------------------------ */
 
 #define DEF_CMP_JCC(s, c) \
     static X86_OP(cmp_rr_##s##_##c) \
@@ -287,7 +287,7 @@ X86Fn *const x86_cmp_ri_jcc[X86_SIZES][16] = FUSED(cmp_ri);
 X86Fn *const x86_test_rr_jcc[X86_SIZES][16] = FUSED(test_rr);
 X86Fn *const x86_test_ri_jcc[X86_SIZES][16] = FUSED(test_ri);
 
-/* ---- CALL, RET, indirect JMP: 64 bits --------------------------------------------------------------------------------------- */
+/* ---- CALL, RET, indirect JMP: 64 bits ---------------------------------------------------------------------------- */
 
 /* X86_JUMP() with the return address on the stack. */
 #define DEF_CALL64(name, where) \
@@ -369,7 +369,7 @@ X86_OP(x86_op_jmp_ea64)
     X86_JUMP(x86_ld64(cpu, op, cpu->ea));
 }
 
-/* ---- the same in any mode; aux is the operand size ------------------------------------------------------------------------------ */
+/* ---- the same in any mode; aux is the operand size --------------------------------------------------------------- */
 
 static uint64_t load_by_size(X86Cpu *cpu, const X86Op *op)
 {

@@ -11,7 +11,7 @@
 #define S4(x) { x##8, x##16, x##32, x##64 }
 #define S3(x) { NULL, x##16, x##32, x##64 }
 
-/* ---- INC, DEC, NEG, NOT ------------------------------------------------------------------------------------------------- */
+/* ---- INC, DEC, NEG, NOT ------------------------------------------------------------------------------------------ */
 
 #define R_INC(s, a) ((uint##s##_t)((a) + 1))
 #define R_DEC(s, a) ((uint##s##_t)((a) - 1))
@@ -90,7 +90,7 @@ X86Fn *const x86_unary_r[X86_UNS][X86_SIZES][2] = { UN_ROW(INC), UN_ROW(DEC), UN
 X86Fn *const x86_unary_m[X86_UNS][X86_SIZES] = { S4(m_INC), S4(m_DEC), S4(m_NEG), S4(m_NOT) };
 X86Fn *const x86_unary_lm[X86_UNS][X86_SIZES] = { S4(lm_INC), S4(lm_DEC), S4(lm_NEG), S4(lm_NOT) };
 
-/* ---- MUL, IMUL, DIV, IDIV -------------------------------------------------------------------------------------------------- */
+/* ---- MUL, IMUL, DIV, IDIV ---------------------------------------------------------------------------------------- */
 
 typedef unsigned __int128 uint128_t;
 typedef __int128 int128_t;
@@ -236,7 +236,7 @@ X86Fn *const x86_imul_rm[X86_SIZES] = S3(imul_rm);
 X86Fn *const x86_imul_rri[X86_SIZES] = S3(imul_rri);
 X86Fn *const x86_imul_rmi[X86_SIZES] = S3(imul_rmi);
 
-/* ---- XCHG, XADD, CMPXCHG ---------------------------------------------------------------------------------------------------- */
+/* ---- XCHG, XADD, CMPXCHG ----------------------------------------------------------------------------------------- */
 
 /* Memory <- NEW of what is there, atomically; the expression may use `a`.  Ends with `a` the old value. */
 #define ATOMIC_UPDATE(s, new) \
@@ -411,7 +411,7 @@ X86_OP(x86_op_cmpxchg16b)
     NEXT;
 }
 
-/* ---- bits ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- bits -------------------------------------------------------------------------------------------------------- */
 
 static void set_cf(X86Cpu *cpu, bool carry)
 {
@@ -579,12 +579,7 @@ X86_OP(x86_op_bswap64)
     NEXT;
 }
 
-/* ---- conversions, flags, and what is left ------------------------------------------------------------------------------------------ */
-
-X86_OP(x86_op_nop)
-{
-    NEXT;
-}
+/* ---- conversions, flags, and what is left ------------------------------------------------------------------------ */
 
 /* CBW, CWDE, CDQE */
 X86_OP(x86_op_cbw)

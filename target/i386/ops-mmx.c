@@ -4,8 +4,8 @@
  *
  * Thread: the processor's own.  Runs in: mpqemu.
  *
- * MMX register n is the significand of physical x87 register n; every instruction but EMMS makes TOP 0 first, and then it is
- * that of st[n].
+ * MMX register n is the significand of physical x87 register n; every instruction but EMMS makes TOP 0 first, and then
+ * it is that of st[n].
  *
  * Source: AMD64 APM volume 5, chapter 2; volume 2, 11.5.
  */
@@ -66,7 +66,7 @@ X86_OP(x86_op_emms)
     NEXT;
 }
 
-/* ---- moves ---------------------------------------------------------------------------------------------------------------- */
+/* ---- moves ------------------------------------------------------------------------------------------------------- */
 
 static inline void mmx_set(X86Cpu *cpu, const X86Op *op, unsigned n, uint64_t value)
 {
@@ -186,7 +186,7 @@ X86_OP(x86_op_maskmovq)
     NEXT;
 }
 
-/* ---- words by an immediate -------------------------------------------------------------------------------------------------- */
+/* ---- words by an immediate --------------------------------------------------------------------------------------- */
 
 static inline uint64_t shuffle_words(uint64_t value, unsigned order)
 {
@@ -259,7 +259,7 @@ X86_OP(x86_op_palignr_mmx_m)
     NEXT;
 }
 
-/* ---- conversions ---------------------------------------------------------------------------------------------------------------- */
+/* ---- conversions ------------------------------------------------------------------------------------------------- */
 
 /* Two integers become two numbers.  CVTPI2PD of memory is no MMX instruction: it leaves the x87 state alone. */
 #define TO_XMM_OP(name, insn, enter_for_memory) \

@@ -7,7 +7,7 @@
 #include "target/i386/ops.h"
 #include "target/i386/system.h"
 
-/* ---- MOV ------------------------------------------------------------------------------------------------------------ */
+/* ---- MOV --------------------------------------------------------------------------------------------------------- */
 
 #define DEF_MOV(s) \
     static X86_OP(mov_rr##s) \
@@ -77,7 +77,7 @@ X86Fn *const x86_mov_rm[X86_EAS][X86_SIZES] = EAS(mov_rm);
 X86Fn *const x86_mov_mr[X86_EAS][X86_SIZES] = EAS(mov_mr);
 X86Fn *const x86_mov_mi[X86_EAS][X86_SIZES] = EAS(mov_mi);
 
-/* ---- MOVZX, MOVSX, MOVSXD --------------------------------------------------------------------------------------------- */
+/* ---- MOVZX, MOVSX, MOVSXD ---------------------------------------------------------------------------------------- */
 
 #define DEF_MOVX(x, c, ss, ds) \
     static X86_OP(x##_rr_##ss##_##ds) \
@@ -108,7 +108,7 @@ X86Fn *const x86_movx_rm[X86_EAS][2][3][X86_SIZES] = {
     [X86_EA] = { MOVX_ZX(rm, EA), MOVX_SX(rm, EA) },
 };
 
-/* ---- LEA and operand addresses ------------------------------------------------------------------------------------------ */
+/* ---- LEA and operand addresses ----------------------------------------------------------------------------------- */
 
 #define DEF_LEA(s) \
     static X86_OP(lea_bd##s) \
@@ -220,16 +220,32 @@ X86_OP(x86_op_ea_xlat)
 }
 
 /* BT and its kin with a bit number in a register reach memory on both sides of the operand. */
+static inline uint64_t bit_offset(const X86Cpu *cpu, const X86Op *op, unsigned size)
+{
+    const uint64_t value = cpu->regs[op->reg];
+    const int64_t bit = size == 2 ? (int16_t)value : size == 4 ? (int32_t)value : (int64_t)value;
+
+    return (uint64_t)(bit >> 3 & ~(int64_t)(size - 1));
+}
+
 X86_OP(x86_op_bit_address)
 {
-    const int64_t bit = op->aux == 2 ? (int16_t)cpu->regs[op->reg] : op->aux == 4 ? (int32_t)cpu->regs[op->reg]
-                                                                                  : (int64_t)cpu->regs[op->reg];
-
-    cpu->ea += (uint64_t)(bit >> 3 & ~(int64_t)(op->aux - 1));
+    cpu->ea += bit_offset(cpu, op, op->aux);
     NEXT;
 }
 
-/* ---- PUSH and POP ---------------------------------------------------------------------------------------------------------- */
+X86_OP(x86_op_bit_address_general)
+{
+    const unsigned size = op->imm & 0xff;
+    const uint64_t at = X86_ADDR_BIS + bit_offset(cpu, op, size);
+
+    cpu->op = op;
+    cpu->ea = x86_segment_address(cpu, op->aux, op->imm >> 8 == 8 ? at : op->imm >> 8 == 4 ? (uint32_t)at : (uint16_t)at,
+                                  size, X86_READ);
+    NEXT;
+}
+
+/* ---- PUSH and POP ------------------------------------------------------------------------------------------------ */
 
 #define DEF_PUSH(name, source) \
     static X86_SLOW_OP(name##_slow) \
@@ -334,8 +350,8 @@ X86_OP(x86_op_pop_r)
 }
 
 /*
- * POP memory.  RSP as the base of the operand counts as after the pop (by the translator, in disp); a fault of the write
- * leaves RSP alone.
+ * POP memory.  RSP as the base of the operand counts as after the pop (by the translator, in disp); a fault of the
+ * write leaves RSP alone.
  */
 X86_OP(x86_op_pop_m)
 {

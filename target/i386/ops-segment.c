@@ -53,7 +53,7 @@ static void set_zf(X86Cpu *cpu, bool on)
     x86_cc_flags(cpu, (x86_cc_all(cpu) & ~X86_ZF) | (on ? X86_ZF : 0));
 }
 
-/* ---- LDTR and TR -------------------------------------------------------------------------------------------------------- */
+/* ---- LDTR and TR ----------------------------------------------------------------------------------------------- */
 
 X86_OP(x86_op_sldt_r)
 {
@@ -158,7 +158,7 @@ X86_OP(x86_op_ltr_m)
     return ltr(cpu, op, x86_ld16(cpu, op, cpu->ea));
 }
 
-/* ---- checks of selectors ---------------------------------------------------------------------------------------------------- */
+/* ---- checks of selectors --------------------------------------------------------------------------------------- */
 
 /* DESC can be seen with SELECTOR from the current level. */
 static bool is_visible(X86Cpu *cpu, const X86Desc *desc, uint16_t selector)
@@ -299,7 +299,7 @@ X86_OP(x86_op_arpl_m)
     NEXT;
 }
 
-/* ---- GDTR and IDTR ----------------------------------------------------------------------------------------------------------- */
+/* ---- GDTR and IDTR --------------------------------------------------------------------------------------------- */
 
 static const X86Op *store_table(X86Cpu *cpu, const X86Op *op, uint64_t base, uint16_t limit)
 {
@@ -357,7 +357,7 @@ X86_OP(x86_op_lidt)
     return load_table(cpu, op, &cpu->idt_base, &cpu->idt_limit);
 }
 
-/* ---- segment registers ---------------------------------------------------------------------------------------------------------- */
+/* ---- segment registers ----------------------------------------------------------------------------------------- */
 
 static void check_segment_number(X86Cpu *cpu, unsigned seg)
 {
@@ -411,14 +411,19 @@ X86_OP(x86_op_mov_to_seg_m)
     return mov_to_seg(cpu, op, x86_ld16(cpu, op, cpu->ea));
 }
 
-X86_OP(x86_op_push_seg)
+static __attribute__((noinline)) void push_segment(X86Cpu *cpu, const X86Op *op)
 {
     uint64_t sp = cpu->regs[X86_RSP];
 
-    cpu->op = op;
     x86_push(cpu, &sp, cpu->seg[op->reg].selector, op->aux);
     cpu->regs[X86_RSP] = sp;
-    return x86_leave(cpu, op);
+}
+
+X86_OP(x86_op_push_seg)
+{
+    cpu->op = op;
+    push_segment(cpu, op);
+    NEXT;
 }
 
 X86_OP(x86_op_pop_seg)
@@ -451,7 +456,7 @@ X86_OP(x86_op_load_far)
     return x86_leave(cpu, op);
 }
 
-/* ---- far transfers ---------------------------------------------------------------------------------------------------------------- */
+/* ---- far transfers --------------------------------------------------------------------------------------------- */
 
 static uint64_t immediate_offset(const X86Op *op)
 {
@@ -506,7 +511,7 @@ X86_OP(x86_op_iret)
     return NULL;
 }
 
-/* ---- interrupts -------------------------------------------------------------------------------------------------------------------- */
+/* ---- interrupts ------------------------------------------------------------------------------------------------ */
 
 X86_OP(x86_op_int)
 {

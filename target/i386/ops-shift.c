@@ -5,7 +5,8 @@
  * Thread: the processor's own.  Runs in: mpqemu.
  *
  * The count is the immediate, or CL when op->aux is 1; it is taken modulo 32, or 64 for 64-bit operands.  A count of 0
- * changes no flags.  Nothing can fault after x86_probe_write(), so flags may be set before the result is stored.  OF is defined for counts of 1 only; it gets what the formula for 1 says of the last step.
+ * changes no flags.  Nothing can fault after x86_probe_write(), so flags may be set before the result is stored.  OF
+ * is defined for counts of 1 only; it gets what the formula for 1 says of the last step.
  */
 #include "target/i386/ops.h"
 
@@ -151,7 +152,7 @@ DEF_NF(32)
 DEF_NF(64)
 X86Fn *const x86_shift_ri_nf[3][X86_SIZES] = { S4(shl_nf), S4(shr_nf), S4(sar_nf) };
 
-/* ---- SHLD, SHRD ------------------------------------------------------------------------------------------------------- */
+/* ---- SHLD, SHRD -------------------------------------------------------------------------------------------------- */
 
 /* Counts above 16 of 16-bit operands shift in A again, as processors do (undefined). */
 static uint16_t shld16(X86Cpu *cpu, uint16_t a, uint16_t b, unsigned n)

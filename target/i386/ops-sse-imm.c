@@ -4,8 +4,8 @@
  *
  * Thread: the processor's own.  Runs in: mpqemu.
  *
- * What an immediate chooses is done in C, but where a result is more than a choice: there the host executes the instruction,
- * in one piece of code for each immediate.
+ * What an immediate chooses is done in C, but where a result is more than a choice: there the host executes the
+ * instruction, in one piece of code for each immediate.
  *
  * Sources: AMD64 APM volume 4; Intel SDM volume 2.
  */
@@ -32,7 +32,7 @@ typedef unsigned char Vec8 __attribute__((vector_size(16)));
 
 #define IMM ((unsigned)(uint8_t)op->imm)
 
-/* ---- shuffles ------------------------------------------------------------------------------------------------------------ */
+/* ---- shuffles ---------------------------------------------------------------------------------------------------- */
 
 static inline X86Vec shuffle32(X86Vec a, X86Vec b, unsigned order)
 {
@@ -82,7 +82,7 @@ TWO_FORMS(shufps, sse_load_aligned, shuffle32(a, b, IMM))
 TWO_FORMS(shufpd, sse_load_aligned, ((X86Vec) { a[IMM & 1], b[IMM >> 1 & 1] }))
 TWO_FORMS(palignr, sse_load_aligned, align_right(a, b, IMM))
 
-/* ---- blends ---------------------------------------------------------------------------------------------------------------- */
+/* ---- blends ------------------------------------------------------------------------------------------------------ */
 
 /* All ones where bit i of IMM is set. */
 static inline X86Vec mask32(unsigned imm)
@@ -119,7 +119,7 @@ TWO_FORMS(blendvps, sse_load_aligned, blend(a, b, SIGNS_OF(SignedVec32, XMM(0)))
 TWO_FORMS(blendvpd, sse_load_aligned, blend(a, b, SIGNS_OF(X86Vec, XMM(0))))
 TWO_FORMS(pblendvb, sse_load_aligned, blend(a, b, SIGNS_OF(SignedVec8, XMM(0))))
 
-/* ---- insertions and extractions ------------------------------------------------------------------------------------------------ */
+/* ---- insertions and extractions ---------------------------------------------------------------------------------- */
 
 #define INSERT_OP(name, field, index_mask, register_value, memory_value) \
     X86_OP(x86_op_##name##_r) \
@@ -238,7 +238,7 @@ X86_OP(x86_op_extractps_m)
     NEXT;
 }
 
-/* ---- dot products: products that IMM[7:4] selects, their sum to places of IMM[3:0] ------------------------------------------------ */
+/* ---- dot products: products that IMM[7:4] selects, their sum to places of IMM[3:0] ------------------------------- */
 
 #define DOT_PRODUCT_OP(name, multiply, add, mask) \
     static __attribute__((noinline)) X86Vec name(X86Cpu *cpu, const X86Op *op, X86Vec b) \
@@ -253,7 +253,7 @@ X86_OP(x86_op_extractps_m)
 DOT_PRODUCT_OP(dpps, "mulps", "haddps %0, %0\n\thaddps %0, %0", mask32)
 DOT_PRODUCT_OP(dppd, "mulpd", "haddpd %0, %0", mask64)
 
-/* ---- instructions whose immediate is code ------------------------------------------------------------------------------------------ */
+/* ---- instructions whose immediate is code ------------------------------------------------------------------------ */
 
 #define ROW_16(CASE, high) \
     CASE(0x##high##0) CASE(0x##high##1) CASE(0x##high##2) CASE(0x##high##3) CASE(0x##high##4) CASE(0x##high##5) \
@@ -306,7 +306,7 @@ static __attribute__((noinline)) X86Vec aeskeygenassist(X86Vec a, X86Vec b, unsi
 }
 TWO_FORMS(aeskeygenassist, sse_load_aligned, aeskeygenassist(a, b, IMM))
 
-/* ---- strings --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- strings ----------------------------------------------------------------------------------------------------- */
 
 /* The result of one of the four: ECX or XMM0, and EFLAGS, where PF and AF are clear. */
 typedef struct StringResult {

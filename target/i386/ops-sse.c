@@ -12,8 +12,8 @@
 const uint32_t x86_host_mxcsr = 0x1f80;
 
 /*
- * What a processor does: exceptions that are found before the operation (invalid, denormal, divide by zero) keep those from
- * being found that come with the result.
+ * What a processor does: exceptions that are found before the operation (invalid, denormal, divide by zero) keep those
+ * from being found that come with the result.
  */
 void x86_sse_exception(X86Cpu *cpu, const X86Op *op, uint32_t flags)
 {
@@ -41,7 +41,7 @@ __attribute__((noinline)) void x86_sse_store_slow(X86Cpu *cpu, const X86Op *op, 
     x86_st128(cpu, op, cpu->ea, &value);
 }
 
-/* ---- integers and bits ------------------------------------------------------------------------------------------------- */
+/* ---- integers and bits ------------------------------------------------------------------------------------------- */
 
 #define INTEGER_OP(name, ...) \
     X86_OP(x86_op_##name##_r) \
@@ -111,7 +111,7 @@ X86_OP(x86_op_psrldq_imm)
     NEXT;
 }
 
-/* ---- floating point ------------------------------------------------------------------------------------------------------- */
+/* ---- floating point ---------------------------------------------------------------------------------------------- */
 
 #define FLOAT_OP(name, opcode, prefix, load, feature) \
     X86_OP(x86_op_##name##_r) \
@@ -167,7 +167,7 @@ SSE_FLOAT_LIST(FLOAT_OP)
 SSE_COMPARE_LIST(COMPARE_OP)
 SSE_ROUND_LIST(ROUND_OP)
 
-/* ---- EFLAGS ------------------------------------------------------------------------------------------------------------------ */
+/* ---- EFLAGS ------------------------------------------------------------------------------------------------------ */
 
 #define FLAGS_BODY(name, value) \
     { \
@@ -207,7 +207,7 @@ X86_OP(x86_op_ptest_m)
     NEXT;
 }
 
-/* ---- general registers -------------------------------------------------------------------------------------------------------- */
+/* ---- general registers ------------------------------------------------------------------------------------------- */
 
 #define TO_GENERAL_BODY(name, value) \
     { \

@@ -4,8 +4,8 @@
  *
  * Thread: the processor's own.  Runs in: mpqemu.
  *
- * Registers are put back after each step, so a fault or an interrupt finds the instruction where it is and it goes on from
- * there.  A repeated MOVS or STOS that goes upward through plain RAM is done by whole parts of pages.
+ * Registers are put back after each step, so a fault or an interrupt finds the instruction where it is and it goes on
+ * from there.  A repeated MOVS or STOS that goes upward through plain RAM is done by whole parts of pages.
  *
  * op->aux: element size; op->rm: segment of the source; op->base: address size; op->index: X86_REP_*.
  */
@@ -161,9 +161,9 @@ static void scas(const String *s)
 
 static void cmps(const String *s)
 {
-    const uint64_t a = load(s, source(s, X86_READ));
+    const uint64_t b = load(s, destination(s, X86_READ)); /* faults first, as on processors seen */
 
-    compare(s, a, load(s, destination(s, X86_READ)));
+    compare(s, load(s, source(s, X86_READ)), b);
     advance(s, true, true, 1);
 }
 

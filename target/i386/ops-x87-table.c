@@ -4,8 +4,8 @@
  *
  * Runs in: mpqemu.
  *
- * Source: AMD64 APM volume 3, appendix A.2, "x87 Encodings"; the undocumented aliases that all processors have (DC D0, DD C8,
- * DE D0, DF C0 and their like) are there, since the hardware carries them out.
+ * Source: AMD64 APM volume 3, appendix A.2, "x87 Encodings"; the undocumented aliases that all processors have (D9 D8,
+ * DC D0, DD C8, DE D0, DF C0 and their like) are there, since the hardware carries them out.
  */
 #include "target/i386/decode.h"
 #include "target/i386/ops-x87.h"
@@ -33,7 +33,7 @@ X86Fn *const x86_x87_mem[8][8] = {
 X86Fn *const x86_x87_reg[8][64] = {
     { FROM(0x00, 0x3f) },
     /* FLD, FXCH; FNOP; FCHS, FABS; FTST, FXAM; constants; functions */
-    { FROM(0x00, 0x10), FROM(0x20, 0x21), FROM(0x24, 0x25), FROM(0x28, 0x2e), FROM(0x30, 0x3f) },
+    { FROM(0x00, 0x10), FROM(0x18, 0x1f), FROM(0x20, 0x21), FROM(0x24, 0x25), FROM(0x28, 0x2e), FROM(0x30, 0x3f) },
     /* FCMOVB, E, BE, U; FUCOMPP */
     { CMOV(0x00, 0x1f), FROM(0x29, 0x29) },
     /* FCMOVNB, NE, NBE, NU; FENI, FDISI; FNCLEX, FNINIT; FSETPM; FUCOMI, FCOMI */

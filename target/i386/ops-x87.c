@@ -4,8 +4,8 @@
  *
  * Thread: the processor's own.  Runs in: mpqemu.
  *
- * The instruction itself is in x87-thunks.S.  Here are memory operands, pending exceptions, EFLAGS, the environment in its
- * three layouts, and the pointers to the last instruction.
+ * The instruction itself is in x87-thunks.S.  Here are memory operands, pending exceptions, EFLAGS, the environment in
+ * its three layouts, and the pointers to the last instruction.
  *
  * An exception that is raised is pending until the next waiting instruction, which then is #MF, as with CR0.NE set; the
  * interrupt line of the 80387 for CR0.NE clear does not exist here, and #MF is raised as well.
@@ -59,7 +59,7 @@ static void set_pointers(X86Cpu *cpu, const X86Op *op, uint64_t data)
     cpu->fpu.dp = data;
 }
 
-/* ---- register operands ----------------------------------------------------------------------------------------------- */
+/* ---- register operands ------------------------------------------------------------------------------------------- */
 
 /* Apart from the handler, whose tail call a local variable's address would cost. */
 static __attribute__((noinline)) void run_register(X86Cpu *cpu, const X86Op *op, uint64_t eflags)
@@ -155,7 +155,7 @@ void x86_x87_set_top(X86Fpu *fpu, unsigned top)
     }
 }
 
-/* ---- memory operands ------------------------------------------------------------------------------------------------- */
+/* ---- memory operands --------------------------------------------------------------------------------------------- */
 
 /* Bytes of the operand by escape and ModRM.reg; 0 where it is no plain operand. */
 static const uint8_t operand_size[8][8] = {
@@ -262,7 +262,7 @@ void x86_x87_set_control(X86Fpu *fpu, uint16_t control)
     update_summary(fpu);
 }
 
-/* ---- the environment ----------------------------------------------------------------------------------------------------- */
+/* ---- the environment --------------------------------------------------------------------------------------------- */
 
 /* The two bits of each physical register: 0 valid, 1 zero, 2 special, 3 empty. */
 static uint16_t full_tags(const X86Fpu *fpu)

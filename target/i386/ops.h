@@ -48,8 +48,8 @@ enum { X86_KNOWN_NONE, X86_KNOWN_SUB, X86_KNOWN_LOGIC, X86_KNOWN_RESULT, X86_KNO
 #define X86_ADDR_EA (cpu->ea)
 
 /*
- * A handler whose fast path would be slowed down by calls (registers saved) hands over to another one, which does all of
- * it: "X86_BECOME(that);".
+ * A handler whose fast path would be slowed down by calls (registers saved) hands over to another one, which does all
+ * of it: "X86_BECOME(that);".
  */
 #define X86_SLOW_OP(name) __attribute__((cold, noinline)) X86_OP(name)
 #if defined(__clang__) && !X86_TRAMPOLINE
@@ -80,6 +80,7 @@ X86Fn x86_op_ea_bd, x86_op_ea_bis, x86_op_ea_seg, x86_op_ea_seg_bis, x86_op_ea_f
 X86Fn x86_op_ea_imm64;    /* imm64 in segment aux of 64-bit mode */
 X86Fn x86_op_ea_xlat;     /* reg: address size; aux: segment */
 X86Fn x86_op_bit_address; /* += the bytes of bit number reg; aux: operand size */
+X86Fn x86_op_bit_address_general; /* all of it, for addresses that wrap; aux: segment; imm: operand size + address size << 8 */
 
 /* One operand: reg register, or cpu->ea. */
 enum { X86_UN_INC, X86_UN_DEC, X86_UN_NEG, X86_UN_NOT, X86_UNS };
@@ -140,7 +141,7 @@ X86Fn x86_op_pusha, x86_op_popa, x86_op_enter, x86_op_leave_stack, x86_op_leave6
 /* Strings: aux operand size (bytes), rm segment of the source, base address size, index X86_REP_*. */
 X86Fn x86_op_movs, x86_op_stos, x86_op_lods, x86_op_scas, x86_op_cmps, x86_op_ins, x86_op_outs;
 
-X86Fn x86_op_nop, x86_op_cbw, x86_op_cwd; /* aux operand size */
+X86Fn x86_op_cbw, x86_op_cwd; /* aux operand size */
 X86Fn x86_op_clc, x86_op_stc, x86_op_cmc, x86_op_cld, x86_op_std, x86_op_lahf, x86_op_sahf, x86_op_salc;
 X86Fn x86_op_xlat; /* cpu->ea is of the byte */
 X86Fn x86_op_aaa, x86_op_aas, x86_op_daa, x86_op_das, x86_op_aam, x86_op_aad;
@@ -150,12 +151,12 @@ X86Fn x86_op_clflush;
 X86Fn x86_op_raise; /* imm: vector */
 X86Fn x86_op_rdrand; /* reg, aux operand size */
 
-/* ---- locked accesses --------------------------------------------------------------------------------------------------- */
+/* ---- locked accesses --------------------------------------------------------------------------------------------- */
 
 /*
- * Host address for an atomic read-modify-write of SIZE bytes, or NULL: the access crosses pages, or goes to a device, or
- * to translated code.  Those are made by x86_ld_slow() and x86_st_slow() between x86_lock_bus() and x86_unlock_bus(),
- * which exclude one another but no plain access.  Faults are raised here in either case.
+ * Host address for an atomic read-modify-write of SIZE bytes, or NULL: the access crosses pages, or goes to a device,
+ * or to translated code.  Those are made by x86_ld_slow() and x86_st_slow() between x86_lock_bus() and
+ * x86_unlock_bus(), which exclude one another but no plain access.  Faults are raised here in either case.
  */
 uint8_t *x86_lock_target(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size);
 void x86_lock_bus(X86Cpu *cpu);
@@ -177,7 +178,7 @@ X86_CAS(16, "w")
 X86_CAS(32, "l")
 X86_CAS(64, "q")
 
-/* ---- jumps within the engine ---------------------------------------------------------------------------------------------- */
+/* ---- jumps within the engine ------------------------------------------------------------------------------------- */
 
 /* The operations for RIP when the jump cache has them and nothing else is to be done; else NULL, with cpu->rip set. */
 static inline const X86Op *x86_jump_target(X86Cpu *cpu, uint64_t rip)

@@ -16,7 +16,7 @@
     (1u << X86_EXC_DF | 1u << X86_EXC_TS | 1u << X86_EXC_NP | 1u << X86_EXC_SS | 1u << X86_EXC_GP | 1u << X86_EXC_PF | \
      1u << X86_EXC_AC)
 
-/* ---- exceptions --------------------------------------------------------------------------------------------------------- */
+/* ---- exceptions -------------------------------------------------------------------------------------------------- */
 
 _Noreturn void x86_raise(X86Cpu *cpu, int vector, uint32_t error)
 {
@@ -42,7 +42,7 @@ _Noreturn void x86_page_fault(X86Cpu *cpu, uint64_t linear, uint32_t error)
     x86_raise(cpu, X86_EXC_PF, error);
 }
 
-/* ---- from other threads ------------------------------------------------------------------------------------------------------ */
+/* ---- from other threads ------------------------------------------------------------------------------------------ */
 
 static void set_pending(X86Cpu *cpu, unsigned pending)
 {
@@ -69,7 +69,7 @@ void x86_cpu_set_intr(X86Cpu *cpu, bool level)
     }
 }
 
-/* ---- between blocks ---------------------------------------------------------------------------------------------------------------- */
+/* ---- between blocks ---------------------------------------------------------------------------------------------- */
 
 static void clear_pending(X86Cpu *cpu, unsigned pending)
 {
@@ -137,9 +137,9 @@ static Turn serve_pending(X86Cpu *cpu)
 
 static void execute(X86Cpu *cpu, const X86Op *op)
 {
-    do {
+    while (op != NULL) {
         op = op->fn(cpu, op);
-    } while (op != NULL);
+    }
     cpu->op = NULL;
 }
 
@@ -158,8 +158,8 @@ static uint64_t instruction_breakpoints(const X86Cpu *cpu)
 }
 
 /*
- * One instruction by itself: after STI or MOV SS, with EFLAGS.TF or RF, with breakpoints, or when it changes the block it is
- * in.  False: shutdown.
+ * One instruction by itself: after STI or MOV SS, with EFLAGS.TF or RF, with breakpoints, or when it changes the block
+ * it is in.  False: shutdown.
  */
 static bool step(X86Cpu *cpu)
 {
@@ -231,6 +231,10 @@ static X86Exit run(X86Cpu *cpu)
 static bool recover(X86Cpu *cpu)
 {
     cpu->one_insn = false;
+    if (cpu->bus_locked) {
+        /* A device's read in the middle took the page away. */
+        x86_unlock_bus(cpu);
+    }
     if (cpu->fault.restart) {
         cpu->fault.restart = false;
         if (cpu->op != NULL) {

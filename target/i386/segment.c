@@ -13,7 +13,7 @@
 #define RPL 3u
 #define TI 4u /* selector: in the LDT */
 
-/* ---- descriptors ------------------------------------------------------------------------------------------------------ */
+/* ---- descriptors ----------------------------------------------------------------------------------------------- */
 
 uint32_t x86_desc_limit(const X86Desc *d)
 {
@@ -95,7 +95,7 @@ void x86_get_stack_descriptor(X86Cpu *cpu, uint16_t selector, unsigned level, in
     }
 }
 
-/* ---- segment registers -------------------------------------------------------------------------------------------------- */
+/* ---- segment registers ----------------------------------------------------------------------------------------- */
 
 void x86_null_segment(X86Segment *s, uint16_t selector)
 {
@@ -169,7 +169,7 @@ void x86_load_segment(X86Cpu *cpu, unsigned seg, uint16_t selector)
     x86_desc_segment(&desc, selector, &cpu->seg[seg]);
 }
 
-/* ---- addresses ----------------------------------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------------------------- */
 
 bool x86_segment_holds(const X86Segment *s, uint32_t offset, unsigned size)
 {
@@ -212,7 +212,7 @@ uint64_t x86_segment_address(X86Cpu *cpu, unsigned seg, uint64_t offset, unsigne
     return (uint32_t)(s->base + offset);
 }
 
-/* ---- stacks --------------------------------------------------------------------------------------------------------------- */
+/* ---- stacks ---------------------------------------------------------------------------------------------------- */
 
 static uint64_t stack_mask(X86Cpu *cpu)
 {

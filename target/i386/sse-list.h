@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Lists of instructions that come by the dozen, for ops-sse*.c (which makes handlers) and ops-sse-table.c (which makes rows).
- * Runs in: mpqemu.
+ * Lists of instructions that come by the dozen, for ops-sse*.c (which makes handlers) and ops-sse-table.c (which makes
+ * rows). Runs in: mpqemu.
  *
  * Source: AMD64 APM volumes 4 and 5; Intel SDM volume 2 for SSSE3 to SSE4.2 and AES.
  */

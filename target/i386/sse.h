@@ -5,8 +5,8 @@
  * Thread: the processor's own.  Runs in: mpqemu.
  *
  * A handler loads its operands, has the host execute the very instruction the guest has (as inline assembly, so that
- * compiler options do not matter), and stores the result.  Nothing here takes the address of a local variable: a handler
- * that did would not end in a tail call.
+ * compiler options do not matter), and stores the result.  Nothing here takes the address of a local variable: a
+ * handler that did would not end in a tail call.
  */
 #ifndef TARGET_I386_SSE_H
 #define TARGET_I386_SSE_H
@@ -17,7 +17,7 @@
 
 #define XMM(n) (cpu->fpu.xmm[n].vec)
 
-/* ---- memory operands, at cpu->ea ------------------------------------------------------------------------------------- */
+/* ---- memory operands, at cpu->ea --------------------------------------------------------------------------------- */
 
 /* 16 bytes that cross pages, or whose page the TLB does not have. */
 X86Vec x86_sse_load_slow(X86Cpu *cpu, const X86Op *op);
@@ -25,17 +25,18 @@ void x86_sse_store_slow(X86Cpu *cpu, const X86Op *op, X86Vec value);
 
 static inline X86Vec sse_load(X86Cpu *cpu, const X86Op *op)
 {
-    const uint8_t *p = x86_fast_read(cpu, cpu->ea, 16);
+    const X86TlbEntry *t = x86_tlb_entry(cpu, cpu->ea);
 
-    return likely(p != NULL) ? *(const volatile X86VecUnaligned *)p : x86_sse_load_slow(cpu, op);
+    return likely(x86_hit_read(t, cpu->ea, 16)) ? *(const volatile X86VecUnaligned *)x86_hit_host(t, cpu->ea)
+                                                : x86_sse_load_slow(cpu, op);
 }
 
 static inline void sse_store(X86Cpu *cpu, const X86Op *op, X86Vec value)
 {
-    uint8_t *p = x86_fast_write(cpu, cpu->ea, 16);
+    const X86TlbEntry *t = x86_tlb_entry(cpu, cpu->ea);
 
-    if (likely(p != NULL)) {
-        *(volatile X86VecUnaligned *)p = value;
+    if (likely(x86_hit_write(t, cpu->ea, 16))) {
+        *(volatile X86VecUnaligned *)x86_hit_host(t, cpu->ea) = value;
     } else {
         x86_sse_store_slow(cpu, op, value);
     }
@@ -73,7 +74,7 @@ static inline X86Vec sse_load16(X86Cpu *cpu, const X86Op *op)
     return sse_vec64(x86_ld16(cpu, op, cpu->ea));
 }
 
-/* ---- arithmetic with MXCSR --------------------------------------------------------------------------------------------- */
+/* ---- arithmetic with MXCSR --------------------------------------------------------------------------------------- */
 
 /* The host's own, which the ABI wants between handlers. */
 extern const uint32_t x86_host_mxcsr;
@@ -108,7 +109,7 @@ static inline void sse_end(X86Cpu *cpu, const X86Op *op)
         sse_end(cpu, op); \
     } while (0)
 
-/* ---- MMX ----------------------------------------------------------------------------------------------------------------- */
+/* ---- MMX --------------------------------------------------------------------------------------------------------- */
 
 void x86_mmx_enter_slow(X86Cpu *cpu, const X86Op *op);
 
@@ -121,14 +122,15 @@ static inline void mmx_enter(X86Cpu *cpu, const X86Op *op)
     cpu->fpu.valid = 0xff;
 }
 
+/* Of a register's number only three bits count: REX does not apply. */
 static inline uint64_t *mmx_register(X86Cpu *cpu, unsigned n)
 {
-    return &cpu->fpu.st[n].mantissa;
+    return &cpu->fpu.st[n & 7].mantissa;
 }
 
 static inline void mmx_written(X86Cpu *cpu, unsigned n)
 {
-    cpu->fpu.st[n].sign_exponent = 0xffff;
+    cpu->fpu.st[n & 7].sign_exponent = 0xffff;
 }
 
 /* DESTINATION and SOURCE are places in memory; the host's registers are left empty. */

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Segments, exceptions, interrupts, control registers, MSRs, CPUID: the parts of the processor that system software uses.
+ * Segments, exceptions, interrupts, control registers, MSRs, CPUID: the parts of the processor that system software
+ * uses.
  *
  * Thread: the processor's own.  Runs in: mpqemu.
  *
- * Handlers below (X86Fn) follow one convention.  They begin with "cpu->op = op" when anything in them can fault.  All of
- * them end their block: they return x86_leave(cpu, op) or x86_leave_to(cpu, rip), after x86_mode_changed() when what that
- * is about has changed; those marked NEXT go on in the block.  Operands:
+ * Handlers below (X86Fn) follow one convention.  They begin with "cpu->op = op" when anything in them can fault.  All
+ * of them end their block: they return x86_leave(cpu, op) or x86_leave_to(cpu, rip), after x86_mode_changed() when
+ * what that is about has changed; those marked NEXT go on in the block.  Operands:
  *   op->reg, op->rm   general register (16 to 64 bits), segment, control or debug register number
- *   op->base == X86_REG_ZERO + 1 is never used to tell forms apart: register and memory forms are handlers of their own,
- *   with suffix _r and _m; the memory operand's linear address is in cpu->ea, checked for segment limits at its first byte
+ *                     (register and memory forms are handlers of their own, with suffix _r and _m)
+ *   cpu->ea           linear address of the memory operand, checked for the segment's limit at its first byte
  *   op->aux           operand size 2, 4, 8 (in bytes)
  *   op->imm, imm64    immediates
  */
@@ -18,7 +19,7 @@
 
 #include "target/i386/cpu.h"
 
-/* ---- segments: segment.c ---------------------------------------------------------------------------------------------- */
+/* ---- segments: segment.c ----------------------------------------------------------------------------------------- */
 
 /* Loads a data or stack segment register with all checks of the mode; raises.  Real mode: base = selector * 16. */
 void x86_load_segment(X86Cpu *cpu, unsigned seg, uint16_t selector);
@@ -30,17 +31,18 @@ void x86_far_return(X86Cpu *cpu, unsigned size, unsigned pop_bytes);
 void x86_iret(X86Cpu *cpu, unsigned size);
 
 /*
- * Checks an access of SIZE bytes at OFFSET in segment SEG by rights and limit, raises #GP or #SS, and returns the linear
- * address (truncated to 32 bits outside of 64-bit mode; canonical in it).  The general form of address computation.
+ * Checks an access of SIZE bytes at OFFSET in segment SEG by rights and limit, raises #GP or #SS, and returns the
+ * linear address (truncated to 32 bits outside of 64-bit mode; canonical in it).  The general form of address
+ * computation.
  */
 uint64_t x86_segment_address(X86Cpu *cpu, unsigned seg, uint64_t offset, unsigned size, X86Access access);
 
-/* ---- exceptions and interrupts: interrupt.c ----------------------------------------------------------------------------- */
+/* ---- exceptions and interrupts: interrupt.c ---------------------------------------------------------------------- */
 
 /*
- * Delivers the exception in cpu->fault with RIP = cpu->rip, through the IDT.  A fault on the way comes back by x86_raise()
- * to the run loop, which calls again; double and triple faults are told apart here by what was being delivered.  False:
- * shutdown.
+ * Delivers the exception in cpu->fault with RIP = cpu->rip, through the IDT.  A fault on the way comes back by
+ * x86_raise() to the run loop, which calls again; double and triple faults are told apart here by what was being
+ * delivered.  False: shutdown.
  */
 bool x86_deliver_exception(X86Cpu *cpu);
 /* The same for interrupt VECTOR from outside, or NMI (vector 2). */
@@ -54,17 +56,17 @@ bool x86_deliver_debug_trap(X86Cpu *cpu, uint64_t dr6_bits);
 /* The run loop calls it when a guest instruction or delivery has completed: no longer inside of a delivery. */
 void x86_delivery_done(X86Cpu *cpu);
 
-/* ---- control registers ------------------------------------------------------------------------------------------------------ */
+/* ---- control registers ------------------------------------------------------------------------------------------- */
 
 /* mmu-walk.c: PAE paging's four registers out of the table at CR3.  False, with nothing changed: reserved bits are set. */
 bool x86_load_pdptes(X86Cpu *cpu, uint64_t cr3);
 
-/* ---- ports ---------------------------------------------------------------------------------------------------------------- */
+/* ---- ports ------------------------------------------------------------------------------------------------------- */
 
 /* IOPL and I/O permission map for SIZE bytes at PORT; raises #GP.  cpu->op is set. */
 void x86_check_io(X86Cpu *cpu, uint16_t port, unsigned size);
 
-/* ---- CPUID and MSRs: cpuid.c, msr.c ------------------------------------------------------------------------------------------ */
+/* ---- CPUID and MSRs: cpuid.c, msr.c ------------------------------------------------------------------------------ */
 
 /* Reads config->model, fills cpu->model and cpu->features. */
 bool x86_cpuid_init(X86Cpu *cpu, const X86CpuConfig *config, GError **errp);
@@ -81,7 +83,7 @@ void x86_fpu_reset(X86Cpu *cpu);
 void x86_fxsave_image(X86Cpu *cpu, uint8_t image[512]);       /* 64-bit layout */
 void x86_fxrstor_image(X86Cpu *cpu, const uint8_t image[512]);
 
-/* ---- handlers: ops-system.c, ops-segment.c --------------------------------------------------------------------------------------- */
+/* ---- handlers: ops-system.c, ops-segment.c ----------------------------------------------------------------------- */
 
 /* 0F 00 and friends */
 X86Fn x86_op_sldt_r, x86_op_sldt_m, x86_op_str_r, x86_op_str_m;
@@ -109,7 +111,7 @@ X86Fn x86_op_rdfsbase, x86_op_rdgsbase, x86_op_wrfsbase, x86_op_wrgsbase; /* op-
 /* segment registers; op->reg is the segment */
 X86Fn x86_op_mov_from_seg_r, x86_op_mov_from_seg_m; /* rm/memory <- reg; NEXT */
 X86Fn x86_op_mov_to_seg_r, x86_op_mov_to_seg_m;     /* SS: sets cpu->shadow */
-X86Fn x86_op_push_seg, x86_op_pop_seg;
+X86Fn x86_op_push_seg, x86_op_pop_seg; /* push: NEXT */
 X86Fn x86_op_load_far; /* LES, LDS, LSS, LFS, LGS: op->reg general register, op->rm segment */
 /* transfers */
 X86Fn x86_op_jmp_far_imm, x86_op_call_far_imm; /* selector op->imm, offset op->disp zero-extended by size */
@@ -121,7 +123,7 @@ X86Fn x86_op_int3, x86_op_int1, x86_op_into;
 /* ports: reg is AL/AX/EAX by op->aux */
 X86Fn x86_op_in_imm, x86_op_in_dx, x86_op_out_imm, x86_op_out_dx;
 
-/* ---- stack helpers for the above: segment.c ----------------------------------------------------------------------------------------- */
+/* ---- stack helpers for the above: segment.c ---------------------------------------------------------------------- */
 
 /*
  * PUSH and POP by parts: *SP is the working copy of RSP, put into regs[] by the caller when nothing can fault any more;

@@ -84,7 +84,7 @@ void x86_check_io(X86Cpu *cpu, uint16_t port, unsigned size)
     x86_raise(cpu, X86_EXC_GP, 0);
 }
 
-/* ---- task switch ---------------------------------------------------------------------------------------------------------- */
+/* ---- task switch ----------------------------------------------------------------------------------------------- */
 
 /* In the order of the TSS. */
 static const uint8_t tss_segments[] = { X86_ES, X86_CS, X86_SS, X86_DS, X86_FS, X86_GS };

@@ -8,7 +8,7 @@
 #include "target/i386/system.h"
 #include "target/i386/translate-int.h"
 
-/* ---- operands ------------------------------------------------------------------------------------------------------------ */
+/* ---- operands ---------------------------------------------------------------------------------------------------- */
 
 static unsigned size_of(const X86Insn *insn, const X86Row *row)
 {
@@ -62,13 +62,13 @@ static X86Op *emit_mem(X86Translation *t, const X86Insn *insn, X86Fn *const fns[
     return op;
 }
 
-static X86Op *emit_ea_op(X86Translation *t, const X86Insn *insn, unsigned size, X86Access access, X86Fn *fn)
+X86Op *x86_emit_ea_op(X86Translation *t, const X86Insn *insn, unsigned size, X86Access access, X86Fn *fn)
 {
     x86_emit_ea(t, insn, size, access);
     return x86_emit(t, insn, fn);
 }
 
-/* ---- two operands ---------------------------------------------------------------------------------------------------------- */
+/* ---- two operands ------------------------------------------------------------------------------------------------ */
 
 static void know(X86Translation *t, unsigned alu)
 {
@@ -98,7 +98,7 @@ void x86_tr_alu_rm_r(X86Translation *t, const X86Insn *insn, const X86Row *row)
         op->reg = reg(insn, insn->rm, size);
         op->rm = reg(insn, insn->reg, size);
     } else if (insn->lock) {
-        op = emit_ea_op(t, insn, size, X86_WRITE, x86_alu_lmr[alu][s]);
+        op = x86_emit_ea_op(t, insn, size, X86_WRITE, x86_alu_lmr[alu][s]);
         op->reg = reg(insn, insn->reg, size);
     } else {
         X86Fn *const fns[X86_EAS] = {
@@ -150,7 +150,7 @@ void x86_tr_alu_rm_i(X86Translation *t, const X86Insn *insn, const X86Row *row)
         op = x86_emit(t, insn, x86_alu_ri[alu][s][t->flags_dead]);
         op->reg = reg(insn, insn->rm, size);
     } else if (insn->lock) {
-        op = emit_ea_op(t, insn, size, X86_WRITE, x86_alu_lmi[alu][s]);
+        op = x86_emit_ea_op(t, insn, size, X86_WRITE, x86_alu_lmi[alu][s]);
     } else {
         X86Fn *const fns[X86_EAS] = {
             x86_alu_mi[X86_BD][alu][s][t->flags_dead], x86_alu_mi[X86_BIS][alu][s][t->flags_dead],
@@ -163,7 +163,7 @@ void x86_tr_alu_rm_i(X86Translation *t, const X86Insn *insn, const X86Row *row)
     know(t, alu);
 }
 
-/* ---- one operand, shifts, multiplication ------------------------------------------------------------------------------------- */
+/* ---- one operand, shifts, multiplication ------------------------------------------------------------------------- */
 
 void x86_tr_unary(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
@@ -172,7 +172,7 @@ void x86_tr_unary(X86Translation *t, const X86Insn *insn, const X86Row *row)
     if (!insn->is_mem) {
         x86_emit(t, insn, x86_unary_r[row->arg][s][t->flags_dead])->reg = reg(insn, insn->rm, size);
     } else {
-        emit_ea_op(t, insn, size, X86_WRITE, insn->lock ? x86_unary_lm[row->arg][s] : x86_unary_m[row->arg][s]);
+        x86_emit_ea_op(t, insn, size, X86_WRITE, insn->lock ? x86_unary_lm[row->arg][s] : x86_unary_m[row->arg][s]);
     }
     if (row->arg != X86_UN_NOT) {
         t->known = t->flags_dead ? X86_KNOWN_NONE : row->arg == X86_UN_NEG ? X86_KNOWN_SUB : X86_KNOWN_RESULT;
@@ -198,7 +198,7 @@ static void shift(X86Translation *t, const X86Insn *insn, const X86Row *row, boo
         op->reg = reg(insn, insn->rm, size);
         count &= size == 8 ? 63 : 31;
     } else {
-        op = emit_ea_op(t, insn, size, X86_WRITE, x86_shift_m[kind][s]);
+        op = x86_emit_ea_op(t, insn, size, X86_WRITE, x86_shift_m[kind][s]);
     }
     op->aux = by_cl;
     op->imm = (int32_t)count;
@@ -225,7 +225,7 @@ static void double_shift(X86Translation *t, const X86Insn *insn, const X86Row *r
     X86Op *op;
 
     if (insn->is_mem) {
-        op = emit_ea_op(t, insn, insn->opsize, X86_WRITE, x86_shxd_m[row->arg][s]);
+        op = x86_emit_ea_op(t, insn, insn->opsize, X86_WRITE, x86_shxd_m[row->arg][s]);
     } else {
         op = x86_emit(t, insn, x86_shxd_r[row->arg][s]);
         op->rm = insn->rm;
@@ -250,7 +250,7 @@ void x86_tr_muldiv(X86Translation *t, const X86Insn *insn, const X86Row *row)
     const unsigned size = size_of(insn, row), s = x86_size_index(size);
 
     if (insn->is_mem) {
-        emit_ea_op(t, insn, size, X86_READ, x86_muldiv_m[row->arg - 4][s]);
+        x86_emit_ea_op(t, insn, size, X86_READ, x86_muldiv_m[row->arg - 4][s]);
     } else {
         x86_emit(t, insn, x86_muldiv_r[row->arg - 4][s])->reg = reg(insn, insn->rm, size);
     }
@@ -262,7 +262,7 @@ static X86Op *reg_from_rm(X86Translation *t, const X86Insn *insn, unsigned size,
     X86Op *op;
 
     if (insn->is_mem) {
-        op = emit_ea_op(t, insn, size, X86_READ, rm);
+        op = x86_emit_ea_op(t, insn, size, X86_READ, rm);
     } else {
         op = x86_emit(t, insn, rr);
         op->rm = reg(insn, insn->rm, size);
@@ -285,7 +285,7 @@ void x86_tr_imul_i(X86Translation *t, const X86Insn *insn, const X86Row *row)
     reg_from_rm(t, insn, insn->opsize, x86_imul_rri[s], x86_imul_rmi[s])->imm = (int32_t)insn->imm;
 }
 
-/* ---- moves ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- moves ------------------------------------------------------------------------------------------------------- */
 
 void x86_tr_mov_rm_r(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
@@ -415,7 +415,7 @@ void x86_tr_xchg(X86Translation *t, const X86Insn *insn, const X86Row *row)
     X86Op *op;
 
     if (insn->is_mem) {
-        op = emit_ea_op(t, insn, size, X86_WRITE, x86_xchg_mr[s]);
+        op = x86_emit_ea_op(t, insn, size, X86_WRITE, x86_xchg_mr[s]);
     } else {
         op = x86_emit(t, insn, x86_xchg_rr[s]);
         op->rm = reg(insn, insn->rm, size);
@@ -436,8 +436,6 @@ void x86_tr_nop90(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
     if (insn->rex & 1) {
         x86_tr_xchg_acc(t, insn, row);
-    } else {
-        x86_emit(t, insn, x86_op_nop);
     }
 }
 
@@ -447,7 +445,7 @@ static void exchange(X86Translation *t, const X86Insn *insn, const X86Row *row, 
     X86Op *op;
 
     if (insn->is_mem) {
-        op = emit_ea_op(t, insn, size, X86_WRITE, mr[s]);
+        op = x86_emit_ea_op(t, insn, size, X86_WRITE, mr[s]);
     } else {
         op = x86_emit(t, insn, rr[s]);
         op->rm = reg(insn, insn->rm, size);
@@ -469,15 +467,15 @@ void x86_tr_cmpxchg(X86Translation *t, const X86Insn *insn, const X86Row *row)
 void x86_tr_cmpxchg8b(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
     if (!(insn->rex & 8)) {
-        emit_ea_op(t, insn, 8, X86_WRITE, x86_op_cmpxchg8b);
+        x86_emit_ea_op(t, insn, 8, X86_WRITE, x86_op_cmpxchg8b);
     } else if (t->cpu->features & X86_FEAT_CX16) {
-        emit_ea_op(t, insn, 16, X86_WRITE, x86_op_cmpxchg16b);
+        x86_emit_ea_op(t, insn, 16, X86_WRITE, x86_op_cmpxchg16b);
     } else {
         x86_emit_raise(t, insn, X86_EXC_UD);
     }
 }
 
-/* ---- stack --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- stack ------------------------------------------------------------------------------------------------------- */
 
 void x86_tr_push_low(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
@@ -508,7 +506,7 @@ void x86_tr_push_rm(X86Translation *t, const X86Insn *insn, const X86Row *row)
     X86Op *op;
 
     if (insn->is_mem) {
-        op = emit_ea_op(t, insn, insn->opsize, X86_READ, x86_op_push_m);
+        op = x86_emit_ea_op(t, insn, insn->opsize, X86_READ, x86_op_push_m);
     } else {
         op = x86_emit(t, insn, insn->opsize == 8 ? x86_op_push_r64 : x86_op_push_r);
         op->reg = insn->rm;
@@ -527,7 +525,7 @@ void x86_tr_pop_rm(X86Translation *t, const X86Insn *insn, const X86Row *row)
         if (at.base == X86_RSP) {
             at.disp += insn->opsize;
         }
-        op = emit_ea_op(t, &at, insn->opsize, X86_WRITE, x86_op_pop_m);
+        op = x86_emit_ea_op(t, &at, insn->opsize, X86_WRITE, x86_op_pop_m);
     } else {
         op = x86_emit(t, insn, insn->opsize == 8 ? x86_op_pop_r64 : x86_op_pop_r);
         op->reg = insn->rm;
@@ -549,7 +547,7 @@ void x86_tr_leave(X86Translation *t, const X86Insn *insn, const X86Row *row)
     x86_emit(t, insn, insn->opsize == 8 ? x86_op_leave64 : x86_op_leave_stack)->aux = insn->opsize;
 }
 
-/* ---- branches ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- branches ---------------------------------------------------------------------------------------------------- */
 
 /* A comparison of registers right before that can branch itself; NULL: none. */
 static X86Fn *fused(const X86Op *op, unsigned condition)
@@ -575,7 +573,7 @@ void x86_tr_jcc(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
     const unsigned condition = insn->opcode & 15;
 
-    if (t->count > 0 && t->previous_op + 1 == t->count) {
+    if (t->previous_op + 1 == t->count && t->insn_op == t->count) {
         X86Op *previous = &t->ops[t->previous_op];
         X86Fn *fn = fused(previous, condition);
 
@@ -638,7 +636,7 @@ static void branch_rm(X86Translation *t, const X86Insn *insn, X86Fn *r64, X86Fn 
     X86Op *op;
 
     if (insn->is_mem) {
-        op = emit_ea_op(t, insn, insn->opsize, X86_READ, insn->opsize == 8 ? ea64 : ea);
+        op = x86_emit_ea_op(t, insn, insn->opsize, X86_READ, insn->opsize == 8 ? ea64 : ea);
     } else {
         op = x86_emit(t, insn, insn->opsize == 8 ? r64 : r);
         op->reg = insn->rm;
@@ -663,7 +661,7 @@ void x86_tr_setcc(X86Translation *t, const X86Insn *insn, const X86Row *row)
     X86Op *op;
 
     if (insn->is_mem) {
-        op = emit_ea_op(t, insn, 1, X86_WRITE, x86_op_setcc_m);
+        op = x86_emit_ea_op(t, insn, 1, X86_WRITE, x86_op_setcc_m);
     } else {
         op = x86_emit(t, insn, x86_setcc_r[t->known][condition]);
         op->reg = reg(insn, insn->rm, 1);
@@ -678,7 +676,7 @@ void x86_tr_cmov(X86Translation *t, const X86Insn *insn, const X86Row *row)
     reg_from_rm(t, insn, insn->opsize, x86_cmov_rr[t->known][condition][s], x86_cmov_rm[s])->imm = (int32_t)condition;
 }
 
-/* ---- bits ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- bits -------------------------------------------------------------------------------------------------------- */
 
 void x86_tr_bit_r(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
@@ -686,9 +684,16 @@ void x86_tr_bit_r(X86Translation *t, const X86Insn *insn, const X86Row *row)
     X86Op *op;
 
     if (insn->is_mem) {
-        op = emit_ea_op(t, insn, insn->opsize, row->arg ? X86_WRITE : X86_READ, x86_op_bit_address);
+        if (insn->addrsize == 8) {
+            op = x86_emit_ea_op(t, insn, insn->opsize, row->arg ? X86_WRITE : X86_READ, x86_op_bit_address);
+            op->aux = insn->opsize;
+        } else {
+            op = x86_emit(t, insn, x86_op_bit_address_general);
+            set_address(op, insn);
+            op->aux = insn->seg;
+            op->imm = insn->opsize | insn->addrsize << 8;
+        }
         op->reg = insn->reg;
-        op->aux = insn->opsize;
         op = x86_emit(t, insn, x86_bit_mr[row->arg][s]);
         op->aux = insn->lock;
     } else {
@@ -704,7 +709,7 @@ void x86_tr_bit_i(X86Translation *t, const X86Insn *insn, const X86Row *row)
     X86Op *op;
 
     if (insn->is_mem) {
-        op = emit_ea_op(t, insn, insn->opsize, row->arg ? X86_WRITE : X86_READ, x86_bit_mi[row->arg][s]);
+        op = x86_emit_ea_op(t, insn, insn->opsize, row->arg ? X86_WRITE : X86_READ, x86_bit_mi[row->arg][s]);
         op->aux = insn->lock;
     } else {
         op = x86_emit(t, insn, x86_bit_ri[row->arg][s]);
@@ -740,22 +745,22 @@ void x86_tr_bswap(X86Translation *t, const X86Insn *insn, const X86Row *row)
 
 void x86_tr_movbe_load(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    emit_ea_op(t, insn, insn->opsize, X86_READ, x86_movbe_rm[x86_size_index(insn->opsize)])->reg = insn->reg;
+    x86_emit_ea_op(t, insn, insn->opsize, X86_READ, x86_movbe_rm[x86_size_index(insn->opsize)])->reg = insn->reg;
 }
 
 void x86_tr_movbe_store(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    emit_ea_op(t, insn, insn->opsize, X86_WRITE, x86_movbe_mr[x86_size_index(insn->opsize)])->reg = insn->reg;
+    x86_emit_ea_op(t, insn, insn->opsize, X86_WRITE, x86_movbe_mr[x86_size_index(insn->opsize)])->reg = insn->reg;
 }
 
 void x86_tr_movnti(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
     const unsigned size = insn->opsize == 8 ? 8 : 4;
 
-    emit_ea_op(t, insn, size, X86_WRITE, x86_mov_mr[X86_EA][x86_size_index(size)])->reg = insn->reg;
+    x86_emit_ea_op(t, insn, size, X86_WRITE, x86_mov_mr[X86_EA][x86_size_index(size)])->reg = insn->reg;
 }
 
-/* ---- strings and the rest -------------------------------------------------------------------------------------------------------------------- */
+/* ---- strings and the rest ---------------------------------------------------------------------------------------- */
 
 void x86_tr_string(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
@@ -780,13 +785,13 @@ void x86_tr_xlat(X86Translation *t, const X86Insn *insn, const X86Row *row)
 
 void x86_tr_bound(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    X86Op *op = emit_ea_op(t, insn, 2u * insn->opsize, X86_READ, x86_op_bound);
+    X86Op *op = x86_emit_ea_op(t, insn, 2u * insn->opsize, X86_READ, x86_op_bound);
 
     op->reg = insn->reg;
     op->aux = insn->opsize;
 }
 
-static void operands(X86Op *op, const X86Insn *insn)
+void x86_set_operands(X86Op *op, const X86Insn *insn)
 {
     op->reg = insn->reg;
     op->rm = insn->rm;
@@ -796,15 +801,15 @@ static void operands(X86Op *op, const X86Insn *insn)
 
 void x86_tr_simple(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    operands(x86_emit(t, insn, row->fn), insn);
+    x86_set_operands(x86_emit(t, insn, row->fn), insn);
     t->ended = row->attr & X86_A_END;
 }
 
 void x86_tr_ea(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    X86Op *op = emit_ea_op(t, insn, row->arg & 0xff ? row->arg & 0xff : insn->opsize, row->arg & 256 ? X86_WRITE : X86_READ, row->fn);
+    X86Op *op = x86_emit_ea_op(t, insn, row->arg & 0xff ? row->arg & 0xff : insn->opsize, row->arg & 256 ? X86_WRITE : X86_READ, row->fn);
 
-    operands(op, insn);
+    x86_set_operands(op, insn);
     t->ended = row->attr & X86_A_END;
 }
 
@@ -819,235 +824,12 @@ void x86_tr_rm(X86Translation *t, const X86Insn *insn, const X86Row *row)
     }
 }
 
+/* Takes no operation at all. */
 void x86_tr_nop(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    x86_emit(t, insn, x86_op_nop);
 }
 
 void x86_tr_ud(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
     x86_emit_raise(t, insn, X86_EXC_UD);
-}
-
-/* ---- system ------------------------------------------------------------------------------------------------------------------------------------ */
-
-/* The instruction after STI runs before any interrupt: it is in the block, or STI says so (aux). */
-void x86_tr_sti(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    x86_emit(t, insn, x86_op_sti)->aux = t->last;
-    t->ended = t->last;
-}
-
-/* IN and OUT; arg: whether the size is a byte */
-void x86_tr_port(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    X86Op *op = x86_emit(t, insn, row->fn);
-
-    op->aux = row->attr & X86_A_BYTE ? 1 : insn->opsize == 2 ? 2 : 4;
-    op->imm = (uint8_t)insn->imm;
-    t->ended = true;
-}
-
-/* PUSH and POP of a segment register; arg: its number */
-void x86_tr_segment_push(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    X86Op *op = x86_emit(t, insn, row->fn);
-
-    op->reg = (uint8_t)row->arg;
-    op->aux = insn->opsize;
-    t->ended = row->attr & X86_A_END;
-}
-
-void x86_tr_load_far(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    X86Op *op = emit_ea_op(t, insn, insn->opsize + 2u, X86_READ, x86_op_load_far);
-
-    op->reg = insn->reg;
-    op->rm = (uint8_t)row->arg;
-    op->aux = insn->opsize;
-    t->ended = true;
-}
-
-void x86_tr_far_imm(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    X86Op *op = x86_emit(t, insn, row->fn);
-
-    op->disp = (int32_t)insn->imm;
-    op->imm = insn->imm2;
-    op->aux = insn->opsize;
-    t->ended = true;
-}
-
-void x86_tr_far_m(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    emit_ea_op(t, insn, insn->opsize + 2u, X86_READ, row->fn)->aux = insn->opsize;
-    t->ended = true;
-}
-
-void x86_tr_ret_far(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    operands(x86_emit(t, insn, row->fn), insn);
-    t->ended = true;
-}
-
-void x86_tr_int(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    x86_emit(t, insn, row->fn)->imm = (uint8_t)insn->imm;
-    t->ended = true;
-}
-
-/* 63 is MOVSXD in 64-bit mode and ARPL elsewhere. */
-void x86_tr_arpl_movsxd(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    static const X86Row arpl = { NULL, 0, 2 | 256, x86_op_arpl_r, x86_op_arpl_m };
-
-    if (t->code_flags & X86_CODE_64) {
-        x86_tr_movx(t, insn, row);
-        return;
-    }
-    t->known = X86_KNOWN_NONE;
-    if (t->code_flags & X86_CODE_REAL) {
-        x86_emit_raise(t, insn, X86_EXC_UD);
-    } else {
-        x86_tr_rm(t, insn, &arpl);
-    }
-}
-
-void x86_tr_mov_from_seg(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    static const X86Row mov = { NULL, 0, 2 | 256, x86_op_mov_from_seg_r, x86_op_mov_from_seg_m };
-
-    if ((insn->reg & 7) >= X86_SEGMENTS) {
-        x86_emit_raise(t, insn, X86_EXC_UD);
-        return;
-    }
-    x86_tr_rm(t, insn, &mov);
-    t->ops[t->count - 1].reg &= 7;
-}
-
-void x86_tr_mov_to_seg(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    static const X86Row mov = { NULL, X86_A_END, 2, x86_op_mov_to_seg_r, x86_op_mov_to_seg_m };
-
-    if ((insn->reg & 7) >= X86_SEGMENTS || (insn->reg & 7) == X86_CS) {
-        x86_emit_raise(t, insn, X86_EXC_UD);
-        return;
-    }
-    x86_tr_rm(t, insn, &mov);
-    t->ops[t->count - 1].reg &= 7;
-}
-
-/* 0F 01: by ModRM.reg with memory, by all of ModRM without */
-void x86_tr_group7(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    static const X86Row memory[8] = {
-        { NULL, X86_A_END, 10 | 256, x86_op_sgdt }, { NULL, X86_A_END, 10 | 256, x86_op_sidt },
-        { NULL, X86_A_END, 10, x86_op_lgdt }, { NULL, X86_A_END, 10, x86_op_lidt },
-        { NULL, X86_A_END, 2 | 256, x86_op_smsw_m }, { NULL }, { NULL, X86_A_END, 2, x86_op_lmsw_m },
-        { NULL, X86_A_END, 1, x86_op_invlpg },
-    };
-    static const struct { uint8_t modrm; bool only64; uint32_t feature; X86Fn *fn; } registers[] = {
-        { 0xc8, false, 0, x86_op_monitor }, { 0xc9, false, 0, x86_op_mwait },
-        { 0xca, false, X86_FEAT_SMAP, x86_op_clac }, { 0xcb, false, X86_FEAT_SMAP, x86_op_stac },
-        { 0xd0, false, X86_FEAT_XSAVE, x86_op_xgetbv }, { 0xd1, false, X86_FEAT_XSAVE, x86_op_xsetbv },
-        { 0xf8, true, 0, x86_op_swapgs }, { 0xf9, false, X86_FEAT_RDTSCP, x86_op_rdtscp },
-    };
-    const unsigned group = insn->modrm >> 3 & 7;
-    X86Row one = { NULL, X86_A_END };
-
-    if (insn->is_mem) {
-        one = memory[group];
-    } else if (group == 4 || group == 6) {
-        one.fn = group == 4 ? x86_op_smsw_r : x86_op_lmsw_r;
-    } else {
-        for (unsigned i = 0; i < G_N_ELEMENTS(registers); i++) {
-            if (registers[i].modrm == insn->modrm && !(registers[i].feature & ~t->cpu->features) &&
-                !(registers[i].only64 && !(t->code_flags & X86_CODE_64))) {
-                one.fn = registers[i].fn;
-            }
-        }
-    }
-    if (one.fn == NULL) {
-        x86_emit_raise(t, insn, X86_EXC_UD);
-    } else if (insn->is_mem) {
-        x86_tr_ea(t, insn, &one);
-    } else {
-        x86_tr_simple(t, insn, &one);
-    }
-}
-
-void x86_tr_random(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    X86Op *op = x86_emit(t, insn, x86_op_rdrand);
-
-    op->reg = insn->rm;
-    op->aux = insn->opsize;
-}
-
-/* ---- x87, MMX, SSE --------------------------------------------------------------------------------------------------------------------------------- */
-
-/* True: the instruction raises an exception whatever it is. */
-static bool unavailable(X86Translation *t, const X86Insn *insn, bool wait)
-{
-    if (wait ? (t->code_flags & X86_CODE_MP) && (t->code_flags & X86_CODE_TS) : t->code_flags & (X86_CODE_EM | X86_CODE_TS)) {
-        x86_emit_raise(t, insn, X86_EXC_NM);
-        return true;
-    }
-    return false;
-}
-
-void x86_tr_fwait(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    if (!unavailable(t, insn, true)) {
-        x86_emit(t, insn, x86_op_fwait);
-    }
-}
-
-void x86_tr_x87(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    const unsigned escape = insn->opcode & 7;
-    X86Fn *fn = insn->is_mem ? x86_x87_mem[escape][insn->modrm >> 3 & 7] : x86_x87_reg[escape][insn->modrm & 0x3f];
-    X86Op *op;
-
-    if (unavailable(t, insn, false)) {
-        return;
-    }
-    if (fn == NULL) {
-        x86_emit_raise(t, insn, X86_EXC_UD);
-        return;
-    }
-    if (insn->is_mem) {
-        x86_emit_ea(t, insn, 10, X86_READ);
-    }
-    op = x86_emit(t, insn, fn);
-    op->reg = insn->modrm >> 3 & 7;
-    op->rm = insn->modrm & 7;
-    op->aux = insn->opsize;
-    op->imm = (int32_t)(escape << 8 | insn->modrm);
-}
-
-void x86_tr_sse(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    const X86SseRow *sse = insn->sse;
-    X86Op *op;
-
-    if (!(sse->attr & X86_SSE_ANY)) {
-        if ((t->code_flags & X86_CODE_EM) || (!(sse->attr & X86_SSE_MMX) && (t->code_flags & X86_CODE_NOSSE))) {
-            x86_emit_raise(t, insn, X86_EXC_UD);
-            return;
-        }
-        if (t->code_flags & X86_CODE_TS) {
-            x86_emit_raise(t, insn, X86_EXC_NM);
-            return;
-        }
-    }
-    if (insn->is_mem) {
-        x86_emit_ea(t, insn, 16, X86_READ);
-    }
-    op = x86_emit(t, insn, insn->is_mem ? sse->mem : sse->reg);
-    op->reg = insn->reg;
-    op->rm = insn->rm;
-    op->aux = insn->opsize;
-    op->imm = (uint8_t)insn->imm;
-    t->ended = sse->attr & X86_SSE_END;
 }

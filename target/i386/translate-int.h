@@ -9,6 +9,11 @@
 
 #include "target/i386/translate.h"
 
+/* An operation on the memory operand, of SIZE bytes, whose address is computed by one before. */
+X86Op *x86_emit_ea_op(X86Translation *t, const X86Insn *insn, unsigned size, X86Access access, X86Fn *fn);
+/* reg and rm from ModRM, aux: operand size, imm. */
+void x86_set_operands(X86Op *op, const X86Insn *insn);
+
 /* arg: X86_ALU_* */
 X86Translate x86_tr_alu_rm_r, x86_tr_alu_r_rm, x86_tr_alu_acc_i, x86_tr_alu_rm_i;
 /* arg: X86_UN_* */

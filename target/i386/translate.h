@@ -34,9 +34,9 @@ struct X86Translation {
 };
 
 /*
- * Translates the instructions from BYTES on, AVAILABLE of which are there, the first one at PC_OFF in its page, into OPS.
- * LIMIT is the most instructions it takes.  Returns the number of operations, or 0: the first instruction does not end
- * within AVAILABLE bytes.  *USED: bytes.
+ * Translates the instructions from BYTES on, AVAILABLE of which are there, the first one at PC_OFF in its page, into
+ * OPS. LIMIT is the most instructions it takes.  Returns the number of operations, or 0: the first instruction does
+ * not end within AVAILABLE bytes.  *USED: bytes.
  */
 unsigned x86_translate(X86Cpu *cpu, uint32_t code_flags, const uint8_t *bytes, unsigned available, unsigned pc_off,
                        unsigned limit, X86Op *ops, unsigned *used);

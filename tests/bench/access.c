@@ -8,8 +8,8 @@
  *   access remote COUNT -- PROGRAM ARG...   a bare link client on a device process
  *   access main COUNT -- PROGRAM ARG...     a main emulator by qtest; its remote is a process that answers at once
  *
- * In ARGs "@FD@" becomes the number of the link's socket, "@QTEST@" that of the qtest socket's path.  It speaks the link's
- * bytes by docs/interop/mpqemu-link.rst and shares no code with the programs.  All processes run on one core, so
+ * In ARGs "@FD@" becomes the number of the link's socket, "@QTEST@" that of the qtest socket's path.  It speaks the
+ * link's bytes by docs/interop/mpqemu-link.rst and shares no code with the programs.  All processes run on one core, so
  * that no figure holds a wake-up across cores.
  */
 #include <errno.h>

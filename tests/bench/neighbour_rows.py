@@ -5,7 +5,10 @@
 
 Device B does 4 KiB reads and writes, one after the other, while something happens to device A; seen from B's guest, by
 a client in Python, so absolute times are the client's as much as ours.  B, its client and the programs share one CPU,
-what disturbs A from outside has another.  In each round every disturbance is measured right behind an undisturbed run,
+A's process too; what disturbs A from outside has another.  "killed" and "unplugged and plugged" come one after the other
+without pause: then B's CPU starts processes, or makes devices, all the time, and what is seen is that.  The same at a rate
+is in rows of its own: "killed 10/s" with the new processes on another CPU than B's, and on B's.  "times" says how often it
+happened in all: a scheduler may keep a process that was killed from its last turn for seconds while B is busy.  In each round every disturbance is measured right behind an undisturbed run,
 and the ratio is that of the two; shown is the median of the rounds.
 """
 
@@ -28,13 +31,13 @@ def percentile(times, share):
 
 
 def one_figure(rig, name):
-    """(median us, p99 us, worst answer of the monitor in ms) of B while NAME happens to A."""
+    """(median us, p99 us, worst answer of the monitor in ms, times) of B while NAME happens to A."""
     with rig.disturbed(name):
         times = rig.some_io(SECONDS)
         asker = Asker(rig.monitor)          # by itself: it would cost B's client time
         rig.some_io(SECONDS / 2)
         worst = asker.worst_ms()
-    return percentile(times, 0.5), percentile(times, 0.99), worst
+    return percentile(times, 0.5), percentile(times, 0.99), worst, rig.turns
 
 
 def rounds_of(make_rig, names, rounds):
@@ -57,7 +60,7 @@ def rounds_of(make_rig, names, rounds):
 def print_table(title, figures, rounds):
     print(f"\n{title} (us; median of {rounds}; worst answer of the monitor in ms, of all)")
     print(f"  {'what happens to A':<28}{'B p50 alone':>12}{'p50':>8}{'ratio':>7}{'p99 alone':>12}{'p99':>8}{'ratio':>7}"
-          f"{'monitor':>10}")
+          f"{'monitor':>10}{'times':>7}")
     for name, pairs in figures.items():
         cells = []
         for column in (0, 1):
@@ -65,15 +68,17 @@ def print_table(title, figures, rounds):
                       statistics.median(disturbed[column] for _, disturbed in pairs),
                       statistics.median(disturbed[column] / alone[column] for alone, disturbed in pairs)]
         worst = max(disturbed[2] for _, disturbed in pairs)
+        turns = [disturbed[3] for _, disturbed in pairs]
         print(f"  {name.replace('_', ' '):<28}{cells[0]:>12.0f}{cells[1]:>8.0f}{cells[2]:>7.2f}{cells[3]:>12.0f}"
-              f"{cells[4]:>8.0f}{cells[5]:>7.2f}{worst:>10.1f}", flush=True)
+              f"{cells[4]:>8.0f}{cells[5]:>7.2f}{worst:>10.1f}{'' if None in turns else sum(turns):>7}", flush=True)
 
 
 def report(main_program, remote_program, rounds):
     """Prints the tables."""
     for title, make, names in (
             ("healthy neighbour, A and B in two device processes of one main emulator",
-             lambda directory: TwoProcesses(main_program, remote_program, directory), TwoProcesses.NAMES),
+             lambda directory: TwoProcesses(main_program, remote_program, directory),
+             TwoProcesses.NAMES + TwoProcesses.PACED),
             ("healthy neighbour, A and B in one device process",
              lambda directory: OneProcess(remote_program, directory), OneProcess.NAMES)):
         print_table(title, rounds_of(make, names, rounds), rounds)

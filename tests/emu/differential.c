@@ -4,7 +4,7 @@
  *
  * Runs in: tests.
  *
- *   test-emu-differential [--seed N] [--count N] [--group integer|sse|x87]
+ *   test-emu-differential [--seed N] [--count N] [--group integer|compat|sse|x87]
  *
  * Each case is run on both from the same registers, FPU state and memory, and must end in the same exception with the same
  * registers, flags, FPU state and memory, but for flags that the architecture leaves undefined.  COUNT cases of each group are
@@ -134,9 +134,35 @@ static void run(const Case *c, const uint8_t *data)
     memcpy(engine_outcome.data, guest_data(), NATIVE_DATA_SIZE);
 }
 
+/*
+ * Of an environment, the pointers; and how far a processor has come in it when it faults in its second page, which is not
+ * the same on all.
+ */
+static void forget_environment(const Case *c, Outcome *outcome)
+{
+    if (c->address >= NATIVE_DATA && c->address + 28 <= NATIVE_DATA + NATIVE_DATA_SIZE) {
+        memset(outcome->data + (c->address - NATIVE_DATA) + 12, 0, 16);
+    }
+    outcome->end.cr2 &= ~(uint64_t)0xfff;
+}
+
+/* Whether there is a page of the kernel's where user code may not look: not the same on both sides. */
+static void forget_kernel(Outcome *outcome)
+{
+    if (outcome->end.vector == 14 && outcome->end.cr2 >> 63) {
+        outcome->end.error &= ~(uint64_t)1;
+    }
+}
+
 static void check_case(const Case *c, uint64_t seed, const char *group, const uint8_t *data)
 {
     run(c, data);
+    forget_kernel(&host_outcome);
+    forget_kernel(&engine_outcome);
+    if (c->environment) {
+        forget_environment(c, &host_outcome);
+        forget_environment(c, &engine_outcome);
+    }
     if (!engine_outcome.ended) {
         report(c, seed, group);
         printf("  the engine came to no end\n");
@@ -152,8 +178,16 @@ static void run_integer(Generator *g, uint64_t seed, const uint8_t *data)
 {
     Case c;
 
-    generate_integer(g, &c);
+    generate_integer(g, &c, false);
     check_case(&c, seed, "integer", data);
+}
+
+static void run_compat(Generator *g, uint64_t seed, const uint8_t *data)
+{
+    Case c;
+
+    generate_integer(g, &c, true);
+    check_case(&c, seed, "compat", data);
 }
 
 static void run_x87(Generator *g, uint64_t seed, const uint8_t *data)
@@ -168,10 +202,18 @@ static void run_x87(Generator *g, uint64_t seed, const uint8_t *data)
 /* Opcodes that the host has and the engine has not, as map << 16 | prefix << 8 | opcode. */
 static unsigned missing[64], missing_count;
 
+/* MOVNTSS and MOVNTSD of SSE4A, which only some processors have and the engine tells nobody of. */
+static const unsigned not_told[] = { 0x1f32b, 0x1f22b };
+
 static void note_missing(unsigned map, unsigned opcode, unsigned prefix)
 {
     unsigned what = map << 16 | prefix << 8 | opcode;
 
+    for (unsigned i = 0; i < sizeof(not_told) / sizeof(not_told[0]); i++) {
+        if (not_told[i] == what) {
+            return;
+        }
+    }
     for (unsigned i = 0; i < missing_count; i++) {
         if (missing[i] == what) {
             return;
@@ -204,6 +246,7 @@ static const struct {
     void (*run)(Generator *g, uint64_t seed, const uint8_t *data);
 } groups[] = {
     { "integer", run_integer },
+    { "compat", run_compat },
     { "sse", run_sse },
     { "x87", run_x87 },
 };
@@ -248,7 +291,7 @@ int main(int argc, char **argv)
             only = optarg;
             break;
         default:
-            fprintf(stderr, "usage: %s [--seed N] [--count N] [--group integer|sse|x87]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--seed N] [--count N] [--group integer|compat|sse|x87]\n", argv[0]);
             return 2;
         }
     }

@@ -21,5 +21,7 @@ unsigned case_address(Generator *g, Case *c, unsigned base, unsigned align);
 
 /* ModRM with register REG and a memory operand, with what follows it. */
 void case_memory(Generator *g, Case *c, unsigned reg, unsigned align);
+/* The same with 16-bit addresses, where there is nothing: CR2 and LEA tell what came out. */
+void case_memory16(Generator *g, Case *c, unsigned reg);
 
 #endif

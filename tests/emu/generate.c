@@ -75,7 +75,7 @@ void case_begin(Generator *g, Case *c)
     } else if (choice < 6) {
         mxcsr |= generate_random(g) & 0xe07f;
     } else if (choice == 6) {
-        mxcsr = generate_random(g) & 0xffff; /* unmasked exceptions */
+        mxcsr = (generate_random(g) & 0xffff) | 0x800; /* unmasked exceptions, but underflow: target/i386/fpu.h */
     }
     if (choice >= 8 && choice < 12) {
         control = (uint16_t)(0x7f | (generate_random(g) & 0xf00));
@@ -130,6 +130,7 @@ void case_memory(Generator *g, Case *c, unsigned reg, unsigned align)
     unsigned base = case_address(g, c, bases[generate_below(g, 5)], align);
     int32_t disp = (int32_t)generate_below(g, 512) - 256;
 
+    c->address = c->state.gpr[base];
     reg = (reg & 7) << 3;
     switch (generate_below(g, 4)) {
     case 0:
@@ -154,6 +155,19 @@ void case_memory(Generator *g, Case *c, unsigned reg, unsigned align)
         c->state.gpr[base] -= c->state.gpr[1] << disp;
         case_byte(c, (unsigned)disp << 6 | 1 << 3 | base);
         break;
+    }
+}
+
+void case_memory16(Generator *g, Case *c, unsigned reg)
+{
+    unsigned mod = generate_below(g, 3), rm = generate_below(g, 8), disp = generate_below(g, 0x10000);
+
+    case_byte(c, mod << 6 | (reg & 7) << 3 | rm);
+    if (mod == 1) {
+        case_byte(c, disp & 0xff);
+    } else if (mod == 2 || rm == 6) {
+        case_byte(c, disp & 0xff);
+        case_byte(c, disp >> 8);
     }
 }
 
@@ -195,6 +209,10 @@ bool generate_sse(Generator *g, Case *c, unsigned map, unsigned opcode, unsigned
         }
         c->state.fxsave[4] = 0xff;
     }
+    if (map == 3 && (opcode == 0x60 || opcode == 0x61)) { /* lengths */
+        c->state.gpr[0] = generate_below(g, 40) - 20u;
+        c->state.gpr[2] = generate_below(g, 40) - 20u;
+    }
     if (prefix) {
         case_byte(c, prefix);
     }
@@ -215,13 +233,10 @@ bool generate_sse(Generator *g, Case *c, unsigned map, unsigned opcode, unsigned
     }
     if (map == 1 && opcode == 0xf7) {
         case_address(g, c, 7, 16);
+        c->environment = true; /* which of the bytes a fault names is the processor's choice */
     }
     if (has_immediate(map, opcode)) {
         case_byte(c, generate_below(g, 256));
-    }
-    if (map == 3 && (opcode == 0x60 || opcode == 0x61)) { /* lengths */
-        c->state.gpr[0] = generate_below(g, 40) - 20u;
-        c->state.gpr[2] = generate_below(g, 40) - 20u;
     }
     snprintf(c->text, sizeof(c->text), "map %u opcode %02x prefix %02x%s", map, opcode, prefix, wide ? " REX.W" : "");
     case_end(c);
@@ -265,6 +280,8 @@ void generate_x87(Generator *g, Case *c, unsigned escape, unsigned modrm)
     case_byte(c, escape);
     if (modrm < 0xc0) {
         case_memory(g, c, modrm >> 3 & 7, 8);
+        /* FLDENV, FNSTENV, FRSTOR, FNSAVE */
+        c->environment = (escape == 0xd9 || escape == 0xdd) && ((modrm >> 3 & 7) == 4 || (modrm >> 3 & 7) == 6);
     } else {
         case_byte(c, modrm);
     }

@@ -22,6 +22,8 @@ typedef struct Case {
     uint32_t undefined;     /* flags whose value after it the architecture leaves open */
     bool open_when_zero;    /* with ZF set afterwards the destination is undefined (BSF, BSR) */
     bool x87;               /* the x87 part of the image counts */
+    bool environment;       /* memory gets the pointers to the last x87 instruction, which are each side's own */
+    uint64_t address;       /* of the memory operand; 0: none */
 } Case;
 
 typedef struct Generator {
@@ -35,8 +37,8 @@ unsigned generate_below(Generator *g, unsigned limit);
 /* Fills SIZE bytes with values that are interesting more often than random ones. */
 void generate_data(Generator *g, uint8_t *data, unsigned size);
 
-/* Integer instructions, by templates with defined results. */
-void generate_integer(Generator *g, Case *c);
+/* Integer instructions, by templates with defined results; COMPAT: 32-bit code. */
+void generate_integer(Generator *g, Case *c, bool compat);
 
 /* Any opcode of the SSE maps: MAP is 1 to 3 (0F, 0F 38, 0F 3A), PREFIX 0, 0x66, 0xf3 or 0xf2.  False: not a case. */
 bool generate_sse(Generator *g, Case *c, unsigned map, unsigned opcode, unsigned prefix);

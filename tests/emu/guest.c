@@ -18,6 +18,8 @@ enum {
     PML4 = 0x1000,
     PDPT = 0x2000,
     PAGE_DIRECTORY = 0x3000,
+    PDPT_KERNEL = 0xd000,
+    PAGE_DIRECTORY_KERNEL = 0xe000,
     TABLE_LOW = 0x4000,
     TABLE_CODE = 0x5000,
     TABLE_DATA = 0x6000,
@@ -25,10 +27,13 @@ enum {
     IDT = 0x9000,
     TSS = 0xa000,
     HANDLERS = 0xb000, /* 16 bytes each */
-    KERNEL_STACK = 0xf000,
+    KERNEL_STACK = 0x11000,
     CODE = 0x20000,
     DATA = 0x30000,
 };
+
+/* The kernel's addresses: physical memory again, where the test's cases do not get. */
+#define KERNEL_BASE 0xffff800000000000u
 
 #define PTE_KERNEL 0x3u /* present, writable */
 #define PTE_USER 0x7u
@@ -37,6 +42,7 @@ enum {
 #define KERNEL_CS 0x08u
 #define USER_DS 0x2bu
 #define USER_CS 0x33u
+#define COMPAT_CS 0x23u
 #define TSS_SELECTOR 0x40u
 
 static uint8_t *ram;
@@ -131,8 +137,10 @@ static uint64_t get64(uint64_t address)
 static void make_page_tables(void)
 {
     put64(PML4, PDPT | PTE_USER);
+    put64(PML4 + (KERNEL_BASE >> 39 & 511) * 8, PDPT_KERNEL | PTE_KERNEL);
     put64(PDPT, PAGE_DIRECTORY | PTE_USER);
-    put64(PAGE_DIRECTORY, TABLE_LOW | PTE_KERNEL);
+    put64(PDPT_KERNEL, PAGE_DIRECTORY_KERNEL | PTE_KERNEL);
+    put64(PAGE_DIRECTORY_KERNEL, TABLE_LOW | PTE_KERNEL);
     put64(PAGE_DIRECTORY + (NATIVE_CODE >> 21) * 8, TABLE_CODE | PTE_USER);
     put64(PAGE_DIRECTORY + (NATIVE_DATA >> 21) * 8, TABLE_DATA | PTE_USER);
     for (unsigned i = 0; i < RAM_SIZE / 4096; i++) {
@@ -148,15 +156,16 @@ static void make_page_tables(void)
 static void make_gates(void)
 {
     for (unsigned i = 0; i < 256; i++) {
-        uint64_t handler = HANDLERS + i % 32 * 16;
+        uint64_t handler = KERNEL_BASE + HANDLERS + i % 32 * 16;
         unsigned dpl = i == 3 || i == 4 ? 3 : 0;
 
         put64(IDT + i * 16, (handler & 0xffff) | KERNEL_CS << 16 | (uint64_t)(0x8e00 | dpl << 13) << 32 |
                             (handler >> 16 & 0xffff) << 48);
-        put64(IDT + i * 16 + 8, 0);
-        ram[handler] = 0xf4; /* HLT */
+        put64(IDT + i * 16 + 8, handler >> 32);
+        ram[HANDLERS + i % 32 * 16] = 0xf4; /* HLT */
     }
-    put64(TSS + 4, KERNEL_STACK);
+    put64(TSS + 4, KERNEL_BASE + KERNEL_STACK);
+    ram[TSS + 0x66] = 0x68; /* no I/O permission map */
     put64(GDT + KERNEL_CS, 0x00af9b000000ffffull);
 }
 
@@ -196,8 +205,8 @@ uint8_t *guest_data(void)
     return ram + DATA;
 }
 
-/* The state of 64-bit user code. */
-static void user_state(X86State *state)
+/* The state of user code, with 64 or (COMPAT) 32 bits. */
+static void user_state(X86State *state, bool compat)
 {
     const X86SegmentState data = { .selector = USER_DS, .attr = 0xc0f3, .limit = UINT32_MAX };
 
@@ -205,11 +214,15 @@ static void user_state(X86State *state)
         state->segment[i] = data;
     }
     state->segment[X86_CS] = (X86SegmentState) { .selector = USER_CS, .attr = 0xa0fb, .limit = UINT32_MAX };
+    if (compat) {
+        state->segment[X86_CS].selector = COMPAT_CS;
+        state->segment[X86_CS].attr = 0xc0fb;
+    }
     state->ldt = (X86SegmentState) { .attr = 0x82 };
-    state->tr = (X86SegmentState) { .selector = TSS_SELECTOR, .attr = 0x8b, .limit = 0x67, .base = TSS };
-    state->gdt_base = GDT;
+    state->tr = (X86SegmentState) { .selector = TSS_SELECTOR, .attr = 0x8b, .limit = 0x67, .base = KERNEL_BASE + TSS };
+    state->gdt_base = KERNEL_BASE + GDT;
     state->gdt_limit = 0xff;
-    state->idt_base = IDT;
+    state->idt_base = KERNEL_BASE + IDT;
     state->idt_limit = 0xfff;
     state->cr0 = 0x80010033; /* PG WP NE ET MP PE */
     state->cr2 = 0;
@@ -233,7 +246,7 @@ bool guest_run(const uint8_t *code, size_t size, NativeState *state, NativeEnd *
 
     memcpy(ram + CODE, code, size);
     x86_cpu_get_state(cpu, &all);
-    user_state(&all);
+    user_state(&all, state->compat);
     memcpy(all.gpr, state->gpr, sizeof(all.gpr));
     all.rip = state->rip;
     all.rflags = (state->rflags & 0xcd5) | 0x202;
@@ -249,8 +262,8 @@ bool guest_run(const uint8_t *code, size_t size, NativeState *state, NativeEnd *
         return false;
     }
     x86_cpu_get_state(cpu, &all);
-    end->vector = (unsigned)(all.rip - HANDLERS) / 16;
-    frame = all.gpr[X86_RSP];
+    end->vector = (unsigned)(all.rip - KERNEL_BASE - HANDLERS) / 16;
+    frame = all.gpr[X86_RSP] - KERNEL_BASE;
     end->error = 0;
     if (has_error(end->vector)) {
         end->error = get64(frame);

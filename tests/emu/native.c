@@ -19,6 +19,10 @@
 static const int greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                                  REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
 
+/* Selectors of Linux: 32-bit user code, and data, which 32-bit code needs in DS and ES. */
+#define COMPAT_CS 0x23
+#define USER_DS 0x2b
+
 #define FLAGS_OF_USER 0xcd5u /* arithmetic flags and DF */
 
 static uint8_t *code_page; /* the page at NATIVE_CODE, writable */
@@ -38,6 +42,9 @@ static void on_enter(int number, siginfo_t *info, void *opaque)
         context->gregs[greg_of[i]] = (greg_t)running->gpr[i];
     }
     context->gregs[REG_RIP] = (greg_t)running->rip;
+    if (running->compat) {
+        context->gregs[REG_CSGSFS] = (context->gregs[REG_CSGSFS] & ~(greg_t)0xffff) | COMPAT_CS;
+    }
     context->gregs[REG_EFL] = (greg_t)((running->rflags & FLAGS_OF_USER) | 0x202);
     /* Bytes from 464 on are the kernel's. */
     memcpy(context->fpregs, running->fxsave, 416);
@@ -77,6 +84,7 @@ static void *map_at(uint64_t address, size_t size, int protection, int fd)
 void native_init(void)
 {
     static const int exceptions[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
+    const unsigned data_segment = USER_DS;
     struct sigaction action = { .sa_sigaction = on_enter, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
     stack_t stack = { .ss_sp = malloc(65536), .ss_size = 65536 };
     int code_fd = memfd_create("code", MFD_CLOEXEC), data_fd = memfd_create("data", MFD_CLOEXEC);
@@ -91,6 +99,8 @@ void native_init(void)
     map_at(NATIVE_DATA, NATIVE_DATA_SIZE, PROT_READ | PROT_WRITE, data_fd);
     close(code_fd);
     close(data_fd);
+    /* 64-bit code does not mind. */
+    __asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(data_segment));
     sigaction(ENTER_SIGNAL, &action, NULL);
     action.sa_sigaction = on_exception;
     for (unsigned i = 0; i < sizeof(exceptions) / sizeof(exceptions[0]); i++) {

@@ -11,6 +11,7 @@
 #ifndef TESTS_EMU_NATIVE_H
 #define TESTS_EMU_NATIVE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,7 @@ typedef struct NativeState {
     uint64_t gpr[16];
     uint64_t rip;
     uint64_t rflags; /* arithmetic flags and DF */
+    bool compat;     /* 32-bit code; numbers above 32 bits do not count */
     uint8_t fxsave[512] __attribute__((aligned(16)));
 } NativeState;
 

@@ -32,6 +32,7 @@ typedef enum Shape {
     OPREG,   /* a register in the opcode */
     BRANCH,  /* 8-bit displacement over a few bytes */
     BRANCH4, /* the same with 32 bits */
+    ENTER,   /* a 16-bit and an 8-bit immediate */
     STRING,  /* RSI and RDI are addresses, RCX a small count */
 } Shape;
 
@@ -118,7 +119,7 @@ static const Template templates[] = {
     { "push", { 0x50 }, 1, OPREG, STACK, 0, 0 }, { "pop", { 0x58 }, 1, OPREG, STACK, 0, 0 },
     { "push", { 0x6a }, 1, PLAIN, IMM8 | STACK, 0, 0 }, { "push", { 0x68 }, 1, PLAIN, IMMZ | STACK, 0, 0 },
     { "push", { 0xff }, 1, GROUP, STACK, 6, 0 }, { "pop", { 0x8f }, 1, GROUP, STACK, 0, 0 },
-    { "leave", { 0xc9 }, 1, PLAIN, STACK, 0, 0 },
+    { "leave", { 0xc9 }, 1, PLAIN, STACK, 0, 0 }, { "enter", { 0xc8 }, 1, ENTER, STACK, 0, 0 },
     { "movs", { 0xa4 }, 1, STRING, BYTE | REP, 0, 0 }, { "cmps", { 0xa6 }, 1, STRING, BYTE | REP, 0, 0 },
     { "stos", { 0xaa }, 1, STRING, BYTE | REP, 0, 0 }, { "lods", { 0xac }, 1, STRING, BYTE | REP, 0, 0 },
     { "scas", { 0xae }, 1, STRING, BYTE | REP, 0, 0 },
@@ -131,6 +132,20 @@ static const Template templates[] = {
     { "setcc", { 0x0f, 0x90 }, 2, MODRM, ONLY8, 16, 0 }, { "cmovcc", { 0x0f, 0x40 }, 2, MODRM, 0, 16, 0 },
     { "ud2", { 0x0f, 0x0b }, 2, PLAIN, NO16, 0, 0 }, { "hlt", { 0xf4 }, 1, PLAIN, NO16, 0, 0 },
     { "in", { 0xec }, 1, PLAIN, BYTE, 0, 0 }, { "cli", { 0xfa }, 1, PLAIN, NO16, 0, 0 },
+};
+
+/* What only 32-bit code has. */
+static const Template compat_templates[] = {
+    { "daa", { 0x27 }, 1, PLAIN, NO16, 0, OF }, { "das", { 0x2f }, 1, PLAIN, NO16, 0, OF },
+    { "aaa", { 0x37 }, 1, PLAIN, NO16, 0, OF | SF | ZF | PF }, { "aas", { 0x3f }, 1, PLAIN, NO16, 0, OF | SF | ZF | PF },
+    { "aam", { 0xd4 }, 1, PLAIN, IMM8 | NO16, 0, OF | AF | CF }, { "aad", { 0xd5 }, 1, PLAIN, IMM8 | NO16, 0, OF | AF | CF },
+    { "inc", { 0x40 }, 1, OPREG, 0, 0, 0 }, { "dec", { 0x48 }, 1, OPREG, 0, 0, 0 },
+    { "pusha", { 0x60 }, 1, PLAIN, 0, 0, 0 }, { "popa", { 0x61 }, 1, PLAIN, 0, 0, 0 },
+    { "bound", { 0x62 }, 1, MODRM, MEMORY, 0, 0 }, { "arpl", { 0x63 }, 1, MODRM, NO16, 0, 0 },
+    { "push ss", { 0x16 }, 1, PLAIN, 0, 0, 0 }, { "push cs", { 0x0e }, 1, PLAIN, 0, 0, 0 },
+    { "push ds", { 0x1e }, 1, PLAIN, 0, 0, 0 }, { "push es", { 0x06 }, 1, PLAIN, 0, 0, 0 },
+    { "into", { 0xce }, 1, PLAIN, NO16, 0, 0 }, { "salc", { 0xd6 }, 1, PLAIN, NO16, 0, 0 },
+    { "bound", { 0x62 }, 1, MODRM, NO16, 0, 0 },
 };
 
 /* What a shift or rotation by COUNT of an operand of SIZE bytes leaves undefined. */
@@ -167,9 +182,14 @@ static void add_instruction(Generator *g, Case *c, const Template *t, unsigned s
 {
     uint8_t opcode[4];
     unsigned reg = t->shape == GROUP ? t->group : generate_below(g, 16), rm = generate_below(g, 16), rex = 0;
+    const bool compat = c->state.compat, address16 = compat && generate_below(g, 8) == 0;
     bool memory = t->shape == STRING, modrm = t->shape == MODRM || t->shape == GROUP;
 
     memcpy(opcode, t->bytes, sizeof(opcode));
+    if (compat) {
+        reg &= 7;
+        rm &= 7;
+    }
     if (t->group == 16) {
         opcode[t->size - 1] += (uint8_t)generate_below(g, 16);
         reg &= 15;
@@ -195,6 +215,9 @@ static void add_instruction(Generator *g, Case *c, const Template *t, unsigned s
     if (size == 2) {
         case_byte(c, 0x66);
     }
+    if (address16 && modrm && memory) {
+        case_byte(c, 0x67);
+    }
     if (size == 8 && !(t->attr & STACK)) {
         rex |= 0x48;
     }
@@ -210,7 +233,7 @@ static void add_instruction(Generator *g, Case *c, const Template *t, unsigned s
     /* Mandatory prefixes come before REX. */
     unsigned mandatory = opcode[0] == 0xf2 || opcode[0] == 0xf3 ? 1 : 0;
     case_bytes(c, opcode, mandatory);
-    if (rex) {
+    if (rex && !compat) {
         case_byte(c, rex);
     }
     if (t->shape == OPREG) {
@@ -218,7 +241,9 @@ static void add_instruction(Generator *g, Case *c, const Template *t, unsigned s
     }
     case_bytes(c, opcode + mandatory, t->size - mandatory);
     if (modrm) {
-        if (memory) {
+        if (memory && address16) {
+            case_memory16(g, c, reg);
+        } else if (memory) {
             case_memory(g, c, reg, size);
         } else {
             case_byte(c, 0xc0 | (reg & 7) << 3 | (rm & 7));
@@ -232,6 +257,14 @@ static void add_instruction(Generator *g, Case *c, const Template *t, unsigned s
         }
         c->state.gpr[1] = generate_below(g, 40);
         c->state.rflags |= generate_below(g, 3) == 0 ? 0x400 : 0;
+    }
+    if (t->shape == ENTER) {
+        case_byte(c, generate_below(g, 256));
+        case_byte(c, generate_below(g, 16) == 0 ? generate_below(g, 256) : 0);
+        case_byte(c, generate_below(g, 4) ? generate_below(g, 4) : generate_below(g, 256));
+        if (generate_below(g, 4)) {
+            c->state.gpr[5] = CASE_STACK - 0x400 + generate_below(g, 256);
+        }
     }
     if (t->attr & (SHIFT)) {
         unsigned count = t->attr & COUNT1 ? 1 : t->attr & IMM8 ? generate_below(g, 256) : (uint8_t)c->state.gpr[1];
@@ -267,11 +300,15 @@ static void add_instruction(Generator *g, Case *c, const Template *t, unsigned s
     c->undefined |= t->undefined;
 }
 
-void generate_integer(Generator *g, Case *c)
+void generate_integer(Generator *g, Case *c, bool compat)
 {
     static const unsigned sizes[] = { 1, 2, 4, 8 };
     const Template *t = &templates[generate_below(g, sizeof(templates) / sizeof(templates[0]))];
     unsigned size = sizes[generate_below(g, 4)], prefix = 0;
+
+    if (compat && generate_below(g, 4) == 0) {
+        t = &compat_templates[generate_below(g, sizeof(compat_templates) / sizeof(compat_templates[0]))];
+    }
 
     if (t->attr & ONLY8) {
         size = 1;
@@ -284,6 +321,9 @@ void generate_integer(Generator *g, Case *c)
     if (t->attr & STACK) {
         size = size == 2 ? 2 : 8;
     }
+    if (compat && size == 8) {
+        size = 4;
+    }
     if (t->shape == BRANCH || t->shape == BRANCH4) {
         size = 4;
     }
@@ -291,7 +331,12 @@ void generate_integer(Generator *g, Case *c)
         prefix = generate_below(g, 2) ? 0xf3 : 0xf2;
     }
     case_begin(g, c);
+    c->state.compat = compat;
     add_instruction(g, c, t, size, prefix);
+    for (unsigned i = 0; i < 16 && compat; i++) {
+        c->state.gpr[i] = i < 8 ? (uint32_t)c->state.gpr[i] : 0;
+    }
+    c->address = compat ? (uint32_t)c->address : c->address;
     snprintf(c->text, sizeof(c->text), "%s %02x %02x size %u%s", t->name, t->bytes[0], t->bytes[1], size,
              prefix ? " repeated" : "");
     case_end(c);

@@ -63,8 +63,8 @@ def console(request, linux, tmp_path):
     with open(rom, "wb") as stream:
         stream.write(bytes(FIRMWARE_SIZE - ROM_SIZE) + code)
     main = subprocess.Popen(
-        [STOCK, "-accel", "tcg", "-machine", "pc", "-m", str(RAM // MIB), "-nodefaults", "-display", "none", "-no-reboot",
-         "-serial", "stdio", "-bios", rom, "-device", f"loader,file={low},addr=0,force-raw=on",
+        [STOCK, "-accel", "tcg", "-machine", "pc", "-m", str(RAM // MIB), "-nodefaults", "-display", "none",
+         "-no-reboot", "-serial", "stdio", "-bios", rom, "-device", f"loader,file={low},addr=0,force-raw=on",
          "-device", f"loader,file={high},addr={MIB:#x},force-raw=on"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:

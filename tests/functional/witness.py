@@ -94,11 +94,11 @@ class Console(threading.Thread):
             if not data:
                 return
 
-    def wait_for(self, word, seconds):
-        """True when word has been printed, False at the deadline or at the end of the output."""
+    def wait_for(self, word, seconds, times=1):
+        """True when word has been printed (so often), False at the deadline or at the end of the output."""
         with self._changed:
-            self._changed.wait_for(lambda: word in self._text or self._ended, seconds)
-            return word in self._text
+            self._changed.wait_for(lambda: self._text.count(word) >= times or self._ended, seconds)
+            return self._text.count(word) >= times
 
 
 class Machine:

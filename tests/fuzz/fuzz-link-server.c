@@ -12,7 +12,8 @@ static void check_message(const MpqemuMsg *msg)
 {
     check((unsigned)msg->cmd < MPQEMU_CMD_MAX && msg->cmd != MPQEMU_CMD_RET, "command");
     check(msg->num_fds <= (msg->cmd == MPQEMU_CMD_SYNC_SYSMEM ? MPQEMU_FDS_MAX : 0) ||
-          ((msg->cmd == MPQEMU_CMD_SET_IRQFD || msg->cmd == MPQEMU_CMD_SET_BOUNCE) && msg->num_fds == 2), "descriptors");
+          ((msg->cmd == MPQEMU_CMD_SET_IRQFD || msg->cmd == MPQEMU_CMD_SET_BOUNCE) && msg->num_fds == 2),
+          "descriptors");
     check(msg->cmd != MPQEMU_CMD_SYNC_BOUNCE || msg->bounce.count <= MPQEMU_BOUNCE_RANGES_MAX, "ranges");
     for (unsigned i = 0; msg->cmd == MPQEMU_CMD_SYNC_BOUNCE && i < msg->bounce.count; i++) {
         check(msg->bounce.sizes[i] > 0, "empty range");

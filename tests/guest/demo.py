@@ -1,15 +1,22 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The demonstration behind scripts/demo: a Linux guest on a disk behind qemu-remote, told step by step.
-# Runs in: neither program; starts stock QEMU and qemu-remote.
-"""Boots Debian's kernel in stock QEMU with its SCSI controller in our qemu-remote and shows what happens."""
+# The demonstration behind scripts/demo: a Linux guest in mpqemu on a disk in a process of its own, told step by step.
+# Runs in: neither program; starts mpqemu, which starts qemu-remote.
+"""Boots Debian's kernel in mpqemu, with its SCSI controller and disks in a sandboxed qemu-remote, and shows what happens:
+checked I/O, a disk that is plugged in, a device process that is killed and comes back."""
 
 import argparse
 import os
+import select
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import termios
+import threading
 import time
+import tty
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
@@ -18,25 +25,33 @@ for _directory in ("tests/guest", "tests/peers", "tests/functional"):
 
 import disks        # noqa: E402  (needs the paths above)
 import guest_image  # noqa: E402
-import witness      # noqa: E402
 from device_process import device_pid  # noqa: E402
+from qmp import Qmp  # noqa: E402
+from witness import Console  # noqa: E402
 
-BOOT_SECONDS = 300
+BOOT_SECONDS = 240
+# Each step is a script of the guest's; "ask" makes this program act, by the table below.
 STEPS = {
-    "find the controller and its disks": (
-        "load_drivers 2; echo \"driver: $(cat /sys/class/scsi_host/host*/proc_name)\"; lsscsi"),
-    "make a file system on the first disk and mount it": (
-        "load_ext4 && mkfs.ext4 -q $(disk 0) 2>/dev/null && mount -t ext4 $(disk 0) /mnt && "
-        "df -h /mnt | tail -1"),
-    "write 16 MiB and read them back after dropping caches": (
-        "dd if=/dev/urandom of=/mnt/data bs=1M count=16 2>&1 | tail -1\n"
+    "find the controller and its disk": (
+        "dmesg -n 1; load_drivers 1; echo \"driver: $(cat /sys/class/scsi_host/host*/proc_name)\"; lsscsi"),
+    "make a file system and mount it": (
+        "load_ext4 && mkfs.ext4 -q $(disk 0) 2>/dev/null && mount -t ext4 $(disk 0) /mnt && df -h /mnt | tail -1"),
+    "write 8 MiB and read them back after dropping caches": (
+        "dd if=/dev/urandom of=/mnt/data bs=1M count=8 2>&1 | tail -1\n"
         "sha256sum /mnt/data >/tmp/sum && drop_caches && sha256sum -c /tmp/sum"),
-    "reset the SCSI bus and read again": (
-        "sg_reset -b $(sg 0) && drop_caches && sha256sum -c /tmp/sum"),
-    "trim and unmount": (
-        "rm /mnt/data && echo \"written by the guest\" >/mnt/hello && sync && fstrim -v /mnt && umount /mnt"),
-    "count the interrupts that took the way through the eventfds": "grep sym53c8xx /proc/interrupts",
+    "plug in a second disk while the guest runs": (
+        "ask second-disk; rescan; wait_devices 2; lsscsi; dd if=$(disk 1) bs=1M 2>/dev/null | sha256sum"),
+    "kill the device process under a read": (
+        # The driver's own recovery begins when a command has timed out, and takes its time: abort, device reset, bus reset.
+        "for t in /sys/block/sd*/device/timeout; do echo 2 >$t; done; drop_caches\n"
+        "sha256sum -c /tmp/sum >/tmp/result 2>&1 & ask kill; wait; cat /tmp/result\n"
+        "dmesg | grep -E 'RESET operation|SCSI BUS has' | tail -3; grep -q OK /tmp/result"),
+    "use both disks afterwards": (
+        "echo 'written by the guest' >/mnt/hello && sync && drop_caches && sha256sum -c /tmp/sum && "
+        "dd if=$(disk 1) bs=1M 2>/dev/null | sha256sum"),
+    "count the interrupts": "grep sym53c8xx /proc/interrupts; umount /mnt",
 }
+SHELL_STEP = {"shell": (86400, "ask shell; echo 'Ctrl-] leaves the guest; \"poweroff -f\" ends it.'; sh -i")}
 
 
 def say(text):
@@ -50,31 +65,172 @@ def process_line(name, pid):
     left = "system calls filtered" if fields["Seccomp"] == "2" else "not confined"
     if len(fields["NSpid"].split()) > 1:
         left += ", own namespaces"
-    return (f"  {name:<16} pid {pid:<7} threads {fields['Threads']:<3} uid {fields['Uid'].split()[0]:<6} "
-            f"resident {int(fields['VmRSS'].split()[0]) // 1024:>3} MiB  {left}")
+    return (f"  {name:<28} pid {pid:<7} threads {fields['Threads']:<3} uid {fields['Uid'].split()[0]:<6} "
+            f"resident {int(fields.get('VmRSS', '0').split()[0]) // 1024:>4} MiB  {left}")
 
 
-def show_new_steps(machine, shown):
-    """Print the steps that have ended and are not in shown ({name: succeeded}) yet."""
-    for name, step in guest_image.parse_transcript(machine.console.text).items():
-        if step.status is None or name in shown:
-            continue
-        shown[name] = step.status == 0
-        say(f"[{'ok' if shown[name] else 'FAILED'}] {name.replace('_', ' ')}")
-        for line in filter(None, map(str.rstrip, step.output.splitlines())):
-            say("      " + line)
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as listing:
+        return [int(child) for child in listing.read().split()]
 
 
-def follow(machine):
-    """Tell the guest's steps as they end; returns True when all of them succeeded."""
-    deadline = time.monotonic() + BOOT_SECONDS
-    shown = {}
-    while time.monotonic() < deadline and machine.main.poll() is None:
-        show_new_steps(machine, shown)
-        time.sleep(0.2)
-    machine.console.wait_for("@@guest down", 5)
-    show_new_steps(machine, shown)
-    return len(shown) == len(STEPS) and all(shown.values())
+def name_of(pid):
+    with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as comm:
+        return comm.read().strip()
+
+
+def show_tree(pid, depth=0):
+    """The processes below PID, each with its confinement."""
+    say(process_line("  " * depth + name_of(pid), pid))
+    for child in children(pid):
+        show_tree(child, depth + 1)
+
+
+class Demo:
+    """The machine, what the guest has asked for, and what was shown already."""
+
+    def __init__(self, options, rundir, images, boot):
+        self.images, self.failed, self.shown = images, False, set()
+        self.qmp_path, asks_path = os.path.join(rundir, "qmp"), os.path.join(rundir, "asks")
+        self.log_path = os.path.join(rundir, "main.log")
+        command = [options.main, "-name", "demo", "-machine", "pc", "-m", "512", "-nodefaults", "-display", "none",
+                   "-accel", options.accel, "-no-reboot", "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
+                   "-serial", "stdio", "-serial", f"unix:{asks_path},server=on,wait=off", *boot,
+                   "-remote", "rid=disks,on-death=restart",
+                   "-rdrive", f"id=d0,file={images[0]},format=raw,rid=disks",
+                   "-rdevice", "lsi53c895a,id=lsi0,rid=disks",
+                   "-rdevice", "scsi-hd,id=hd0,drive=d0,bus=lsi0.0,scsi-id=0,rid=disks"]
+        with open(self.log_path, "wb") as log:
+            self.main = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        self.console = Console(self.main.stdout)
+        self.qmp = Qmp.connect(self._wait_socket(self.qmp_path), check=False)
+        self.qmp.negotiate()
+        self.asks = socket.socket(socket.AF_UNIX)
+        self.asks.connect(self._wait_socket(asks_path))
+
+    def _wait_socket(self, path):
+        deadline = time.monotonic() + 20
+        while not os.path.exists(path):
+            if self.main.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("mpqemu did not start:\n" + self.log())
+            time.sleep(0.01)
+        return path
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def remote_pid(self):
+        return self.qmp.command("query-remote")[0]["pid"]
+
+    # ---------------------------------------------------------------- what the guest asks for
+
+    def second_disk(self):
+        say("  host: rdrive_add disks d1, rdevice_add scsi-hd: the image goes to the device process as a descriptor")
+        self.qmp.hmp(f"rdrive_add disks d1 file={self.images[1]},format=raw")
+        self.qmp.command("rdevice_add", driver="scsi-hd", id="hd1", rid="disks", drive="d1", bus="lsi0.0",
+                         **{"scsi-id": 1})
+
+    def kill(self):
+        pid = self.remote_pid()
+        say(f"  host: kill -9 {pid}, the device process")
+        os.kill(device_pid(pid), signal.SIGKILL)
+        event = self.qmp.wait_event("REMOTE_STATE", lambda event: event["data"]["to"] == "ready")
+        say(f"  monitor: {event['event']} {event['data']['id']}: {event['data']['to']} again, as on-death=restart says; "
+            f"now pid {self.remote_pid()}")
+
+    def shell(self):
+        forward_terminal(self)
+
+    def serve_asks(self, text):
+        """Do what the guest has asked for since the last call."""
+        for action in ("second-disk", "kill", "shell"):
+            if f"@@please {action}\n" in text.replace("\r", "") and action not in self.shown:
+                self.shown.add(action)
+                if action == "shell":
+                    self.asks.sendall(b"done\n")
+                    self.shell()
+                    return
+                getattr(self, action.replace("-", "_"))()
+                self.asks.sendall(b"done\n")
+
+    # ---------------------------------------------------------------- watching
+
+    def show_steps(self, text):
+        whole_lines = text.rpartition("\n")[0]
+        for name, step in guest_image.parse_transcript(whole_lines).items():
+            if step.status is None or name in self.shown or name == "shell":
+                continue
+            self.shown.add(name)
+            self.failed |= step.status != 0
+            say(f"[{'ok' if step.status == 0 else 'FAILED'}] {name.replace('_', ' ')} ({step.seconds:.1f} s)")
+            for line in filter(None, map(str.rstrip, step.output.splitlines())):
+                if not line.startswith("@@please"):
+                    say("      " + line)
+
+    def follow(self):
+        """Until the guest is down; True when every step has succeeded."""
+        started = tick = time.monotonic()
+        while self.main.poll() is None and time.monotonic() - started < BOOT_SECONDS:
+            text = self.console.text
+            if "@@guest up" in text and "up" not in self.shown:
+                self.shown.add("up")
+                say(f"[ok] the kernel has started its first program ({time.monotonic() - started:.1f} s)")
+                show_tree(self.main.pid)
+            elif "up" not in self.shown and time.monotonic() - tick > 3:
+                tick = time.monotonic()
+                lines = text.rstrip().splitlines()
+                say(f"  ... {tick - started:.0f} s, the console's last line: {lines[-1] if lines else '(none yet)'}")
+            self.show_steps(text)
+            self.serve_asks(text)
+            time.sleep(0.05)
+        self.console.wait_for("@@guest down", 1)
+        self.show_steps(self.console.text)
+        return not self.failed and all(name.replace(" ", "_") in self.shown for name in STEPS)
+
+    def close(self):
+        self.qmp.close()
+        self.asks.close()
+        if self.main.poll() is None:
+            self.main.kill()
+        self.main.wait()
+        self.console.join()
+
+
+def forward_terminal(demo):
+    """The user's terminal is the guest's console until Ctrl-] or the guest's end."""
+    saved = termios.tcgetattr(0) if os.isatty(0) else None
+    ended = threading.Event()
+
+    def show():
+        printed = len(demo.console.text)
+        while not ended.is_set() and demo.main.poll() is None:
+            text = demo.console.text
+            sys.stdout.write(text[printed:])
+            sys.stdout.flush()
+            printed = len(text)
+            time.sleep(0.02)
+
+    output = threading.Thread(target=show)
+    output.start()
+    try:
+        if saved:
+            tty.setraw(0)
+        while demo.main.poll() is None:
+            if select.select([0], [], [], 0.2)[0]:
+                data = os.read(0, 4096)
+                if not data or b"\x1d" in data:
+                    break
+                demo.main.stdin.write(data)
+                demo.main.stdin.flush()
+    finally:
+        if saved:
+            termios.tcsetattr(0, termios.TCSADRAIN, saved)
+        ended.set()
+        output.join()
+    say("")
+    if demo.main.poll() is None:
+        demo.qmp.command("quit")
 
 
 def host_view(image):
@@ -82,16 +238,19 @@ def host_view(image):
     check = subprocess.run([guest_image.which("e2fsck"), "-fn", image], capture_output=True, text=True, check=False)
     hello = subprocess.run([guest_image.which("debugfs"), "-R", "cat /hello", image],
                            capture_output=True, text=True, check=False)
-    say(f"[{'ok' if check.returncode == 0 else 'FAILED'}] e2fsck -f on the host: "
+    good = check.returncode == 0 and "written by the guest" in hello.stdout
+    say(f"[{'ok' if good else 'FAILED'}] e2fsck -f on the host: "
         f"{check.stdout.strip().splitlines()[-1] if check.stdout else check.stderr.strip()}")
     say(f"      the guest's file, read on the host: {hello.stdout.strip()!r}")
-    return check.returncode == 0 and "written by the guest" in hello.stdout
+    return good
 
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
-    parser.add_argument("--remote", metavar="PATH", default=os.path.join(TOP, "build/remote/qemu-remote"),
-                        help="the device process; 'stock' for stock QEMU's own (default: our build)")
+    parser.add_argument("--shell", action="store_true", help="leaves you in the guest afterwards")
+    parser.add_argument("--accel", metavar="A[:B]", default="kvm:emu",
+                        help="what executes the guest (default: kvm:emu, KVM where it is usable)")
+    parser.add_argument("--main", metavar="PATH", default=os.path.join(TOP, "build/main/mpqemu"), help=argparse.SUPPRESS)
     parser.add_argument("--keep", metavar="DIR", help="keep images and logs in this new directory")
     options = parser.parse_args()
     started = time.monotonic()
@@ -104,28 +263,33 @@ def main():
         os.makedirs(cache, exist_ok=True)
         say("preparing: Debian's kernel, a small initramfs, two raw images")
         kernel = guest_image.find_kernel(cache)[0]
-        steps = {name.replace(" ", "_"): script for name, script in STEPS.items()}
+        steps = {name.replace(" ", "_"): (120, script) for name, script in STEPS.items()}
+        if options.shell:
+            steps.update(SHELL_STEP)
         initrd = guest_image.build_initrd(os.path.join(rundir, "initrd"), cache, [], steps)
-        images = [disks.blank(os.path.join(rundir, "disk0"), 64), disks.blank(os.path.join(rundir, "disk1"), 32)]
-        variant = witness.Variant(options.remote)
-        devices = [*disks.CONTROLLER, *disks.hard_disk(0, images[0]), *disks.hard_disk(1, images[1])]
-        boot = ["-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 panic=-1 quiet"]
+        images = [disks.blank(os.path.join(rundir, "disk0"), 48), disks.patterned(os.path.join(rundir, "disk1"), 4, seed=1)]
+        boot = ["-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 panic=-1"]
 
-        say(f"starting: {witness.STOCK} with x-pci-proxy-dev, and {variant}")
-        with witness.Machine(rundir, variant, devices, boot,
-                             link="relay" if os.geteuid() else "direct") as machine:
-            say(process_line("main emulator", machine.main.pid))
-            say(process_line("device process", device_pid(machine.remote.pid)))
-            say("booting the guest (software emulation, some seconds) ...")
-            good = follow(machine)
-            exits = {name: machine.wait_exit(name, 30) for name in ("main", "remote")}
-            if not good:
-                say(machine.report())
-        say(f"[{'ok' if set(exits.values()) == {0} else 'FAILED'}] guest powered off; exit status: "
-            + ", ".join(f"{name} {status}" for name, status in exits.items()))
-        good = host_view(images[0]) and good and set(exits.values()) == {0}
-        say(f"{'done' if good else 'FAILED'} in {time.monotonic() - started:.0f} s. By hand: docs/system/stock-qemu.rst"
-            + (f"; images and logs are in {rundir}" if options.keep else ""))
+        say(f"starting: mpqemu -accel {options.accel} -kernel {kernel} ... -rdevice lsi53c895a,rid=disks ...")
+        demo = Demo(options, rundir, images, boot)
+        try:
+            for line in demo.log().splitlines():
+                say("  " + line)
+            good = demo.follow()
+            try:
+                status = demo.main.wait(30)
+            except subprocess.TimeoutExpired:
+                status = "none, it was ended"
+            if not good or status != 0:
+                good = False
+                say(f"--- mpqemu\n{demo.log()[-2000:]}\n--- console\n{demo.console.text[-3000:]}")
+        finally:
+            demo.close()
+        say(f"[{'ok' if status == 0 else 'FAILED'}] the guest has powered off; exit status of mpqemu: {status}")
+        good = (options.shell or host_view(images[0])) and good
+        say(f"{'done' if good else 'FAILED'} in {time.monotonic() - started:.0f} s.\n"
+            "By hand: scripts/demo --shell; docs/system/mpqemu.rst, docs/system/remote-devices.rst; with stock QEMU: "
+            "docs/system/stock-qemu.rst" + (f"; images and logs are in {rundir}" if options.keep else ""))
     return 0 if good else 1
 
 

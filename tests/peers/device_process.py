@@ -3,12 +3,24 @@
 # Runs in: neither program.
 """A confined qemu-remote works in a child, which its first process only supervises."""
 
+import json
 import os
 
 _TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _BUILD = os.environ.get("MPQEMU_BUILD", os.path.join(os.path.dirname(_TESTS), "build"))
-# Of a qemu-remote without -sandbox: builds with sanitizers confine nothing, and have no probe.
-CONFINES = os.path.exists(os.path.join(_BUILD, "tests", "sandbox", "sandbox-probe.so"))
+
+
+def _build_option(name):
+    """The value of an option with which the build directory was configured; None: programs from elsewhere."""
+    try:
+        with open(os.path.join(_BUILD, "meson-info", "intro-buildoptions.json"), encoding="utf-8") as text:
+            return next(option["value"] for option in json.load(text) if option["name"] == name)
+    except FileNotFoundError:
+        return None
+
+
+# Of a qemu-remote without -sandbox: builds with sanitizers or coverage confine nothing.
+CONFINES = _build_option("sandbox_default") is not False
 DEFAULT_LEVEL = "full" if CONFINES else "none"
 
 

@@ -107,7 +107,7 @@ class Place:
             self.pid = device_pid(self.process.pid)
         self.guest = guest
         self.qmp = Qmp.connect(qmp_path).negotiate()
-        self.lsi = Lsi(GuestRam(guest), 1)
+        self.lsi = Lsi(GuestRam(guest), 2)
         self.lsi.map_bars()
         self.lsi.start_up()
 

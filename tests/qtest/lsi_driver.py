@@ -191,8 +191,8 @@ class Lsi:
         self.writeb(SIEN0, 0x8f)
         self.writeb(SIEN1, 0x07)
 
-    def start(self, cdb, data=b"", data_len=0, target=0):
-        """Starts one command; its end is an interrupt."""
+    def prepare(self, cdb, data=b"", data_len=0, target=0):
+        """All of one command in memory, for go()."""
         data_len = len(data) or data_len
         if data:
             self.qtest.write(BUFFER, data)
@@ -200,7 +200,15 @@ class Lsi:
         self.qtest.write(CDB, bytes(cdb))
         self.qtest.write(STATUS_BYTE, b"\xff")
         self.qtest.write(SCRIPT, script(target, len(cdb), data_len))
+
+    def go(self):
+        """Starts the command that is prepared; its end is an interrupt."""
         self.writel(DSP, SCRIPT)
+
+    def start(self, cdb, data=b"", data_len=0, target=0):
+        """prepare() and go()."""
+        self.prepare(cdb, data, data_len, target)
+        self.go()
 
     def acknowledge(self):
         """Reads what the interrupt was about, which clears it: (istat, dstat, dsps)."""

@@ -16,6 +16,7 @@ from qmp import Qmp, QmpError
 from qtest import Qtest
 
 WAIT = 30
+MAIN_SANDBOX = os.environ.get("MPQEMU_MAIN_SANDBOX")
 PATIENCE = 10.0     # seconds after which a monitor that does not answer is given up by an Asker
 
 
@@ -37,6 +38,12 @@ def alive(pid):
             return stat.read().rsplit(")", 1)[1].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def proc_name(pid):
+    """The name of process PID for ps."""
+    with open(f"/proc/{pid}/comm", encoding="utf-8") as comm:
+        return comm.read().strip()
 
 
 def children(pid):
@@ -117,13 +124,15 @@ class Managed:
     """mpqemu -accel qtest with a QMP socket; a context manager.
 
     q, qmp    the guest's CPU and the monitor
-    args      further options of mpqemu
+    args      further options of mpqemu; MPQEMU_MAIN_SANDBOX=on|off in the environment is its -sandbox, unless they say one
     status    the exit status that is expected at the end; None: any
     """
 
     def __init__(self, main_program, directory, *args, status=0, pass_fds=()):
         self.directory, self.status = directory, status
         self.path = str(directory / "qmp")
+        if MAIN_SANDBOX and "-sandbox" not in args:
+            args = ("-sandbox", MAIN_SANDBOX, *args)
         self.q = Qtest(main_program, ["-m", "64", "-nodefaults", "-name", "vm",
                                       "-qmp", f"unix:{self.path},server=on,wait=off", *args], pass_fds=pass_fds)
         try:
@@ -220,5 +229,5 @@ class Managed:
         assert self.read_sector(lsi, target) == bytes([fill]) * 512
 
 
-__all__ = ["Asker", "Managed", "Holdings", "QmpError", "alive", "children", "image", "wait_same_holdings", "wait_until",
+__all__ = ["Asker", "Managed", "Holdings", "QmpError", "alive", "children", "image", "proc_name", "wait_same_holdings", "wait_until",
            "PATIENCE", "WAIT"]

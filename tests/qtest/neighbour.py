@@ -21,8 +21,8 @@ import time
 import mpqemu_link
 import neighbour_peer
 from hotplug_rig import Guest
-from lsi_driver import BUFFER, DONE, ISTAT0, ISTAT_DIP, MMIO_BASE, Lsi
-from managed import WAIT, Managed, image, wait_until
+from lsi_driver import BUFFER, DONE, MMIO_BASE, Lsi
+from managed import WAIT, Managed, children, image, proc_name, wait_until
 from qmp import Qmp
 
 FORK = multiprocessing.get_context("fork")
@@ -33,10 +33,12 @@ FLOOD = "import os\nwhile True: os.write({fd}, b'\\1' + bytes(7))"
 
 
 class Neighbour:
-    """What both rigs have: B's I/O.  aside: the CPUs for what disturbs A from outside; None: any."""
+    """What both rigs have: B's I/O.  aside: the CPUs for what disturbs A from outside; None: any.  turns: how many times the
+    last disturbance that comes again and again did; None: it is of another kind."""
 
     def __init__(self):
         self.aside = None
+        self.turns = None
         self._rng = random.Random(2)
         self._model = {}                # LBA -> what was written
 
@@ -45,7 +47,8 @@ class Neighbour:
             os.sched_setaffinity(pid, self.aside)
 
     def command(self, cdb, data=b"", data_len=0):
-        """One SCSI command of B: seconds from its start to its end as the guest sees it."""
+        """One SCSI command of B: seconds from the write that starts it to its interrupt.  B's client sleeps meanwhile: one
+        that polled would compete with the device for their CPU, and the scheduler's turns would be what is measured."""
         raise NotImplementedError
 
     def memory(self, length):
@@ -75,6 +78,8 @@ class TwoProcesses(Neighbour):
     """mpqemu; A is "lsi0" of the process r0 (slot 2), or a proxy "flood" whose other end raises interrupts (slot 4)."""
 
     NAMES = ("nothing", "stopped", "killed", "interrupts", "guest fuzzes it", "unplugged and plugged")
+    # Too many for a test of each; the first is what a client of the monitor costs by itself.
+    PACED = ("monitor asked 20/s", "killed 10/s", "killed 10/s, one CPU", "plugged 5/s")
 
     def __init__(self, main_program, remote_program, directory):
         super().__init__()
@@ -106,13 +111,14 @@ class TwoProcesses(Neighbour):
         self._server.stop()
 
     def command(self, cdb, data=b"", data_len=0):
-        self._lsi.start(cdb, data, data_len)
+        self._lsi.prepare(cdb, data, data_len)
         begin = time.monotonic()
-        while not self._lsi.readb(ISTAT0) & ISTAT_DIP:
-            assert time.monotonic() - begin < WAIT, "the neighbour's I/O does not end"
+        self._lsi.go()
+        self.m.q.wait_irq(self._lsi.pin, "raise", WAIT)
         seconds = time.monotonic() - begin
         assert self._lsi.acknowledge()[2] == DONE and self._lsi.status() == 0
         self._lsi.ioapic.end()
+        self.m.q.wait_irq(self._lsi.pin, "lower", WAIT)
         self._flood_irqs += self.m.q.irqs.count(("raise", FLOOD_PIN))
         self.m.q.irqs.clear()
         self._between()
@@ -127,9 +133,12 @@ class TwoProcesses(Neighbour):
     @contextlib.contextmanager
     def disturbed(self, name):
         """A is in trouble meanwhile."""
-        with {"nothing": contextlib.nullcontext, "stopped": self._stopped, "killed": self._killed,
-              "interrupts": self._flooded, "guest fuzzes it": self._fuzzed,
-              "unplugged and plugged": self._plugged}[name]():
+        with {"nothing": contextlib.nullcontext, "stopped": self._stopped, "interrupts": self._flooded,
+              "guest fuzzes it": self._fuzzed,
+              "killed": lambda: self._looped(self._kill), "killed 10/s": self._killed_aside,
+              "killed 10/s, one CPU": lambda: self._looped(self._kill, 0.1),
+              "unplugged and plugged": lambda: self._looped(self._plug), "plugged 5/s": lambda: self._looped(self._plug, 0.2),
+              "monitor asked 20/s": lambda: self._looped(lambda qmp: qmp.command("query-status"), 0.05)}[name]():
             yield
 
     @contextlib.contextmanager
@@ -142,14 +151,18 @@ class TwoProcesses(Neighbour):
             os.kill(pid, signal.SIGCONT)
 
     @contextlib.contextmanager
-    def _looped(self, function):
-        """FUNCTION(a monitor's session) again and again, by a process of its own: B's client shall not wait for it."""
-        enough = FORK.Event()
+    def _looped(self, function, period=0):
+        """FUNCTION(a monitor's session) every PERIOD seconds, or without pause, by a process of its own: B's client shall not
+        wait for it."""
+        enough, turns = FORK.Event(), FORK.Value("i", 0)
 
         def loop():
             with self.m.connect() as qmp:
-                while not enough.wait(0.05):
+                begin = time.monotonic()
+                while not enough.wait(max(begin + period - time.monotonic(), 0)):
+                    begin = time.monotonic()
                     function(qmp)
+                    turns.value += 1
 
         process = FORK.Process(target=loop)
         process.start()
@@ -159,20 +172,31 @@ class TwoProcesses(Neighbour):
         finally:
             enough.set()
             process.join()
+            self.turns = turns.value
         assert process.exitcode == 0
 
-    def _killed(self):
-        def kill(qmp):
-            os.kill(next(e["pid"] for e in qmp.command("query-remote") if e["id"] == "r0"), signal.SIGKILL)
-            wait_until(lambda: {e["id"]: e["state"] for e in qmp.command("query-remote")}["r0"] == "dead", "r0 dies")
-            qmp.command("remote_restart", rid="r0")
-        return self._looped(kill)
+    @contextlib.contextmanager
+    def _killed_aside(self):
+        """New processes are on the CPUs of what disturbs A, as a scheduler that is free to choose would have it."""
+        spawner, = (pid for pid in children(self.m.pid) if proc_name(pid) == "mpqemu-spawner")
+        before = os.sched_getaffinity(spawner)
+        self._put_aside(spawner)
+        try:
+            with self._looped(self._kill, 0.1):
+                yield
+        finally:
+            os.sched_setaffinity(spawner, before)
 
-    def _plugged(self):
-        def plug(qmp):
-            qmp.command("rdevice_add", rid="r0", driver="lsi53c895a", id="lsi9")
-            qmp.command("rdevice_del", rid="r0", id="lsi9")
-        return self._looped(plug)
+    @staticmethod
+    def _kill(qmp):
+        os.kill(next(e["pid"] for e in qmp.command("query-remote") if e["id"] == "r0"), signal.SIGKILL)
+        wait_until(lambda: {e["id"]: e["state"] for e in qmp.command("query-remote")}["r0"] == "dead", "r0 dies")
+        qmp.command("remote_restart", rid="r0")
+
+    @staticmethod
+    def _plug(qmp):
+        qmp.command("rdevice_add", rid="r0", driver="lsi53c895a", id="lsi9")
+        qmp.command("rdevice_del", rid="r0", id="lsi9")
 
     @contextlib.contextmanager
     def _flooded(self):

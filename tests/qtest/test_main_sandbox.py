@@ -17,14 +17,14 @@ import pytest
 from device_process import held
 from managed import Managed, QmpError, alive, children, image, wait_until
 from remote_process import WAIT
-from sandbox_probe import BUILD, NUMBERS, PROBE, Prober, listed, other_numbers, proc_status
+from sandbox_probe import BUILD, NEEDS_PROBE, NUMBERS, RING_OF_DISKS, Prober, listed, other_numbers, proc_status
 
 MAIN = os.environ.get("MPQEMU_MAIN", os.path.join(BUILD, "main", "mpqemu"))
 ON = ("-sandbox", "on")
 PROBER = Prober(MAIN, *ON, "-accel", "qtest", "-nodefaults")
 OPENER = Prober(MAIN, *ON, "-accel", "qtest", "-nodefaults", variable="SANDBOX_PROBE_OPENER")
 
-pytestmark = pytest.mark.skipif(not os.path.exists(PROBE), reason="a build with a sanitizer has another profile and no probe")
+pytestmark = NEEDS_PROBE
 
 ALLOWED, REFUSED = listed(MAIN, "main emulator")
 OPENER_ALLOWED, OPENER_REFUSED = listed(MAIN, "opener")
@@ -70,6 +70,18 @@ def test_intruder_is_killed(step):
     PROBER.killed(step)
 
 
+def test_ring_takes_its_operations_only():
+    assert PROBER.ring_takes(0) == RING_OF_DISKS
+    assert PROBER.lives("ring 1 0") == [-errno.ENXIO]   # there is no second
+
+
+def test_call_of_a_32_bit_program_kills():
+    if PROBER.probe("int80 20", options=("-sandbox", "off"))[0] == -signal.SIGSEGV:
+        pytest.skip("this kernel does not run 32-bit programs")
+    PROBER.killed("int80 20")
+    PROBER.killed("int80 11")                           # execve()
+
+
 def test_files_are_not_there():
     assert PROBER.lives(f"{NUMBERS['openat']} -100 s=/etc/passwd 0") == [-errno.ENOENT]
 
@@ -113,7 +125,7 @@ def test_opener_makes_no_files():
 
 # ---------------------------------------------------------------------------------- option
 
-@pytest.mark.parametrize("arg, words", [("log", "log is for qemu-remote"), ("on,ns=on", "keeps its namespaces"), ("maybe", "maybe"),
+@pytest.mark.parametrize("arg, words", [("log", "log is for qemu-remote"), ("on,ns=on", "keeps its namespaces"), ("maybe", "maybe"), ("off,ns=on", "contradicts off"), ("ns=off", "mode is missing"),
                                         ("on,spawn=allow", "spawn=allow")])
 def test_option_is_refused_with_its_reason(arg, words):
     run = subprocess.run([MAIN, "-accel", "qtest", "-sandbox", arg], stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -152,8 +164,8 @@ def _empty(tmp_path):
 
 
 def helper(machine, name):
-    """The pid of the machine's opener or spawner."""
-    pid, = [pid for pid in children(machine.pid) if proc_status(pid)["Name"] == f"mpqemu-{name}"]
+    """The pid of the machine's opener or spawner, which may not have its name yet."""
+    pid, = wait_until(lambda: [pid for pid in children(machine.pid) if proc_status(pid)["Name"] == f"mpqemu-{name}"], name)
     return pid
 
 
@@ -179,7 +191,8 @@ def test_opener_is_confined(machine):
 
 def test_there_is_no_opener_without_a_sandbox(tmp_path):
     with Managed(MAIN, tmp_path) as m:
-        assert [proc_status(pid)["Name"] for pid in children(m.pid)] == ["mpqemu-spawner"]
+        spawner, = children(m.pid)
+        wait_until(lambda: proc_status(spawner)["Name"] == "mpqemu-spawner", "a helper has its name soon")
 
 
 def test_socket_files_are_removed_at_the_end(tmp_path):
@@ -354,6 +367,14 @@ def test_hmp_clients_are_served(tmp_path):
 
 
 # ---------------------------------------------------------------------------------- what the spawner refuses
+
+def test_own_program_needs_no_supervisor(tmp_path):
+    """With -remote and without exec= it is born into its PID namespace, too: its pid is that of the device process."""
+    with Managed(MAIN, tmp_path, *ON, "-remote", "rid=0,heartbeat-limit=60000", *LSI) as m:
+        status = proc_status(m.remotes()["0"]["pid"])
+        assert (status["Name"], status["NSpid"].split()[1:]) == ("qemu-remote", ["1"])
+        assert "sandbox" not in {proc_status(pid)["Name"] for pid in children(m.pid)}
+
 
 def test_programs_of_the_command_line_are_started_at_any_time(tmp_path, remote_program):
     with Managed(MAIN, tmp_path, *ON, "-remote", f"rid=a,exec={remote_program}", "-remote", "rid=b,sandbox=seccomp") as m:

@@ -23,8 +23,9 @@ CODE = bytes(range(256)) * 16
 def bzimage(**fields):
     """A kernel that wants KERNEL_SIZE bytes at KERNEL_ADDRESS."""
     image = bytearray(SETUP) + CODE
-    values = {"setup_sects": (0x1f1, "B", 1), "syssize": (0x1f4, "<I", len(CODE) // 16), "boot_flag": (0x1fe, "<H", 0xaa55),
-              "jump": (0x200, "<H", 0x6aeb), "magic": (0x202, "4s", b"HdrS"), "version": (0x206, "<H", 0x20f),
+    values = {"setup_sects": (0x1f1, "B", 1), "syssize": (0x1f4, "<I", len(CODE) // 16),
+              "boot_flag": (0x1fe, "<H", 0xaa55), "jump": (0x200, "<H", 0x6aeb),
+              "magic": (0x202, "4s", b"HdrS"), "version": (0x206, "<H", 0x20f),
               "loadflags": (0x211, "B", 1), "initrd_addr_max": (0x22c, "<I", 0x7fffffff),
               "alignment": (0x230, "<I", 0x200000), "relocatable": (0x234, "B", 1), "xloadflags": (0x236, "<H", 1),
               "cmdline_size": (0x238, "<I", 255), "pref_address": (0x258, "<Q", KERNEL_ADDRESS),
@@ -74,7 +75,8 @@ def test_boot_rom_is_at_the_reset_vector(main_program, files):
 
 def test_memory_map_and_acpi(main_program, files):
     with Qtest(main_program, boot_options(files)) as q:
-        table = [struct.unpack("<QQI", q.read(BOOT_PARAMS + 0x2d0 + 20 * i, 20)) for i in range(q.readb(BOOT_PARAMS + 0x1e8))]
+        table = [struct.unpack("<QQI", q.read(BOOT_PARAMS + 0x2d0 + 20 * i, 20))
+                 for i in range(q.readb(BOOT_PARAMS + 0x1e8))]
         usable = [(start, size) for start, size, kind in table if kind == 1]
         acpi, = [(start, size) for start, size, kind in table if kind == 3]
         assert usable == [(0, 0xa0000), (MIB, acpi[0] - MIB)]
@@ -199,7 +201,8 @@ def test_long_command_line_is_refused(main_program, files):
 
 def test_large_initrd_is_refused(main_program, files):
     args = ["-m", "64", "-kernel", files("kernel", bzimage()), "-initrd", files("initrd", bytes(40 * MIB))]
-    assert "-initrd: its 40 MiB do not fit into the memory beside the kernel; give -m 80 or more" in refused(main_program, args)
+    assert "-initrd: its 40 MiB do not fit into the memory beside the kernel; give -m 80 or more" in refused(
+        main_program, args)
 
 
 @pytest.mark.parametrize("size", [0, 0xffff, 0x10001, (16 << 20) + 0x10000])

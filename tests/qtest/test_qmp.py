@@ -14,8 +14,8 @@ import time
 import pytest
 
 from device_process import device_pid, held
-from qmp import Qmp, QmpError, WAIT, socketpair
-from qmp_program import OURS, Program, starter, wait_until, _ours, _paths  # noqa: F401 (fixtures)
+from qmp import Qmp, WAIT, socketpair
+from qmp_program import OURS, Program, fails, starter, wait_until, _ours, _paths  # noqa: F401 (fixtures)
 
 
 @pytest.fixture(name="peer", params=[*OURS, "stock"])
@@ -34,13 +34,6 @@ def error_of(qmp, text, fds=()):
     answer = qmp.read_answer()
     assert "error" in answer, answer
     return answer["error"]["class"], answer["error"]["desc"]
-
-
-def fails(qmp, name, /, _fds=(), **arguments):
-    """(class, desc) of a command that fails."""
-    with pytest.raises(QmpError) as caught:
-        qmp.command(name, _fds=_fds, **arguments)
-    return caught.value.error_class, caught.value.desc
 
 
 # ---- the protocol, as stock QEMU has it -----------------------------------------------------------------

@@ -11,7 +11,8 @@ import pytest
 from block_rig import SECTOR, WAIT, Place, read10, until, write10
 from device_process import held
 from lsi_driver import ISTAT0, ISTAT_SIP, SIST0
-from qmp import Qmp, QmpError
+from qmp import Qmp
+from qmp_program import fails
 
 KIB = 1024
 MIB = 1 << 20
@@ -63,13 +64,6 @@ def cd(path):
     """Options of a CD drive "cd0" (target 2) with drive "c0"."""
     return ("-drive", f"id=c0,if=none,format=raw,media=cdrom,file={path}",
             "-device", "scsi-cd,id=cd0,drive=c0,bus=lsi0.0,scsi-id=2")
-
-
-def fails(qmp, command, **arguments):
-    """(class, text) of the error that a command gives."""
-    with pytest.raises(QmpError) as caught:
-        qmp.command(command, **arguments)
-    return caught.value.error_class, caught.value.desc
 
 
 def block(qmp, **match):

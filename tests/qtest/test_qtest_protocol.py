@@ -49,8 +49,8 @@ def test_blocks(q):
     assert q.read(0x2fff, 0x2002) == b"\0" + b"\x5a" * 0x2000 + b"\0"
     q.command("memset 0x3000 0 0")
     data = os.urandom(1 << 20)
-    q.write(0x10000, data)
-    assert q.read(0x10000, len(data)) == data
+    q.write(0x110000, data)
+    assert q.read(0x110000, len(data)) == data
 
 
 def test_ports(q):

@@ -75,6 +75,8 @@ def assert_refused(result, *words):
     (("-sandbox", "on,ns=perhaps"), ("-sandbox", "ns", "perhaps")),
     (("-sandbox", "on,nosuch=1"), ("-sandbox", "nosuch")),
     (("-sandbox", "on,spawn=allow"), ("-sandbox", "spawn=allow")),
+    (("-sandbox", "off,ns=on"), ("-sandbox off,ns=on", "ns=on contradicts off")),
+    (("-sandbox", "ns=off"), ("-sandbox ns=off", "mode is missing", "on, off or log")),
     (("-daemonize",), ("-daemonize", "launcher")),
     (("-S",), ("-S", "-qmp")),
     (("-nosuch",), ("-nosuch", "-help")),

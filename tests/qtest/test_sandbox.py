@@ -6,6 +6,7 @@
 import errno
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -13,14 +14,16 @@ import time
 
 import pytest
 
-from device_process import held
+import mpqemu_link
+from device_process import device_pid, held
+from managed import Managed, wait_until
 from qmp import Qmp, QmpError
 from remote_process import LSI_IDS, PROGRAM, WAIT, Link, Remote, serve
-from sandbox_probe import NUMBERS, PROBE, PROBED, Prober, listed, other_numbers, proc_status
+from sandbox_probe import NEEDS_PROBE, NUMBERS, PROBE, PROBED, RING_OF_DISKS, RING_OF_INTERRUPTS, Prober, listed, other_numbers, proc_status
 
 LSI = ("-no-shutdown", "-device", "lsi53c895a,id=lsi0")
 
-pytestmark = pytest.mark.skipif(not os.path.exists(PROBE), reason="a build with a sanitizer has another profile and no probe")
+pytestmark = NEEDS_PROBE
 
 PROBER = Prober(PROGRAM, *LSI)
 probe, lives = PROBER.probe, PROBER.lives
@@ -100,8 +103,25 @@ def test_memory_is_never_executable():
     assert mapped > 0
 
 
+def test_rings_take_their_operations_only():
+    """Those of the program itself, when it is confined: one for interrupts, one for disks."""
+    assert PROBER.ring_takes(0) == RING_OF_INTERRUPTS
+    assert PROBER.ring_takes(1) == RING_OF_DISKS
+    assert lives("ring 2 0") == [-errno.ENXIO]          # there is no third
+
+
+def test_call_of_a_32_bit_program_kills():
+    """By int 0x80: its numbers mean other calls, 20 is getpid() there and writev() here."""
+    status, results, err = probe("int80 20", options=("-sandbox", "off"))
+    if status == -signal.SIGSEGV:
+        pytest.skip("this kernel does not run 32-bit programs")
+    assert status == PROBED and results[0] > 0, err
+    for number in (20, 1, 3, 4, 5, 11, 102, 252):       # getpid, exit, read, write, open, execve, socketcall, exit_group
+        killed(f"int80 {number}")
+
+
 def test_ring_is_not_what_it_may_not_be():
-    """Neither ring takes another purpose; what operations they take is shown by test-uring-restrict."""
+    """Neither ring takes another purpose."""
     register = NUMBERS["io_uring_register"]
     killed(f"{register} 8 11 p 1")                      # IORING_REGISTER_RESTRICTIONS
     killed(f"{register} 8 2 p 1")                       # IORING_REGISTER_FILES
@@ -253,6 +273,24 @@ def test_signals_reach_the_device_process(confined, number):
     assert not os.path.exists(f"/proc/{pid}")
 
 
+def test_stop_of_a_terminal_stops_the_device_process_too(confined):
+    """SIGTSTP, that is; and SIGCONT lets both go on, also after a SIGSTOP of one."""
+    both = (confined.process.pid, confined.pid)
+    link, = confined.links
+    for number, stopped in ((signal.SIGTSTP, both), (signal.SIGSTOP, both[:1])):
+        confined.process.send_signal(number)
+        wait_until(lambda: all(proc_status(pid)["State"][0] == "T" for pid in stopped), "both stop")
+        if number == signal.SIGTSTP:
+            link.send(mpqemu_link.PCI_CFGREAD, mpqemu_link.CONF.pack(0, 0, 4))
+            assert select.select([link.stream.sock], [], [], 0.2)[0] == []
+        confined.process.send_signal(signal.SIGCONT)
+        if number == signal.SIGTSTP:
+            assert link.reply() == LSI_IDS
+        wait_until(lambda: all(proc_status(pid)["State"][0] != "T" for pid in both), "both go on")
+    assert link.ids() == LSI_IDS
+    assert confined.terminate()[0] == 0
+
+
 def test_device_process_dies_with_its_supervisor(confined):
     pid = confined.pid
     confined.process.kill()
@@ -275,6 +313,18 @@ def test_supervisor_ends_where_sigchld_is_ignored():
     process.terminate()
     assert process.wait(WAIT) in (0, -signal.SIGTERM)
     process.communicate()
+
+
+def test_trace_lines_tell_the_pid_that_the_user_knows(main_program, tmp_path):
+    """And not the 1 of the PID namespace into which the spawner has put the process."""
+    program, trace = tmp_path / "traced-remote", tmp_path / "trace"
+    program.write_text(f"#!/bin/sh\nexec {PROGRAM} \"$@\" -trace enable=device_realize,file={trace}\n")
+    program.chmod(0o755)
+    with Managed(main_program, tmp_path, "-remote", f"rid=r,exec={program},sandbox=on", "-rdevice",
+                 "lsi53c895a,rid=r,id=lsi0") as m:
+        pid = m.remotes()["r"]["pid"]
+        assert proc_status(pid)["NSpid"].split() == [str(pid), "1"]
+        assert {line.split()[1] for line in trace.read_text().splitlines()} == {str(pid)}
 
 
 # ---------------------------------------------------------------------------------- levels
@@ -385,6 +435,16 @@ def test_level_that_cannot_be_reached_is_an_error(kind):
     assert level("-sandbox", "on,ns=off", prefix=prefix)["level"] == "seccomp"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_uid_that_cannot_be_mapped_is_an_error_with_its_own_remedy():
+    """User namespaces are allowed here; it is /proc that forbids to write the map."""
+    prefix = ("unshare", "--mount", "sh", "-c", "mount -o remount,bind,ro /proc && exec \"$@\"", "sh", *NOBODY)
+    run = subprocess.run([*prefix, PROGRAM, *LSI], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT,
+                         check=False)
+    assert run.returncode == 1 and "mount /proc for writing" in run.stderr and "ns=off" in run.stderr, run.stderr
+    assert level("-sandbox", "on,ns=off", prefix=prefix)["level"] == "seccomp"
+
+
 def test_chroot_without_proc_is_an_error():
     """Nothing is skipped silently where /proc is missing."""
     prefix = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", "mount -t tmpfs none /proc; exec \"$@\"", "sh")
@@ -395,13 +455,30 @@ def test_chroot_without_proc_is_an_error():
 
 # ---------------------------------------------------------------------------------- nobody is answered before
 
-def test_link_is_not_answered_before_the_process_is_confined():
-    """The first answer comes from a process with a filter."""
-    for _ in range(10):
-        link = Link()
-        with Remote(*LSI, *serve(link)) as remote:
-            assert link.ids() == LSI_IDS
-            assert proc_status(remote.pid)["Seccomp"] == "2"
+def test_nobody_is_answered_before_the_process_is_confined(tmp_path):
+    """Held before its last stage it leaves a request, and a monitor's client, without a byte; released it answers, with a
+    filter."""
+    with Link() as link, socket.socket(socket.AF_UNIX) as client:
+        process = subprocess.Popen(
+            [PROGRAM, *LSI, "-object", f"x-remote-object,id=r0,devid=lsi0,fd={link.fd}", "-qmp",
+             f"unix:{tmp_path}/qmp,server=on,wait=off"], pass_fds=[link.fd], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, env={**os.environ, "LD_PRELOAD": PROBE, "SANDBOX_PROBE_HOLD": "1"})
+        try:
+            link.started()
+            link.send(mpqemu_link.PCI_CFGREAD, mpqemu_link.CONF.pack(0, 0, 4))
+            assert process.stderr.readline() == "probe: held\n"
+            pid = device_pid(process.pid)
+            client.connect(f"{tmp_path}/qmp")
+            assert proc_status(pid)["Seccomp"] == "0"
+            assert select.select([link.stream.sock, client], [], [], 0.5)[0] == []
+            process.stdin.close()                       # goes on
+            assert link.reply() == LSI_IDS
+            assert client.recv(100).startswith(b'{"QMP"')
+            assert proc_status(pid)["Seccomp"] == "2"
+        finally:
+            process.kill()
+            process.wait()
+            process.stderr.close()
 
 
 def test_images_on_paths_are_refused_with_the_remedy(confined, tmp_path):

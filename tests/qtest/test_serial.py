@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The serial ports of mpqemu and what is at their other ends: sockets, files, pseudo-terminals, a shared terminal.
-# Runs in: neither program; drives mpqemu from outside, by its registers through qtest, and as the person at the terminal.
+# Runs in: neither program; drives mpqemu from outside, by registers through qtest, and as the person at the terminal.
 """-serial, -debugcon, -chardev, and the keys behind Ctrl-A of mon:stdio."""
 
 import os
@@ -15,8 +15,10 @@ import pytest
 
 from hmp_session import PROMPT, Program, Terminal, wait_until
 from qtest import Qtest
+from sandbox_probe import PROBE
 
 WAIT = 20
+CONFINED = pytest.mark.skipif(not os.path.exists(PROBE), reason="a sanitizer's threads need more than the profile has")
 COM1 = 0x3f8
 RBR, IER, IIR, LCR, MCR, LSR, SCR = 0, 1, 2, 3, 4, 5, 7
 LSR_DR, LSR_BI, LSR_THRE = 0x01, 0x10, 0x20
@@ -180,7 +182,8 @@ def test_file(main_program, tmp_path):
     with Qtest(main_program, ["-serial", f"file:{path}"]) as qtest:
         Port(qtest).write(b"one")
     assert path.read_bytes() == b"one"
-    with Qtest(main_program, ["-chardev", f"file,id=c0,path={path},append=on", "-device", "isa-serial,chardev=c0"]) as qtest:
+    with Qtest(main_program, ["-chardev", f"file,id=c0,path={path},append=on",
+                              "-device", "isa-serial,chardev=c0"]) as qtest:
         Port(qtest).write(b"two")
     assert path.read_bytes() == b"onetwo"
 
@@ -380,6 +383,30 @@ def test_ctrl_z_and_ctrl_c_without_a_monitor(start):
     assert modes(program) == program.modes
 
 
+def test_nographic(main_program):
+    """Without a test program: a machine whose serial port shares the terminal with a monitor."""
+    with Person(main_program, "-accel", "qtest", "-nographic", env={"LSAN_OPTIONS": "detect_leaks=0"}) as program:
+        wait_until(lambda: not modes(program)[3] & termios.ISIG, "raw mode")
+        program.type("\x01c")
+        program.expect(PROMPT)
+        program.type("info qtree\r")
+        program.expect("isa-serial")
+        program.type("\x01x")
+        assert program.end()[0] == 0
+        assert modes(program) == program.modes
+
+
+def test_nographic_with_another_monitor(main_program):
+    with Person(main_program, "-accel", "qtest", "-nographic", "-monitor", "none",
+                env={"LSAN_OPTIONS": "detect_leaks=0"}) as program:
+        wait_until(lambda: not modes(program)[3] & termios.ICANON, "raw mode")
+        assert modes(program)[3] & termios.ISIG
+        program.type("\x01c\x01x")
+        program.type("\x03")
+        assert program.end()[0] == 0
+        assert "[monitor]" not in program.screen and "Ctrl-A" not in program.screen
+
+
 def test_modes_after_a_crash(start):
     program, _ = start()
     os.kill(program.process.pid, signal.SIGABRT)
@@ -387,6 +414,7 @@ def test_modes_after_a_crash(start):
     assert modes(program) == program.modes
 
 
+@CONFINED
 def test_confined(start):
     program, port = start("-sandbox", "on")
     program.type("a")
@@ -404,6 +432,7 @@ def test_confined(start):
     assert modes(program) == program.modes
 
 
+@CONFINED
 def test_confined_sockets_and_files(main_program, tmp_path):
     with Qtest(main_program, ["-sandbox", "on", "-serial", f"unix:{tmp_path}/com1,server=on,wait=off", "-serial",
                               f"file:{tmp_path}/log", "-serial", "pty"]) as qtest:

@@ -5,13 +5,18 @@
  * Runs in: a program under test (LD_PRELOAD); tests/qtest/sandbox_probe.py drives it.
  *
  * The first time the program's event loop waits without end it is confined and idle.  Then the steps of the variable
- * SANDBOX_PROBE are done by the main thread, one after the other, each told on standard error as "probe: RESULT", where a failed system call
- * is a negative errno; then the process ends with status 42.  Steps are separated by ';':
+ * SANDBOX_PROBE are done by the main thread, one after the other, each told on standard error as "probe: RESULT", where
+ * a failed system call is a negative errno; then the process ends with status 42.  Steps are separated by ';':
  *
  *   NUMBER ARG ...   a system call; ARG is a number, "p" (the address of a zeroed page), or "s=TEXT" (of TEXT)
+ *   int80 NUMBER     a system call without arguments by the entry, and the number, of 32-bit programs
+ *   ring INDEX OP    operation OP on no file by the ring that the program made as its INDEXth; the completion's result
  *   call NAME        one of the library paths in `calls`
  *
  * The steps of SANDBOX_PROBE_OPENER are done by mpqemu's opener, the first time that it waits.
+ *
+ * With SANDBOX_PROBE_HOLD the process says "probe: held" when it is about to load its filter, and goes on when there is
+ * something, or the end, on standard input.
  */
 #include <errno.h>
 #include <poll.h>
@@ -25,11 +30,16 @@
 #include <unistd.h>
 #include <dlfcn.h>
 #include <glib.h>
+#include <liburing.h>
+#include <seccomp.h>
 
 #define ARGS 6
+#define RINGS_MAX 4
 #define STATUS 42
 
 static char *steps, *opener_steps;
+static struct io_uring *rings[RINGS_MAX];
+static unsigned ring_count;
 static char page[4096] __attribute__((aligned(4096)));
 
 __attribute__((constructor)) static void remember_steps(void)
@@ -131,7 +141,85 @@ static long library_call(const char *name)
     return -ENOSYS;
 }
 
+/* ---- rings ---------------------------------------------------------------------------------------------------- */
+
+static int note_ring(struct io_uring *ring, int result)
+{
+    /* The library may make one by its other function. */
+    if (result == 0 && ring_count < RINGS_MAX && (ring_count == 0 || rings[ring_count - 1] != ring)) {
+        rings[ring_count++] = ring;
+    }
+    return result;
+}
+
+int io_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned flags)
+{
+    int (*real)(unsigned, struct io_uring *, unsigned) =
+        (int (*)(unsigned, struct io_uring *, unsigned))dlsym(RTLD_NEXT, "io_uring_queue_init");
+
+    return note_ring(ring, real(entries, ring, flags));
+}
+
+int io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct io_uring_params *params)
+{
+    int (*real)(unsigned, struct io_uring *, struct io_uring_params *) =
+        (int (*)(unsigned, struct io_uring *, struct io_uring_params *))dlsym(RTLD_NEXT, "io_uring_queue_init_params");
+
+    return note_ring(ring, real(entries, ring, params));
+}
+
+static long ring_operation(const char *text)
+{
+    struct io_uring_cqe *cqe;
+    struct io_uring_sqe *sqe;
+    unsigned index, opcode;
+    int ret;
+
+    if (sscanf(text, "%u %u", &index, &opcode) != 2 || index >= ring_count) {
+        return -ENXIO;
+    }
+    sqe = io_uring_get_sqe(rings[index]);
+    io_uring_prep_nop(sqe);
+    sqe->opcode = (uint8_t)opcode;
+    io_uring_submit(rings[index]);
+    ret = io_uring_wait_cqe(rings[index], &cqe);
+    if (ret == 0) {
+        ret = cqe->res;
+        io_uring_cqe_seen(rings[index], cqe);
+    }
+    return ret;
+}
+
+/* ---- the filter ----------------------------------------------------------------------------------------------- */
+
+int seccomp_load(scmp_filter_ctx context)
+{
+    int (*real)(scmp_filter_ctx) = (int (*)(scmp_filter_ctx))dlsym(RTLD_NEXT, "seccomp_load");
+    static const char held[] = "probe: held\n";
+    char byte;
+
+    if (getenv("SANDBOX_PROBE_HOLD") &&
+        (write(STDERR_FILENO, held, sizeof(held) - 1) < 0 || read(STDIN_FILENO, &byte, 1) < 0)) {
+        _exit(1);
+    }
+    return real(context);
+}
+
 /* ---- system calls --------------------------------------------------------------------------------------------- */
+
+static long call_int80(long number)
+{
+#ifdef __x86_64__
+    long result;
+
+    /* The kernel's 32-bit entry clears what a 64-bit caller may have in r8 to r11. */
+    __asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(0), "c"(0), "d"(0), "S"(0), "D"(0)
+                     : "memory", "r8", "r9", "r10", "r11");
+    return result;
+#else
+    return -ENOSYS;
+#endif
+}
 
 static long argument(char *text)
 {
@@ -157,7 +245,10 @@ static void run_steps(char *text)
     char *save = NULL;
 
     for (char *step = strtok_r(text, ";", &save); step; step = strtok_r(NULL, ";", &save)) {
-        long result = strncmp(step, "call ", 5) == 0 ? library_call(step + 5) : system_call(step);
+        long result = strncmp(step, "call ", 5) == 0 ? library_call(step + 5)
+                    : strncmp(step, "ring ", 5) == 0 ? ring_operation(step + 5)
+                    : strncmp(step, "int80 ", 6) == 0 ? call_int80(strtol(step + 6, NULL, 0))
+                                                      : system_call(step);
         char line[64];
         int len = snprintf(line, sizeof(line), "probe: %ld\n", result);
 

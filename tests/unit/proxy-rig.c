@@ -353,7 +353,38 @@ void rig_cleanup(Rig *rig)
     ram_block_unref(rig->block);
     while (event_loop_turn(event_loop_main(), false)) {
     }
+    g_clear_pointer(&rig->reason, g_free);
+    g_clear_error(&rig->add_error);
     g_assert_cmpuint(rig_count_fds(), ==, rig->fds_before);
+}
+
+void rig_setup(Rig *rig, gconstpointer data)
+{
+    rig_init(rig);
+}
+
+void rig_teardown(Rig *rig, gconstpointer data)
+{
+    rig_cleanup(rig);
+}
+
+static void proxy_changed(PciProxyDev *proxy, PciProxyState from, PciProxyState to, const char *reason, void *opaque)
+{
+    Rig *rig = opaque;
+
+    rig->told = to;
+    g_free(rig->reason);
+    rig->reason = g_strdup(reason);
+}
+
+void rig_watch(Rig *rig)
+{
+    pci_proxy_set_notify(rig->proxy, proxy_changed, rig);
+}
+
+bool rig_told_end(Rig *rig)
+{
+    return rig->told == PCI_PROXY_READY || rig->told == PCI_PROXY_DEAD;
 }
 
 static void rig_start_remote(Rig *rig)

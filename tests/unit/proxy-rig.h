@@ -84,12 +84,18 @@ typedef struct Rig {
     PciProxyDev *proxy;
     bool added;
     GError *add_error;
+    PciProxyState told;   /* by rig_watch(): the last change */
+    char *reason;         /* and why; NULL: none was given */
     unsigned fds_before;
 } Rig;
 
 /* A machine with RAM_SIZE bytes at 0, and a remote with one function: 1234:5678, INTA, no BAR. */
 void rig_init(Rig *rig);
 void rig_cleanup(Rig *rig);
+
+/* The same two as a fixture of g_test_add(). */
+void rig_setup(Rig *rig, gconstpointer data);
+void rig_teardown(Rig *rig, gconstpointer data);
 
 /* Gives the function a BAR; REST: flag bits of the register. */
 void fake_bar(FakeRemote *remote, unsigned index, uint64_t size, uint32_t flags);
@@ -123,7 +129,13 @@ void rig_set_manner(Rig *rig, FakeManner manner, uint64_t commands);
 /* Turns the main loop until CONDITION(rig) holds; fails the test after 10 s. */
 void rig_wait(Rig *rig, bool (*condition)(Rig *rig));
 
-/* Conditions: the remote has closed the link; no thread runs but those of rig_note_base_threads(). */
+/* Keeps rig->told and rig->reason from now on. */
+void rig_watch(Rig *rig);
+
+/* Conditions: an attachment has ended, well or not, since rig->told was set to another state; */
+bool rig_told_end(Rig *rig);
+
+/* The remote has closed the link; no thread runs but those of rig_note_base_threads(). */
 bool rig_remote_has_ended(Rig *rig);
 bool rig_has_base_threads(Rig *rig);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A block layer in memory for the SCSI unit tests: include/block/block.h with failures and delays that the test chooses.
- * Linked in place of the real one.
+ * A block layer in memory for the SCSI unit tests: include/block/block.h with failures and delays that the test
+ * chooses. Linked in place of the real one.
  * Runs in: tests
  */
 #ifndef TESTS_UNIT_SCSI_FAKE_BLOCK_H

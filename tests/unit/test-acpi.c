@@ -255,7 +255,10 @@ static void test_loader_makes_the_same(void)
     AddressSpace *mem;
     FwCfg *cfg;
     Image image;
-    Loaded files[2] = { { "etc/acpi/rsdp", g_byte_array_new(), BASE }, { "etc/acpi/tables", g_byte_array_new(), BASE + 64 } };
+    Loaded files[2] = {
+        { "etc/acpi/rsdp", g_byte_array_new(), BASE },
+        { "etc/acpi/tables", g_byte_array_new(), BASE + 64 },
+    };
     const uint8_t *commands;
     gsize size;
 
@@ -309,7 +312,7 @@ static const char *const table_files[] = { "dsdt.dat", "facp.dat", "apic.dat" };
 /* A fresh directory with the tables as files. */
 static char *write_tables(const AcpiConfig *c)
 {
-    Image image;
+    Image image = { 0 };
     const uint8_t *rsdp = rsdp_of(&image, place(c, &image)), *tables[3];
     char *where = g_dir_make_tmp("test-acpi-XXXXXX", NULL);
 
@@ -368,7 +371,9 @@ static void test_iasl_reads_the_tables(void)
 static char *execute(const AcpiConfig *c, const char *commands)
 {
     char *where = write_tables(c);
-    const char *const argv[] = { "acpiexec", "-di", "-b", commands, table_files[0], table_files[1], table_files[2], NULL };
+    const char *const argv[] = {
+        "acpiexec", "-di", "-b", commands, table_files[0], table_files[1], table_files[2], NULL,
+    };
     char *out = run(where, argv);
 
     remove_tables(where);

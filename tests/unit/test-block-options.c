@@ -146,8 +146,8 @@ static void test_good_drives(void)
         "id=d,file=%s,format=raw,if=none",
         "id=d,file=%s,if=none",
         "id=d,file=file:%s,format=raw,if=none",
-        "id=d,file=%s,format=raw,if=none,media=disk,cache=unsafe,aio=native,discard=unmap,detect-zeroes=off,werror=stop,"
-        "rerror=report,snapshot=off",
+        "id=d,file=%s,format=raw,if=none,media=disk,cache=unsafe,aio=native,discard=unmap,detect-zeroes=off,"
+        "werror=stop,rerror=report,snapshot=off",
         "id=d,file=%s,format=raw,if=none,aio=threads,cache.writeback=off,cache.direct=off,cache.no-flush=on",
         "id=d,if=none,format=raw,file.driver=file,file.filename=%s,file.locking=off",
         "id=d,if=none,driver=file,filename=%s",

@@ -54,6 +54,10 @@ bool x86_cpu_model_check(const char *model, GError **errp)
     return false;
 }
 
+void x86_cpu_models_print(void)
+{
+}
+
 X86Machine *x86_machine_new(void)
 {
     return g_new0(X86Machine, 1);

@@ -89,15 +89,18 @@ static void test_words(void)
     g_assert_nonnull(strstr(run("device_del \"\\x\""), "device_del: unsupported escape code '\\x'"));
     assert_prints("device_del", "device_del: ID expected\nTry \"help device_del\" for more information\n");
     assert_prints("device_del a b",
-                  "device_del: extraneous characters at the end of line\nTry \"help device_del\" for more information\n");
+                  "device_del: extraneous characters at the end of line\nTry \"help device_del\" for more "
+                  "information\n");
 }
 
 static void test_options(void)
 {
     rig_qmp_answer(NULL, NULL);
-    assert_runs("device_add scsi-hd,id=d1,drive=x", "device_add {\"driver\":\"scsi-hd\",\"id\":\"d1\",\"drive\":\"x\"}");
+    assert_runs("device_add scsi-hd,id=d1,drive=x",
+                "device_add {\"driver\":\"scsi-hd\",\"id\":\"d1\",\"drive\":\"x\"}");
     assert_runs("device_add \"scsi-hd,serial=a b\"", "device_add {\"driver\":\"scsi-hd\",\"serial\":\"a b\"}");
-    assert_runs("device_add {\"driver\": \"x\", \"a\": {\"b\": 3}}", "device_add {\"driver\":\"x\",\"a\":{\"b\":\"3\"}}");
+    assert_runs("device_add {\"driver\": \"x\", \"a\": {\"b\": 3}}",
+                "device_add {\"driver\":\"x\",\"a\":{\"b\":\"3\"}}");
     assert_runs("device_add x,a.b.c=1,a.b.d=2,a.e=3,f=,,",
                 "device_add {\"driver\":\"x\",\"a\":{\"b\":{\"c\":\"1\",\"d\":\"2\"},\"e\":\"3\"},\"f\":\",\"}");
     assert_runs("device_add x,a=1,a.b=2", "device_add {\"driver\":\"x\",\"a\":{\"b\":\"2\"}}");
@@ -203,8 +206,10 @@ static void test_remote_arguments(void)
 {
     rig_qmp_answer(NULL, NULL);
     assert_runs("rdevice_add 0 scsi-hd drive1 drive0 scsi0.0",
-                "rdevice_add {\"rdev_id\":\"0\",\"driver\":\"scsi-hd\",\"id\":\"drive1\",\"drive\":\"drive0\",\"bus\":\"scsi0.0\"}");
-    assert_runs("rdevice_add 0 lsi53c895a scsi0", "rdevice_add {\"rdev_id\":\"0\",\"driver\":\"lsi53c895a\",\"id\":\"scsi0\"}");
+                "rdevice_add {\"rdev_id\":\"0\",\"driver\":\"scsi-hd\",\"id\":\"drive1\",\"drive\":\"drive0\","
+                "\"bus\":\"scsi0.0\"}");
+    assert_runs("rdevice_add 0 lsi53c895a scsi0",
+                "rdevice_add {\"rdev_id\":\"0\",\"driver\":\"lsi53c895a\",\"id\":\"scsi0\"}");
     assert_runs("rdevice_add 0 x y - b", "rdevice_add {\"rdev_id\":\"0\",\"driver\":\"x\",\"id\":\"y\",\"bus\":\"b\"}");
     assert_runs("rdevice_add scsi-hd,id=d1,rid=0,drive=drive0",
                 "rdevice_add {\"driver\":\"scsi-hd\",\"id\":\"d1\",\"rid\":\"0\",\"drive\":\"drive0\"}");
@@ -256,7 +261,8 @@ static void test_info(void)
     assert_answer("qom-get /a b", "\"x\"", "\"x\"\n");
     assert_answer("qom-get /a b", "true", "true\n");
     assert_answer("qom-list /", "[{\"name\":\"type\",\"type\":\"string\"}]", "type (string)\n");
-    assert_answer("info trace-events lsi_reset", "[{\"name\":\"lsi_reset\",\"state\":\"enabled\"}]", "lsi_reset : state 1\n");
+    assert_answer("info trace-events lsi_reset", "[{\"name\":\"lsi_reset\",\"state\":\"enabled\"}]",
+                  "lsi_reset : state 1\n");
     assert_answer("info pci",
                   "[{\"bus\":0,\"devices\":[{\"irq_pin\":1,\"bus\":0,\"qdev_id\":\"scsi0\",\"irq\":11,\"slot\":2,"
                   "\"class_info\":{\"class\":256,\"desc\":\"SCSI controller\"},\"id\":{\"device\":18,\"vendor\":4096,"
@@ -271,9 +277,10 @@ static void test_info(void)
 static void test_info_block(void)
 {
     const char *json =
-        "[{\"device\":\"x\",\"locked\":false,\"removable\":false,\"qdev\":\"d1\",\"inserted\":{\"image\":{\"virtual-size\":8388608,"
-        "\"filename\":\"a.img\",\"format\":\"raw\"},\"ro\":true,\"node-name\":\"#block162\",\"drv\":\"raw\",\"cache\":"
-        "{\"no-flush\":false,\"direct\":false,\"writeback\":true},\"file\":\"a.img\"},\"type\":\"unknown\"},"
+        "[{\"device\":\"x\",\"locked\":false,\"removable\":false,\"qdev\":\"d1\",\"inserted\":{\"image\":"
+        "{\"virtual-size\":8388608,\"filename\":\"a.img\",\"format\":\"raw\"},\"ro\":true,\"node-name\":"
+        "\"#block162\",\"drv\":\"raw\",\"cache\":{\"no-flush\":false,\"direct\":false,\"writeback\":true},"
+        "\"file\":\"a.img\"},\"type\":\"unknown\"},"
         "{\"device\":\"cd\",\"locked\":false,\"removable\":true,\"tray_open\":false,\"type\":\"unknown\"}]";
 
     assert_answer("info block", json,
@@ -292,10 +299,12 @@ static void test_info_block(void)
 static void test_info_remote(void)
 {
     const char *json =
-        "[{\"id\":\"0\",\"pid\":77,\"process\":\"qemu-remote: vm/0\",\"state\":\"ready\",\"sandbox\":\"off\",\"on-death\":\"detach\","
+        "[{\"id\":\"0\",\"pid\":77,\"process\":\"qemu-remote: vm/0\","
+        "\"state\":\"ready\",\"sandbox\":\"off\",\"on-death\":\"detach\","
         "\"devices\":[{\"id\":\"scsi0\",\"driver\":\"lsi53c895a\",\"controller\":true,\"link\":{\"state\":\"ready\","
         "\"messages\":5,\"bytes\":80,\"timeouts\":0,\"worst-wait-ns\":12000,\"failed\":0,\"dropped-reads\":1,"
-        "\"dropped-writes\":2,\"interrupts\":3,\"reattached\":4}},{\"id\":\"d1\",\"driver\":\"scsi-hd\",\"controller\":false}],"
+        "\"dropped-writes\":2,\"interrupts\":3,\"reattached\":4}},"
+        "{\"id\":\"d1\",\"driver\":\"scsi-hd\",\"controller\":false}],"
         "\"drives\":[{\"id\":\"drive0\"}],\"restarts\":4,\"control\":{\"received\":10,\"sent\":20}}]";
 
     assert_answer("remote_proc_list", json,
@@ -452,8 +461,9 @@ static void end(MonitorStream *stream)
 
 static void test_stream_lines(void)
 {
-    static const char *const ends[] = { "stop\n", "stop\r\n", "stop\r", "st\0op\n", "stx\bop\n", "foo\x03stop\n", "foo\x15stop\n",
-                                        "\x1b[Astop\n", "\x1bOPstop\n", "\x1b[1;5Dstop\n", "\xff\xfb\x01stop\n",
+    static const char *const ends[] = { "stop\n", "stop\r\n", "stop\r", "st\0op\n", "stx\bop\n", "foo\x03stop\n",
+                                        "foo\x15stop\n", "\x1b[Astop\n", "\x1bOPstop\n", "\x1b[1;5Dstop\n",
+                                        "\xff\xfb\x01stop\n",
                                         "\xff\xfa\x18\x00xyz\xff\xf0stop\n", "\xff\xf1stop\n", "\x1bxstop\n",
                                         "\x1b[12\nstop\n", "a\xc3\xa4\x7f\x7fstop\n" };
     static const size_t lens[] = { 5, 6, 5, 6, 7, 9, 9, 8, 8, 11, 8, 14, 7, 7, 10, 10 };

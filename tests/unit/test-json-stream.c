@@ -101,10 +101,10 @@ static void test_partial(void)
 static void test_words_that_are_not_json(void)
 {
     static const char *const bad[] = {
-        "010", "0x10", "0b1", "00", "1.", ".5", "+1", "--1", "- 1", "1e", "1e+", "-", "1a", "1.5.5", "1e400", "-1e400", "tru",
-        "True", "NaN", "nul", "var", "a", "1 2", "1:2", "1,", "[1,]", "[1 2]", "[1}", ",", "",
-        "\"\\q\"", "\"\\u12\"", "\"\\u0000\"", "\"a\\u0000b\"", "\"\\ud800\"", "\"\x01\"", "\"\t\"", "\"\x80\"", "\"\xc0\x80\"",
-        "\"\xed\xa0\x80\"",
+        "010", "0x10", "0b1", "00", "1.", ".5", "+1", "--1", "- 1", "1e", "1e+", "-", "1a", "1.5.5", "1e400", "-1e400",
+        "tru", "True", "NaN", "nul", "var", "a", "1 2", "1:2", "1,", "[1,]", "[1 2]", "[1}", ",", "",
+        "\"\\q\"", "\"\\u12\"", "\"\\u0000\"", "\"a\\u0000b\"", "\"\\ud800\"", "\"\x01\"", "\"\t\"", "\"\x80\"",
+        "\"\xc0\x80\"", "\"\xed\xa0\x80\"",
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
@@ -136,7 +136,8 @@ static void test_a_key_that_is_there_twice(void)
 static void test_foreign_bytes(void)
 {
     static const char *const bad[] = {
-        "{'a':1}", "{\"a\":1} // x", "/* x */ {}", "{\"a\":1/**/}", "x", "}", "]", "\"text\"", "1", "null", "{\"a\":1;}", "\xef\xbb\xbf{}",
+        "{'a':1}", "{\"a\":1} // x", "/* x */ {}", "{\"a\":1/**/}", "x", "}", "]", "\"text\"", "1", "null",
+        "{\"a\":1;}", "\xef\xbb\xbf{}",
         "{\x7f}", "GET / HTTP/1.1",
     };
 
@@ -197,7 +198,8 @@ static void test_numbers(void)
 
 static void test_strings(void)
 {
-    expect("{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\ud83d\\ude00\"}", "{\"a\":\"\\\"\\\\/\\b\\f\\n\\r\\tA\xf0\x9f\x98\x80\"}");
+    expect("{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\ud83d\\ude00\"}",
+           "{\"a\":\"\\\"\\\\/\\b\\f\\n\\r\\tA\xf0\x9f\x98\x80\"}");
     expect("{\"\":\"\",\"a\":2}", "{\"\":\"\",\"a\":2}");
 }
 
@@ -279,7 +281,8 @@ static void test_endless_text(void)
 /* Random cuts and changes of good texts: always an answer, never a crash. */
 static void test_random_bytes(void)
 {
-    static const char seed[] = "{\"execute\":\"x\",\"arguments\":{\"a\":[1,2.5,{\"b\":null}],\"c\":\"\\u00e4\\n\"},\"id\":[true]}\n";
+    static const char seed[] =
+        "{\"execute\":\"x\",\"arguments\":{\"a\":[1,2.5,{\"b\":null}],\"c\":\"\\u00e4\\n\"},\"id\":[true]}\n";
     g_autoptr(GRand) rand = g_rand_new_with_seed(1);
 
     for (int round = 0; round < 20000; round++) {
@@ -350,6 +353,7 @@ int main(int argc, char **argv)
     g_test_add_func("/json-stream/random-bytes", test_random_bytes);
     g_test_add_func("/json-stream/halves-of-surrogate-pairs-are-refused", test_halves_of_surrogate_pairs_are_refused);
     g_test_add_func("/json-stream/line", test_line);
-    g_test_add_func("/json-stream/large-and-small-numbers-are-written-as-json", test_large_and_small_numbers_are_written_as_json);
+    g_test_add_func("/json-stream/large-and-small-numbers-are-written-as-json",
+                    test_large_and_small_numbers_are_written_as_json);
     return g_test_run();
 }

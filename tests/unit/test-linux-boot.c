@@ -218,7 +218,8 @@ static void test_elf32(void)
     head->e_phoff = sizeof(*head);
     head->e_phentsize = sizeof(*phdr);
     head->e_phnum = 2;
-    phdr[0] = (Elf32_Phdr) { .p_type = PT_LOAD, .p_offset = ELF_DATA, .p_paddr = 2 * MIB, .p_filesz = 1024, .p_memsz = 1024 };
+    phdr[0] = (Elf32_Phdr) { .p_type = PT_LOAD, .p_offset = ELF_DATA, .p_paddr = 2 * MIB, .p_filesz = 1024,
+                             .p_memsz = 1024 };
     phdr[1] = (Elf32_Phdr) { .p_type = PT_NOTE, .p_offset = ELF_NOTE, .p_filesz = 64 };
     g_assert_true(linux_image_parse(file, ELF_SIZE, &image, NULL));
     g_assert_cmphex(image.entry, ==, 2 * MIB + 0x10);

@@ -572,7 +572,7 @@ static void test_readers_run_while_regions_come_and_go(void)
     machine_unlock();
 }
 
-/* ---- backends ----------------------------------------------------------------------------------------------------- */
+/* ---- backends ---------------------------------------------------------------------------------------------------- */
 
 static QomObject *add_object(const char *text, GError **errp)
 {

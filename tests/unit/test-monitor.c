@@ -252,7 +252,8 @@ static void test_out_of_band_overtakes(void)
 
     client_send(client, SLOW(1) FAST(2) "{\"exec-oob\":\"query-status\",\"id\":3}{\"exec-oob\":\"stop\",\"id\":4}");
     expect_part(client, "\"status\":\"prelaunch\"},\"id\":3}");
-    expect(client, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"The command stop does not support OOB\"},\"id\":4}");
+    expect(client, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"The command stop does not support "
+                   "OOB\"},\"id\":4}");
     expect(client, "");
     finish_next(NULL);
     expect(client, "{\"return\":{},\"id\":1}");
@@ -265,8 +266,8 @@ static void test_out_of_band_must_not_take_time(void)
     Client *client = client_new("\"oob\"");
 
     client_send(client, "{\"exec-oob\":\"query-remote\",\"id\":1}");
-    expect(client, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"The command query-remote takes longer than a command "
-           "out of band may\"},\"id\":1}");
+    expect(client, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"The command query-remote takes longer than a "
+                   "command out of band may\"},\"id\":1}");
     finish_next(NULL);
     expect(client, "");
     client_free(client);
@@ -454,7 +455,8 @@ int main(int argc, char **argv)
     g_test_add_func("/monitor/out-of-band-must-not-take-time", test_out_of_band_must_not_take_time);
     g_test_add_func("/monitor/client-vanishes-while-its-command-runs", test_client_vanishes_while_its_command_runs);
     g_test_add_func("/monitor/end-of-the-program-while-a-command-runs", test_end_of_the_program_while_a_command_runs);
-    g_test_add_func("/monitor/commands-behind-a-slow-one-are-left-unread", test_commands_behind_a_slow_one_are_left_unread);
+    g_test_add_func("/monitor/commands-behind-a-slow-one-are-left-unread",
+                    test_commands_behind_a_slow_one_are_left_unread);
     g_test_add_func("/monitor/descriptor-lives-as-long-as-its-command", test_descriptor_lives_as_long_as_its_command);
     g_test_add_func("/monitor/error-classes", test_error_classes);
     g_test_add_func("/monitor/answer-beyond-the-schema-is-kept-back", test_answer_beyond_the_schema_is_kept_back);

@@ -206,7 +206,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/opener/malformed-request-ends-it", test_malformed_request_ends_it);
     g_test_add_func("/opener/longest-path-is-answered", test_longest_path_is_answered);
-    g_test_add_func("/opener/descriptor-has-the-access-that-was-asked-for", test_descriptor_has_the_access_that_was_asked_for);
+    g_test_add_func("/opener/descriptor-has-the-access-that-was-asked-for",
+                    test_descriptor_has_the_access_that_was_asked_for);
     g_test_add_func("/opener/nothing-is-removed-that-was-named-after-the-seal",
                     test_nothing_is_removed_that_was_named_after_the_seal);
     g_test_add_func("/opener/file-of-another-at-that-place-is-kept", test_file_of_another_at_that_place_is_kept);

@@ -4,6 +4,8 @@
  */
 #include "accel/accel.h"
 #include "hw/i386/pc.h"
+#include "hw/intc/gsi.h"
+#include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
 #include "hw/pci/pci.h"
 #include "system/reset.h"
@@ -98,6 +100,157 @@ static void test_reset_reaches_devices_and_interrupt_controller(void)
     g_object_unref(dev);
 }
 
+/* ---- interrupt routing ----------------------------------------------------------------------- */
+
+#define PIIX3_ROUTES 0x60
+
+static uint8_t pic_requests(unsigned command_port)
+{
+    uint64_t value;
+
+    address_space_write(system_io(), command_port, 0x0a, 1); /* OCW3: the next read is IRR */
+    address_space_read(system_io(), command_port, &value, 1);
+    return (uint8_t)value;
+}
+
+static uint32_t ioapic_levels(void)
+{
+    return IOAPIC(qom_resolve("/machine/ioapic"))->asserted;
+}
+
+/* ISA interrupts 10 and 11 are level triggered, as firmware sets them for PCI. */
+static void program_pic(void)
+{
+    static const struct {
+        uint16_t port;
+        uint8_t value;
+    } writes[] = {
+        { 0x20, 0x11 }, { 0x21, 0x08 }, { 0x21, 0x04 }, { 0x21, 0x01 },
+        { 0xa0, 0x11 }, { 0xa1, 0x70 }, { 0xa1, 0x02 }, { 0xa1, 0x01 },
+        { 0x4d1, 0x0c }, { 0x21, 0x00 }, { 0xa1, 0x00 },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(writes); i++) {
+        address_space_write(system_io(), writes[i].port, writes[i].value, 1);
+    }
+}
+
+static Device *plug_probe(unsigned slot)
+{
+    Device *dev = device_new(probe_get_type());
+
+    PCI_DEVICE(dev)->addr = PCI_DEVFN_OF(slot, 0);
+    g_assert_true(device_realize(dev, bus_find("pci.0"), NULL));
+    return dev;
+}
+
+static void unplug_probe(Device *dev)
+{
+    device_unrealize(dev);
+    g_object_unref(dev);
+}
+
+/* Slot 5's INTA is PIRQ B, GSI 17. */
+static void test_pci_interrupt_takes_both_ways(void)
+{
+    Device *dev = plug_probe(5);
+
+    system_reset();
+    program_pic();
+    pci_set_irq(PCI_DEVICE(dev), 1);
+    g_assert_cmphex(ioapic_levels(), ==, 1u << 17);
+    g_assert_cmphex(pic_requests(0xa0), ==, 0); /* no route yet */
+    config_write(1, PIIX3_ROUTES, 0x80800b80);  /* PIRQ B to 11 */
+    g_assert_cmphex(pic_requests(0xa0), ==, 1 << 3);
+    g_assert_cmphex(ioapic_levels(), ==, 1u << 17); /* its pin 11 does not see that */
+    config_write(1, PIIX3_ROUTES, 0x80800a80);
+    g_assert_cmphex(pic_requests(0xa0), ==, 1 << 2);
+    pci_set_irq(PCI_DEVICE(dev), 0);
+    g_assert_cmphex(pic_requests(0xa0), ==, 0);
+    g_assert_cmphex(ioapic_levels(), ==, 0);
+    unplug_probe(dev);
+}
+
+static unsigned eois[24];
+
+static void count_eoi(GsiNotifier *notifier)
+{
+    eois[notifier->gsi]++;
+}
+
+/* Who waits for the end of GSI 17 hears of it from the 8259s, too, while PIRQ B is routed. */
+static void test_end_at_the_8259s_is_told_of_the_pirq(void)
+{
+    Device *dev = plug_probe(5);
+    I8259 *pic = (I8259 *)qom_resolve("/machine/unattached/isa-i8259");
+    GsiNotifier own = { .eoi = count_eoi }, other = { .eoi = count_eoi };
+
+    g_assert_nonnull(pic);
+    memset(eois, 0, sizeof(eois));
+    gsi_notifier_add(&own, 17);
+    gsi_notifier_add(&other, 18);
+    system_reset();
+    program_pic();
+    config_write(1, PIIX3_ROUTES, 0x80800b80);
+    pci_set_irq(PCI_DEVICE(dev), 1);
+    g_assert_cmphex(i8259_acknowledge(pic), ==, 0x73);
+    g_assert_cmpuint(eois[17], ==, 0);
+    address_space_write(system_io(), 0xa0, 0x20, 1);
+    address_space_write(system_io(), 0x20, 0x20, 1);
+    g_assert_cmpuint(eois[17], ==, 1);
+    g_assert_cmpuint(eois[18], ==, 0);
+    gsi_notifier_remove(&own);
+    gsi_notifier_remove(&other);
+    unplug_probe(dev);
+}
+
+/* ISA interrupt 0 is pin 2 of the I/O APIC; the others have their own number. */
+static void test_isa_interrupts(void)
+{
+    IsaBus *isa = (IsaBus *)bus_find("isa.0");
+
+    system_reset();
+    program_pic();
+    irq_set(isa_bus_irq(isa, 0), 0);
+    irq_set(isa_bus_irq(isa, 0), 1);
+    g_assert_cmphex(ioapic_levels(), ==, 1u << 2);
+    g_assert_cmphex(pic_requests(0x20) & 1, ==, 1);
+    irq_set(isa_bus_irq(isa, 0), 0);
+    irq_set(isa_bus_irq(isa, 4), 1);
+    g_assert_cmphex(ioapic_levels(), ==, 1u << 4);
+    irq_set(isa_bus_irq(isa, 4), 0);
+    g_assert_cmphex(ioapic_levels(), ==, 0);
+}
+
+/* A PIRQ that is routed to an interrupt with a source of its own: either asserts it. */
+static void test_routed_and_own_source_are_ored(void)
+{
+    IsaBus *isa = (IsaBus *)bus_find("isa.0");
+    Device *dev = plug_probe(5);
+
+    system_reset();
+    program_pic();
+    config_write(1, PIIX3_ROUTES, 0x80800b80);
+    irq_set(isa_bus_irq(isa, 11), 1);
+    pci_set_irq(PCI_DEVICE(dev), 1);
+    irq_set(isa_bus_irq(isa, 11), 0);
+    g_assert_cmphex(pic_requests(0xa0), ==, 1 << 3);
+    pci_set_irq(PCI_DEVICE(dev), 0);
+    g_assert_cmphex(pic_requests(0xa0), ==, 0);
+    unplug_probe(dev);
+}
+
+static void test_hole_below_1m(void)
+{
+    uint64_t value;
+
+    system_reset();
+    address_space_write(system_memory(), 0x9fffc, 0x12345678, 4);
+    address_space_read(system_memory(), 0x9fffc, &value, 4);
+    g_assert_cmphex(value, ==, 0x12345678);
+    g_assert_cmpint(address_space_read(system_memory(), 0xc0000, &value, 4), ==, MEM_DECODE_ERROR);
+}
+
 int main(int argc, char **argv)
 {
     MemoryRegion ram;
@@ -111,5 +264,10 @@ int main(int argc, char **argv)
     g_test_add_func("/pc/host-bridge-answers", test_host_bridge_answers);
     g_test_add_func("/pc/reset-reaches-devices-and-interrupt-controller",
                     test_reset_reaches_devices_and_interrupt_controller);
+    g_test_add_func("/pc/pci-interrupt-takes-both-ways", test_pci_interrupt_takes_both_ways);
+    g_test_add_func("/pc/end-at-the-8259s-is-told-of-the-pirq", test_end_at_the_8259s_is_told_of_the_pirq);
+    g_test_add_func("/pc/isa-interrupts", test_isa_interrupts);
+    g_test_add_func("/pc/routed-and-own-source-are-ored", test_routed_and_own_source_are_ored);
+    g_test_add_func("/pc/hole-below-1m", test_hole_below_1m);
     return g_test_run();
 }

@@ -97,7 +97,7 @@ static void card_init(Card *self)
 {
 }
 
-/* ---- fixture: a bus with shared spaces ----------------------------------------------------------------------------- */
+/* ---- fixture: a bus with shared spaces --------------------------------------------------------------------------- */
 
 static PciBus *bus;
 static int irq_line, irq_level, irq_calls;

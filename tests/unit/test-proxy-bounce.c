@@ -25,18 +25,7 @@ typedef struct Fixture {
     uint8_t *ram;    /* guest RAM by a mapping of the test's: what it sees is ordered by messages, not by locks */
     int dma;         /* the remote's socket; the rig's */
     uint32_t serial;
-    char *reason;    /* of the last DEAD */
 } Fixture;
-
-static void on_change(PciProxyDev *proxy, PciProxyState from, PciProxyState to, const char *reason, void *opaque)
-{
-    Fixture *f = opaque;
-
-    if (reason) {
-        g_free(f->reason);
-        f->reason = g_strdup(reason);
-    }
-}
 
 static void start(Fixture *f)
 {
@@ -65,7 +54,7 @@ static void setup(Fixture *f, gconstpointer data)
     rig_map_bar(&f->rig);
     rig_settle(&f->rig);
     take_window(f);
-    pci_proxy_set_notify(f->rig.proxy, on_change, f);
+    rig_watch(&f->rig);
 }
 
 static void finish(Fixture *f)
@@ -76,7 +65,6 @@ static void finish(Fixture *f)
     }
     munmap(f->ram, RIG_RAM);
     rig_cleanup(&f->rig);
-    g_free(f->reason);
 }
 
 static void teardown(Fixture *f, gconstpointer data)
@@ -123,11 +111,11 @@ static void assert_dead_for(Fixture *f, const char *why)
     rig_wait(&f->rig, is_dead);
     while (event_loop_turn(event_loop_main(), false)) {
     }
-    g_assert_nonnull(f->reason);
-    if (!strstr(f->reason, why)) {
-        g_test_message("reason: %s", f->reason);
+    g_assert_nonnull(f->rig.reason);
+    if (!strstr(f->rig.reason, why)) {
+        g_test_message("reason: %s", f->rig.reason);
     }
-    g_assert_nonnull(strstr(f->reason, why));
+    g_assert_nonnull(strstr(f->rig.reason, why));
     g_assert_cmphex(vcpu_read(RIG_BAR_ADDR, 4), ==, 0xffffffff);
 }
 

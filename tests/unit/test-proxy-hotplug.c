@@ -17,12 +17,6 @@ static void setup(Rig *rig, gconstpointer data)
     fake_bar(&rig->remote, 0, 4096, 0);
 }
 
-static void teardown(Rig *rig, gconstpointer data)
-{
-    g_clear_error(&rig->add_error);
-    rig_cleanup(rig);
-}
-
 static bool is_added(Rig *rig)
 {
     return rig->added;
@@ -144,7 +138,7 @@ static void test_failure_at_each_message(void)
     rig_wait(&rig, is_added);
     rig_settle(&rig);
     total = rig.remote.messages - 2; /* the reset and our own read of rig_settle() */
-    teardown(&rig, NULL);
+    rig_teardown(&rig, NULL);
     for (unsigned i = 0; i < G_N_ELEMENTS(manners); i++) {
         for (unsigned n = 0; n < total; n += i == 0 ? 1 : 3) {
             setup(&rig, NULL);
@@ -155,7 +149,7 @@ static void test_failure_at_each_message(void)
             expect_refusal(&rig, "");
             rig_renew_remote(&rig);
             rig_wait(&rig, rig_has_base_threads);
-            teardown(&rig, NULL);
+            rig_teardown(&rig, NULL);
         }
     }
 }
@@ -191,7 +185,7 @@ int main(int argc, char **argv)
     qom_register_types(types);
     event_loop_set_wait_hooks(event_loop_main(), machine_unlock, machine_lock);
     rig_note_base_threads();
-#define ADD(name, fn) g_test_add("/proxy/hotplug/" name, Rig, NULL, setup, fn, teardown)
+#define ADD(name, fn) g_test_add("/proxy/hotplug/" name, Rig, NULL, setup, fn, rig_teardown)
     ADD("device-comes", test_device_comes);
     ADD("loop-does-not-wait", test_loop_does_not_wait);
     ADD("changes-meanwhile", test_changes_meanwhile);

@@ -19,24 +19,9 @@
 
 #define SCRATCHA 0x34 /* a register of the controller that keeps what is written */
 
-static PciProxyState last_told;
-static char *last_reason;
-
-static void on_change(PciProxyDev *proxy, PciProxyState from, PciProxyState to, const char *reason, void *opaque)
-{
-    last_told = to;
-    g_free(last_reason);
-    last_reason = g_strdup(reason);
-}
-
-static bool told_end(Rig *rig)
-{
-    return last_told == PCI_PROXY_READY || last_told == PCI_PROXY_DEAD;
-}
-
 static bool told_dead(Rig *rig)
 {
-    return last_told == PCI_PROXY_DEAD;
+    return rig->told == PCI_PROXY_DEAD;
 }
 
 /* Starts PROGRAM; *ret_fd is our end of its link. */
@@ -83,7 +68,7 @@ static pid_t plug(Rig *rig, const char *program)
     close(rig->proxy_fd);
     rig->proxy_fd = inherited;
     g_assert_true(rig_try_start(rig, 20000, &rig->add_error));
-    pci_proxy_set_notify(rig->proxy, on_change, NULL);
+    rig_watch(rig);
     return pid;
 }
 
@@ -130,17 +115,16 @@ static void test_restarts(gconstpointer data)
         end_process(pid);
         rig_wait(&rig, told_dead);
         pid = start_process(path, &fd);
-        last_told = PCI_PROXY_REATTACHING;
+        rig.told = PCI_PROXY_REATTACHING;
         pci_proxy_reattach_take_fd(rig.proxy, fd, &error);
         g_assert_no_error(error);
-        rig_wait(&rig, told_end);
-        g_assert_cmpstr(last_reason, ==, NULL);
+        rig_wait(&rig, rig_told_end);
+        g_assert_cmpstr(rig.reason, ==, NULL);
         check_guest(&rig, n);
     }
     rig_unplug(&rig);
     end_process(pid);
     rig_cleanup(&rig);
-    g_clear_pointer(&last_reason, g_free);
 }
 
 int main(int argc, char **argv)

@@ -11,21 +11,6 @@
 #include "util/fd.h"
 #include "util/machine-lock.h"
 
-static char *reason; /* told with the last DEAD */
-static bool over;    /* a re-attachment has ended */
-
-static void on_change(PciProxyDev *proxy, PciProxyState from, PciProxyState to, const char *why, void *opaque)
-{
-    g_free(reason);
-    reason = g_strdup(why);
-    over = to == PCI_PROXY_READY || to == PCI_PROXY_DEAD;
-}
-
-static bool is_over(Rig *rig)
-{
-    return over;
-}
-
 static void give_shape(Rig *rig)
 {
     fake_bar(&rig->remote, 0, 4096, 0);
@@ -41,7 +26,7 @@ static void setup_with_limit(Rig *rig, unsigned timeout_ms)
     g_assert_true(rig_try_start(rig, timeout_ms, NULL));
     rig_map_bar(rig);
     pci_proxy_kill(rig->proxy, "dead");
-    pci_proxy_set_notify(rig->proxy, on_change, NULL);
+    rig_watch(rig);
     rig_wait(rig, rig_remote_has_ended);
     rig_renew_remote(rig);
     give_shape(rig);
@@ -54,17 +39,11 @@ static void setup(Rig *rig, gconstpointer data)
     setup_with_limit(rig, 5000);
 }
 
-static void teardown(Rig *rig, gconstpointer data)
-{
-    rig_cleanup(rig);
-    g_clear_pointer(&reason, g_free);
-}
-
 static void start_reattach(Rig *rig)
 {
     GError *error = NULL;
 
-    over = false;
+    rig->told = PCI_PROXY_REATTACHING;
     rig_try_reattach(rig, &error);
     g_assert_no_error(error);
 }
@@ -75,8 +54,8 @@ static void expect_success(Rig *rig)
     rig_renew_remote(rig);
     give_shape(rig);
     start_reattach(rig);
-    rig_wait(rig, is_over);
-    g_assert_cmpstr(reason, ==, NULL);
+    rig_wait(rig, rig_told_end);
+    g_assert_cmpstr(rig->reason, ==, NULL);
     g_assert_cmpint(pci_proxy_state(rig->proxy), ==, PCI_PROXY_READY);
     g_assert_cmphex(vcpu_config_read(rig, PCI_BASE_ADDRESS_0, 4), ==, RIG_BAR_ADDR);
 }
@@ -85,9 +64,9 @@ static void expect_success(Rig *rig)
 static void expect_failure(Rig *rig, const char *text)
 {
     start_reattach(rig);
-    rig_wait(rig, is_over);
+    rig_wait(rig, rig_told_end);
     g_assert_cmpint(pci_proxy_state(rig->proxy), ==, PCI_PROXY_DEAD);
-    rig_expect_text(reason, text);
+    rig_expect_text(rig->reason, text);
     rig_wait(rig, rig_remote_has_ended);
     g_assert_cmphex(vcpu_config_read(rig, 0, 4), ==, 0xffffffff);
     expect_success(rig);
@@ -105,7 +84,7 @@ static void test_only_dead_devices(Rig *rig, gconstpointer data)
     g_assert_false(pci_proxy_reattach_take_fd(rig->proxy, pair[0], &err));
     g_assert_nonnull(strstr(err->message, "reattaching"));
     g_clear_error(&err);
-    rig_wait(rig, is_over);
+    rig_wait(rig, rig_told_end);
     g_assert_false(pci_proxy_reattach_take_fd(rig->proxy, pair[1], &err));
     g_assert_nonnull(strstr(err->message, "ready"));
     g_assert_cmpint(fd_kind(pair[1]), ==, FD_KIND_INVALID); /* taken */
@@ -208,7 +187,7 @@ static unsigned messages_of_a_reattachment(Rig *rig, unsigned *ret_reset)
     rig_renew_remote(rig);
     give_shape(rig);
     start_reattach(rig);
-    rig_wait(rig, is_over);
+    rig_wait(rig, rig_told_end);
     g_assert_cmpint(pci_proxy_state(rig->proxy), ==, PCI_PROXY_READY);
     pthread_mutex_lock(&rig->remote.lock);
     total = rig->remote.messages;
@@ -236,7 +215,7 @@ static void test_failure_at_each_message(gconstpointer data)
         rig.remote.manner_commands = manner == FAKE_FAILED && n == reset ? 1u << MPQEMU_CMD_PCI_CFGWRITE : ~0u;
         rig.remote.manner_from = n;
         start_reattach(&rig);
-        rig_wait(&rig, is_over);
+        rig_wait(&rig, rig_told_end);
         if (pci_proxy_state(rig.proxy) == PCI_PROXY_READY) {
             g_error("at message %u of %u nothing was noticed", n, total);
         }
@@ -247,7 +226,7 @@ static void test_failure_at_each_message(gconstpointer data)
     rig_renew_remote(&rig);
     rig_wait(&rig, rig_has_base_threads);
     g_assert_cmpuint(rig_count_fds(), ==, fds);
-    teardown(&rig, NULL);
+    rig_teardown(&rig, NULL);
 }
 
 static void test_silence(Rig *rig, gconstpointer data)
@@ -257,9 +236,9 @@ static void test_silence(Rig *rig, gconstpointer data)
 
     rig_set_manner(rig, FAKE_SILENT, ~0u);
     start_reattach(rig);
-    rig_wait(rig, is_over);
+    rig_wait(rig, rig_told_end);
     g_assert_cmpint(event_clock_ns(EVENT_CLOCK_REAL) - start, <, 5 * SECOND_NS);
-    g_assert_nonnull(strstr(reason, "does not answer"));
+    g_assert_nonnull(strstr(rig->reason, "does not answer"));
     pci_proxy_stats(rig->proxy, &stats);
     g_assert_cmpuint(stats.timeouts, ==, 1);
 }
@@ -269,8 +248,8 @@ static void test_slow_answers(Rig *rig, gconstpointer data)
 {
     rig->remote.delay_us = 60000;
     start_reattach(rig);
-    rig_wait(rig, is_over);
-    g_test_message("%s", reason);
+    rig_wait(rig, rig_told_end);
+    g_test_message("%s", rig->reason);
     g_assert_cmpint(pci_proxy_state(rig->proxy), ==, PCI_PROXY_DEAD);
 }
 
@@ -305,8 +284,8 @@ static void test_kill_ends_it(Rig *rig, gconstpointer data)
     start_hanging_reattach(rig);
     pci_proxy_kill(rig->proxy, "not that one");
     g_assert_cmpint(pci_proxy_state(rig->proxy), ==, PCI_PROXY_DEAD);
-    rig_wait(rig, is_over);
-    g_assert_cmpstr(reason, ==, "not that one");
+    rig_wait(rig, rig_told_end);
+    g_assert_cmpstr(rig->reason, ==, "not that one");
     rig_wait(rig, rig_remote_has_ended);
     expect_success(rig);
 }
@@ -363,7 +342,7 @@ static void test_unplug_when_suspect(Rig *rig, gconstpointer data)
     unsigned fds = rig_count_fds();
 
     start_reattach(rig);
-    rig_wait(rig, is_over);
+    rig_wait(rig, rig_told_end);
     rig_set_manner(rig, FAKE_SILENT, ~0u);
     pci_proxy_set_suspect(rig->proxy, true);
     device_reset(DEVICE(rig->proxy)); /* the worker waits for the answer */
@@ -389,13 +368,13 @@ int main(int argc, char **argv)
     qom_register_types(types);
     event_loop_set_wait_hooks(event_loop_main(), machine_unlock, machine_lock);
     rig_note_base_threads();
-#define ADD(name, prepare, fn) g_test_add("/proxy/reattach/" name, Rig, NULL, prepare, fn, teardown)
+#define ADD(name, prepare, fn) g_test_add("/proxy/reattach/" name, Rig, NULL, prepare, fn, rig_teardown)
     ADD("only-dead-devices", setup, test_only_dead_devices);
     ADD("no-socket", setup, test_no_socket);
     for (unsigned i = 0; i < G_N_ELEMENTS(others); i++) {
         g_autofree char *path = g_strdup_printf("/proxy/reattach/other/%s", others[i].name);
 
-        g_test_add(path, Rig, &others[i], setup, test_other, teardown);
+        g_test_add(path, Rig, &others[i], setup, test_other, rig_teardown);
     }
     ADD("other/config-size", setup, test_express);
     ADD("register-that-is-not-kept", setup, test_register_that_is_not_kept);

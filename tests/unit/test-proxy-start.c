@@ -11,16 +11,6 @@
 #include "util/event-loop.h"
 #include "util/machine-lock.h"
 
-static void setup(Rig *rig, gconstpointer data)
-{
-    rig_init(rig);
-}
-
-static void teardown(Rig *rig, gconstpointer data)
-{
-    rig_cleanup(rig);
-}
-
 /* The start must fail with a message that has TEXT in it, and leave nothing behind. */
 static void expect_refusal(Rig *rig, const char *text)
 {
@@ -357,7 +347,7 @@ int main(int argc, char **argv)
     machine_lock();
     qom_register_types(types);
     event_loop_set_wait_hooks(event_loop_main(), machine_unlock, machine_lock);
-#define ADD(name, fn) g_test_add("/proxy/start/" name, Rig, NULL, setup, fn, teardown)
+#define ADD(name, fn) g_test_add("/proxy/start/" name, Rig, NULL, rig_setup, fn, rig_teardown)
     ADD("ids", test_ids);
     ADD("bar-kinds", test_bar_kinds);
     ADD("io-bar-with-16-bits", test_io_bar_with_16_bits);
@@ -369,7 +359,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < G_N_ELEMENTS(lies); i++) {
         g_autofree char *path = g_strdup_printf("/proxy/start/lie/%s", lies[i].name);
 
-        g_test_add(path, Rig, &lies[i], setup, test_lie, teardown);
+        g_test_add(path, Rig, &lies[i], rig_setup, test_lie, rig_teardown);
     }
     ADD("lie/huge-64-bit-bar", test_huge_64_bit_bar);
     ADD("lie/another-device-each-time", test_another_device_each_time);

@@ -25,11 +25,6 @@ static void setup(Rig *rig, gconstpointer data)
     rig_start(rig);
 }
 
-static void teardown(Rig *rig, gconstpointer data)
-{
-    rig_cleanup(rig);
-}
-
 static PciProxyStats stats(Rig *rig)
 {
     PciProxyStats s;
@@ -258,7 +253,7 @@ static void test_death(gconstpointer data)
         rig_set_manner(&rig, manners[i], 1u << cmd);
         do_access(&rig, cmd);
         expect_dead(&rig);
-        teardown(&rig, NULL);
+        rig_teardown(&rig, NULL);
     }
 }
 
@@ -872,7 +867,7 @@ int main(int argc, char **argv)
     machine_lock();
     qom_register_types(types);
     event_loop_set_wait_hooks(event_loop_main(), machine_unlock, machine_lock);
-#define ADD(name, fn) g_test_add("/proxy/" name, Rig, NULL, setup, fn, teardown)
+#define ADD(name, fn) g_test_add("/proxy/" name, Rig, NULL, setup, fn, rig_teardown)
     ADD("bar-access", test_bar_access);
     ADD("io-bar-access", test_io_bar_access);
     ADD("config-writes-reach-both", test_config_writes_reach_both);

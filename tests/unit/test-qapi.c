@@ -100,15 +100,18 @@ static void test_unions_and_alternates(void)
         { "blockdev-add", "{\"driver\":\"null-co\",\"filename\":\"n\"}", "Parameter 'filename' is unexpected" },
         { "blockdev-add", "{\"driver\":\"file\"}", "Parameter 'filename' is missing" },
         { "blockdev-add", "{\"driver\":\"raw\",\"file\":\"n\"}", "" },
-        { "blockdev-add", "{\"driver\":\"raw\",\"file\":3}", "Invalid parameter type for 'file', expected: BlockdevRef" },
+        { "blockdev-add", "{\"driver\":\"raw\",\"file\":3}",
+          "Invalid parameter type for 'file', expected: BlockdevRef" },
         { "blockdev-add", "{\"driver\":\"raw\",\"file\":{\"driver\":\"null-co\",\"foo\":1}}",
           "Parameter 'file.foo' is unexpected" },
-        { "blockdev-add", "{\"driver\":\"raw\",\"file\":{\"driver\":\"raw\",\"file\":{\"driver\":\"null-co\",\"size\":\"1\"}}}",
+        { "blockdev-add",
+          "{\"driver\":\"raw\",\"file\":{\"driver\":\"raw\",\"file\":{\"driver\":\"null-co\",\"size\":\"1\"}}}",
           "Invalid parameter type for 'file.file.size', expected: integer" },
         { "blockdev-add", "{\"driver\":\"null-co\",\"cache\":{\"direct\":1}}",
           "Invalid parameter type for 'cache.direct', expected: boolean" },
         { "blockdev-add",
-          "{\"driver\":\"blkdebug\",\"image\":\"n\",\"inject-error\":[{\"event\":\"none\"},{\"event\":\"none\",\"errno\":[]}]}",
+          "{\"driver\":\"blkdebug\",\"image\":\"n\",\"inject-error\":[{\"event\":\"none\"},"
+          "{\"event\":\"none\",\"errno\":[]}]}",
           "Invalid parameter type for 'inject-error[1].errno', expected: integer" },
     };
 
@@ -200,7 +203,8 @@ static void test_introspection_tells_what_is_reachable(void)
     g_assert_true(json_object_get_boolean_member(entry, "allow-oob"));
     g_assert_null(g_hash_table_lookup(entries, "stop"));
     g_assert_nonnull(g_hash_table_lookup(entries, "SHUTDOWN"));
-    g_assert_cmpuint(json_array_get_length(json_node_get_array(one)), <, json_array_get_length(json_node_get_array(all)) / 2);
+    g_assert_cmpuint(json_array_get_length(json_node_get_array(one)), <,
+                     json_array_get_length(json_node_get_array(all)) / 2);
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */
@@ -262,7 +266,8 @@ static void test_bad_events(void)
     }
     g_test_trap_subprocess(NULL, 0, 0);
     g_test_trap_assert_passed();
-    g_test_trap_assert_stderr("*DEVICE_DELETED is not sent: Parameter 'path' is missing*NO_SUCH_EVENT*not in the schema*");
+    g_test_trap_assert_stderr("*DEVICE_DELETED is not sent: Parameter 'path' is missing*NO_SUCH_EVENT*not in the "
+                              "schema*");
 }
 
 int main(int argc, char **argv)

@@ -131,7 +131,8 @@ static void program(Fixture *f, unsigned trigger, uint8_t ier)
     out(f, UART_DLL, 1);
     out(f, UART_DLM, 0);
     out(f, UART_LCR, 3);
-    out(f, UART_FCR, (uint8_t)(UART_FCR_ENABLE | UART_FCR_CLEAR_RX | UART_FCR_CLEAR_TX | trigger << UART_FCR_TRIGGER_SHIFT));
+    out(f, UART_FCR, (uint8_t)(UART_FCR_ENABLE | UART_FCR_CLEAR_RX | UART_FCR_CLEAR_TX |
+                               trigger << UART_FCR_TRIGGER_SHIFT));
     out(f, UART_MCR, UART_MCR_DTR | UART_MCR_RTS | UART_MCR_OUT2);
     out(f, UART_IER, ier);
 }
@@ -484,8 +485,8 @@ static void test_random(Fixture *f, gconstpointer data)
 /* ---- a driver ------------------------------------------------------------------------------------ */
 
 /*
- * What an interrupt driver of the kind of Linux' 8250 does, which looks at the port at rising edges only: it goes on until
- * IIR tells nothing, reads while there is data, and writes 16 bytes when the transmitter is empty.
+ * What an interrupt driver of the kind of Linux' 8250 does, which looks at the port at rising edges only: it goes on
+ * until IIR tells nothing, reads while there is data, and writes 16 bytes when the transmitter is empty.
  */
 typedef struct Driver {
     Fixture *f;

@@ -16,7 +16,8 @@ static const uint8_t registers[] = { IORING_REGISTER_EVENTFD };
 static void make_ring(struct io_uring *ring)
 {
     g_assert_cmpint(io_uring_queue_init(4, ring, IORING_SETUP_R_DISABLED), ==, 0);
-    g_assert_cmpint(uring_restrict(ring, operations, G_N_ELEMENTS(operations), registers, G_N_ELEMENTS(registers)), ==, 0);
+    g_assert_cmpint(uring_restrict(ring, operations, G_N_ELEMENTS(operations), registers, G_N_ELEMENTS(registers)),
+                    ==, 0);
 }
 
 /* Result of the one entry that was prepared. */

@@ -475,21 +475,18 @@ static void test_triple_fault(Fixture *f, gconstpointer data)
     wait_runs(0);
 }
 
-/* The machine stands, and only a reset leads on. */
 static void test_error(Fixture *f, gconstpointer data)
 {
     atomic_store(&fake[0].program, FAIL);
     WAIT_FOR(vcpu_state(vcpu_get(0)) == VCPU_STATE_DEAD);
-    WAIT_FOR(runstate_get() == RUN_STATE_INTERNAL_ERROR);
     fake_set_intr(vcpu_get(0), true);
     check_stands(0);
-    check_stands(1);
+    WAIT_FOR(runstate_get() == RUN_STATE_INTERNAL_ERROR);
     vm_start();
     g_assert_cmpint(runstate_get(), ==, RUN_STATE_INTERNAL_ERROR);
     atomic_store(&fake[0].program, SPIN);
     system_reset_for(SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET);
     g_assert_cmpint(runstate_get(), ==, RUN_STATE_PRELAUNCH);
-    check_stands(0);
     vm_start();
     wait_runs(0);
 }

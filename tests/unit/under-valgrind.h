@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * For the few tests that need what valgrind does not give a program (`meson test --setup valgrind` sets MPQEMU_VALGRIND):
+ * For the few tests that need what valgrind does not give a program (`meson test --setup valgrind` sets
+ * MPQEMU_VALGRIND):
  *
  *     if (skip_under_valgrind("why")) {
  *         return;

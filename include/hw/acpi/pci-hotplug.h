@@ -4,24 +4,24 @@
  *
  * Thread: with the machine lock held.  Runs in: mpqemu.
  *
- * Source: the registers have the places and meanings of QEMU's "QEMU<->ACPI BIOS PCI hotplug interface" (docs/specs), of
- * whose one-bus form this is; that a read clears is ours.  Their driver is our own namespace, hw/acpi/dsdt.asl.
+ * Source: the registers have the places and meanings of QEMU's "QEMU<->ACPI BIOS PCI hotplug interface" (docs/specs),
+ * of whose one-bus form this is; that a read clears is ours.  Their driver is our own namespace, hw/acpi/dsdt.asl.
  *
  * Ports; each register has 32 bits, bit n for slot n.
  *
  *   0xae00  up, read only       slots to be looked at again, because a function came, or went without asking; the read
  *                               clears it
  *   0xae04  down, read only     slots the guest is asked to eject; the read clears it
- *   0xae08  eject, write        all hot-pluggable functions of these slots are given up: they are removed, from the main
- *                               loop, soon after.  Reads 0: no features beyond these
+ *   0xae08  eject, write        all hot-pluggable functions of these slots are given up: they are removed, from the
+ *                               main loop, soon after.  Reads 0: no features beyond these
  *   0xae0c  removable           slots without a function of the board
  *
  * Each change of up or down raises PM_GPE_PCI_HOTPLUG.
  *
- * Whom to ask.  A guest listens when it has enabled that event and ACPI.  Then device_del() waits for its eject, for ever
- * when none comes; what still waits at a reset of the machine is removed then.  While nobody listens (firmware, qtest)
- * device_del() removes at once.  Removals that do not ask (rdevice_del, a program's end) are told as "up": the guest finds
- * the slot empty.
+ * Whom to ask.  A guest listens when it has enabled that event and ACPI.  Then device_del() waits for its eject, for
+ * ever when none comes; what still waits at a reset of the machine is removed then.  While nobody listens (firmware,
+ * qtest) device_del() removes at once.  Removals that do not ask (rdevice_del, a program's end) are told as "up": the
+ * guest finds the slot empty.
  */
 #ifndef HW_ACPI_PCI_HOTPLUG_H
 #define HW_ACPI_PCI_HOTPLUG_H
@@ -34,8 +34,8 @@
 typedef struct AcpiPciHotplug AcpiPciHotplug;
 
 /*
- * The registers in IO for BUS, with events by PM; becomes the program's guest hooks (device_set_guest_hooks()).  Lives as
- * long as the program.
+ * The registers in IO for BUS, with events by PM; becomes the program's guest hooks (device_set_guest_hooks()).  Lives
+ * as long as the program.
  */
 AcpiPciHotplug *acpi_pci_hotplug_new(PciBus *bus, AcpiPm *pm, MemoryRegion *io);
 

@@ -4,17 +4,19 @@
  *
  * Thread: with the machine lock held.  Runs in: mpqemu.
  *
- * Source: Intel 82371AB (PIIX4) data sheet (order 290562), section 7; ACPI 5.0, section 4.8 (register model) and 4.8.3.3
- * (power management timer).  The general purpose event block is our own, at the place that QEMU's machines have it.
+ * Source: Intel 82371AB (PIIX4) data sheet (order 290562), registers PMBA, PMREGMISC, DEVACTB, PMSTS, PMEN, PMCNTRL,
+ * PMTMR, APMC, APMS; ACPI 5.0, section 4.8.  The general purpose event block is our own, at the place that QEMU's
+ * machines have it.
  *
  * Ports.
  *
  *   PMBA + 0   PM1 status      timer, global, power button, RTC, wake; a written 1 clears
  *   PMBA + 2   PM1 enable      timer, global, power button, RTC
- *   PMBA + 4   PM1 control     SCI_EN, SLP_TYP; SLP_EN with type 0 is S5: the machine is switched off.  Other types: nothing
+ *   PMBA + 4   PM1 control     SCI_EN, SLP_TYP; SLP_EN with type 0 is S5: the machine is switched off.  Other types:
+ *                              nothing
  *   PMBA + 8   PM timer        24 bits, 3.579545 MHz of the guest's time
- *   0xb2, 0xb3 APM control and status.  Control PM_ACPI_ENABLE and PM_ACPI_DISABLE set and clear SCI_EN at once: there is
- *              no system management mode, nobody is interrupted.  Other values are only kept
+ *   0xb2, 0xb3 APM control and status.  Control PM_ACPI_ENABLE and PM_ACPI_DISABLE set and clear SCI_EN at once:
+ *              there is no system management mode, nobody is interrupted.  Other values are only kept
  *   0xafe0     GPE0 status (16 bits, a written 1 clears) and enable (16 bits)
  *
  * PMBA (config 0x40) is PM_BASE and enabled (config 0x80) after a reset, as firmware leaves it, since a kernel may be

@@ -4,14 +4,14 @@
  *
  * Thread: with the machine lock held.  Runs in: mpqemu.
  *
- * Source: National Semiconductor PC16550D data sheet, section 8 (registers); the IRQ gated by OUT2 and the places of COM1 to
- * COM4 are the IBM PC's.
+ * Source: National Semiconductor PC16550D data sheet, section 8 (registers); the IRQ gated by OUT2 and the places of
+ * COM1 to COM4 are the IBM PC's.
  *
- * What differs from a chip: a character takes no time on the line.  What is written is sent while the backend takes it;
- * what it does not take stays in the transmitter's FIFO, and LSR shows it.  Input is taken from the backend only while the
- * receiver's FIFO has room, so no overrun comes from outside.  The receiver's time-out does take the four characters'
- * time that the divisor and the format give.  A break that the guest sends is seen in loopback mode only.  Carrier, data
- * set ready and clear to send are always asserted.
+ * What differs from a chip: a character takes no time on the line.  What is written is sent while the backend takes
+ * it; what it does not take stays in the transmitter's FIFO, and LSR shows it.  Input is taken from the backend only
+ * while the receiver's FIFO has room, so no overrun comes from outside.  The receiver's time-out does take the four
+ * characters' time that the divisor and the format give.  A break that the guest sends is seen in loopback mode
+ * only.  Carrier, data set ready and clear to send are always asserted.
  *
  * isa-serial: properties chardev (id of a -chardev; without one nothing is connected), index (0 to 3: COM1 to COM4; by
  * default the next one), iobase and irq (by default those of COMn).

@@ -131,8 +131,8 @@ typedef struct DeviceGuestHooks {
 void device_set_guest_hooks(const DeviceGuestHooks *hooks);
 
 /*
- * The guest has given up DEV, asked or of its own accord: it is removed, as by device_del() without a guest.  Nothing for a
- * device that device_del() would refuse.
+ * The guest has given up DEV, asked or of its own accord: it is removed, as by device_del() without a guest.  Nothing
+ * for a device that device_del() would refuse.
  */
 void device_unplug_granted(Device *dev);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What both programs make of their command lines at the start (descriptors, objects, disks, devices), and their last step.
+ * What both programs make of their command lines at the start (descriptors, objects, disks, devices), and their last
+ * step.
  *
  * Thread: main loop with the machine lock held.  Runs in: both programs.
  *
@@ -43,15 +44,17 @@ bool start_opt_blockdev(const char *arg, void *opaque, GError **errp);
 bool start_opt_drive(const char *arg, void *opaque, GError **errp);
 bool start_opt_device(const char *arg, void *opaque, GError **errp);
 
-/* -name [guest=]NAME[,process=NAME][,debug-threads=on|off]; the process gets its name at once, the last has no effect. */
+/*
+ * -name [guest=]NAME[,process=NAME][,debug-threads=on|off]; the process gets its name at once, the last has no effect.
+ */
 bool start_opt_name(const char *arg, void *opaque, GError **errp);
 
 /* Carries out the steps from FIRST to LAST.  Stops at the first that fails. */
 bool start_run(const StartOptions *start, StartStep first, StartStep last, GError **errp);
 
 /*
- * The last step of a program's end, with what block_cleanup() returned: when that names storage that does not answer, it
- * is told and the process ends here, with status 1.  Else nothing.
+ * The last step of a program's end, with what block_cleanup() returned: when that names storage that does not answer,
+ * it is told and the process ends here, with status 1.  Else nothing.
  */
 void end_hung_storage(const char *name);
 

@@ -18,13 +18,13 @@
  * PCI memory is the whole address space behind everything else: BARs work wherever no RAM or board device is.
  *
  * I/O ports.  0xcf8 and 0xcfc are the config mechanism (PCI Local Bus 3.0, section 3.2.2.3.2); ISA devices have their
- * classic places; 0x600 is the power management block, 0x510 fw_cfg, 0xae00 ACPI PCI hot-plug; the rest belongs to PCI I/O
- * BARs.
+ * classic places; 0x600 is the power management block, 0x510 fw_cfg, 0xae00 ACPI PCI hot-plug; the rest belongs to PCI
+ * I/O BARs.
  *
  * Interrupts.  GSI n is pin n of the I/O APIC, but ISA interrupt 0 (the 8254) is pin 2.  GSIs 0 to 15 are the ISA
- * interrupts, and go to the 8259s, too.  Pin INTA to INTD (0 to 3) of the function in slot s is PIRQ (s + pin) & 3, which
- * is GSI 16 + that, and, at the 8259s only, the ISA interrupt that the PIIX3 routes it to.  The PCI bus's lines are
- * numbered by GSI.
+ * interrupts, and go to the 8259s, too.  Pin INTA to INTD (0 to 3) of the function in slot s is PIRQ (s + pin) & 3,
+ * which is GSI 16 + that, and, at the 8259s only, the ISA interrupt that the PIIX3 routes it to.  The PCI bus's lines
+ * are numbered by GSI.
  *
  * QOM paths: /machine/ioapic, /machine/pci.0 (bus "pci.0"), the host bridge at slot 0, PIIX3 and PIIX4 PM at slot 1.
  */

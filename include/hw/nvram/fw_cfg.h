@@ -79,8 +79,9 @@ void fw_cfg_set(FwCfg *cfg, uint16_t key, const void *data, size_t size);
 void fw_cfg_set_number(FwCfg *cfg, uint16_t key, uint64_t value, unsigned size);
 
 /*
- * File NAME is DATA (a reference is taken) from now on; replaces a file of this name and keeps its key.  NAME is shorter
- * than FW_CFG_FILE_NAME_SIZE, and there are no more than FW_CFG_FILES_MAX files: both are the board's to keep (asserted).
+ * File NAME is DATA (a reference is taken) from now on; replaces a file of this name and keeps its key.  NAME is
+ * shorter than FW_CFG_FILE_NAME_SIZE, and there are no more than FW_CFG_FILES_MAX files: both are the board's to keep
+ * (asserted).
  */
 void fw_cfg_set_file(FwCfg *cfg, const char *name, GBytes *data);
 

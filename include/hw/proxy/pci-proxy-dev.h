@@ -135,8 +135,8 @@ void pci_proxy_set_suspect(PciProxyDev *proxy, bool suspect);
 
 /*
  * Makes a READY or SUSPECT device DEAD for REASON (copied), at once: an access under way ends, the peer sees
- * the end of the link.  Also ends a REATTACHING under way, and the preparation of a hot-plug, which fails later as if the
- * peer had ended the link.  Nothing in other states.  Logs nothing: the caller knows more.
+ * the end of the link.  Also ends a REATTACHING under way, and the preparation of a hot-plug, which fails later as if
+ * the peer had ended the link.  Nothing in other states.  Logs nothing: the caller knows more.
  */
 void pci_proxy_kill(PciProxyDev *proxy, const char *reason);
 

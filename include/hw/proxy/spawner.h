@@ -88,8 +88,8 @@ typedef struct SpawnForm {
 } SpawnForm;
 
 /*
- * From now on the spawner starts nothing but what fits one of FORMS, whatever it is asked: for a main emulator that confines
- * itself.  Once, before anything is asked for.
+ * From now on the spawner starts nothing but what fits one of FORMS, whatever it is asked: for a main emulator that
+ * confines itself.  Once, before anything is asked for.
  */
 bool spawner_restrict(const SpawnForm *forms, unsigned count, GError **errp);
 

@@ -31,14 +31,14 @@ typedef enum X86Exit {
 } X86Exit;
 
 /*
- * What surrounds the processor.  All callbacks come on the processor's own thread and get X86Cpu's OPAQUE.  They may call
- * the "any thread" functions of any processor, and x86_cpu_flush_memory() of their own.
+ * What surrounds the processor.  All callbacks come on the processor's own thread and get X86Cpu's OPAQUE.  They may
+ * call the "any thread" functions of any processor, and x86_cpu_flush_memory() of their own.
  */
 typedef struct X86Bus {
     /*
-     * Host address of the RAM or ROM page at guest-physical GPA (a multiple of 4096), or NULL: accesses go to mmio_read()
-     * and mmio_write().  *WRITABLE false: reads and instructions come from the page, writes go to mmio_write().  The
-     * engine keeps the answer until x86_cpu_flush_memory().
+     * Host address of the RAM or ROM page at guest-physical GPA (a multiple of 4096), or NULL: accesses go to
+     * mmio_read() and mmio_write().  *WRITABLE false: reads and instructions come from the page, writes go to
+     * mmio_write().  The engine keeps the answer until x86_cpu_flush_memory().
      */
     uint8_t *(*ram_page)(void *opaque, uint64_t gpa, bool *writable);
     /* SIZE is 1, 2, 4 or 8, within an 8-byte unit. */
@@ -70,8 +70,12 @@ typedef struct X86CpuConfig {
     size_t code_cache_bytes;  /* bound of translated code; 0: the default */
 } X86CpuConfig;
 
+/* Prints the models and features for -cpu help. */
+void x86_cpu_models_print(void);
+
 /* True when MODEL can be given to x86_cpu_new(). */
 bool x86_cpu_model_check(const char *model, GError **errp);
+
 
 /* In reset state.  BUS stays the caller's and must outlive the processor.  On any thread; the machine is not running. */
 X86Cpu *x86_cpu_new(X86Machine *machine, const X86CpuConfig *config, const X86Bus *bus, void *opaque, GError **errp);
@@ -91,13 +95,16 @@ void x86_cpu_kick(X86Cpu *cpu);
 void x86_cpu_set_intr(X86Cpu *cpu, bool level);
 void x86_cpu_nmi(X86Cpu *cpu);
 
-/* Drops everything learned from X86Bus.ram_page(): the memory map has changed.  Own thread, or while it does not run. */
+/*
+ * Drops everything learned from X86Bus.ram_page(): the memory map has changed.  Own thread, or while it does not run, or
+ * while its own thread is in a callback of X86Bus (and goes on only when this has returned).
+ */
 void x86_cpu_flush_memory(X86Cpu *cpu);
 
 /* Registers as text, many lines.  Caller frees.  Own thread, or while it does not run. */
 char *x86_cpu_text(X86Cpu *cpu);
 
-/* ---- the architectural state, for loaders and tests ---------------------------------------------------------------- */
+/* ---- the architectural state, for loaders and tests -------------------------------------------------------------- */
 
 typedef struct X86SegmentState {
     uint16_t selector;
