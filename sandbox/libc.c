@@ -21,6 +21,7 @@ const SyscallTable libc_syscalls = {
         SYSCALL(munmap, "free() of large blocks"),
         SYSCALL(futex, "GLib wakes waiters without looking whether there are any", ARG_IS(1, FUTEX_WAKE_PRIVATE)),
         SYSCALL(exit_group, "the end of the process"),
+        SYSCALL(gettimeofday, "GLib's slices, where the clock of the host has no vDSO"),
 
         SYSCALL_REFUSED(mremap, ENOMEM, "realloc() of large blocks: it copies"),
         SYSCALL_REFUSED(madvise, EPERM, "malloc() gives memory back: it stays"),
