@@ -17,7 +17,7 @@
 /* A row: handlers are names without x86_op_, or NONE. */
 #define x86_op_NONE NULL
 #define ROW(map_, opcode_, pp_, attr_, feature_, reg_, mem_) \
-    { .map = X86_MAP_##map_, .opcode = opcode_, .pp = PP_##pp_, .attr = (attr_) & 0xff, .group = (attr_) >> 8, \
+    { .map = X86_MAP_##map_, .opcode = opcode_, .pp = PP_##pp_, .attr = (uint8_t)(attr_), .group = (attr_) >> 8, \
       .feature = feature_, .reg = x86_op_##reg_, .mem = x86_op_##mem_ },
 #define BOTH(map, opcode, pp, attr, feature, name) ROW(map, opcode, pp, attr, feature, name##_r, name##_m)
 
