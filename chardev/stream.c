@@ -261,6 +261,10 @@ static void read_input(StreamChardev *stream)
     uint8_t data[READ_CHUNK];
     ssize_t n = receive_some(stream, data, MIN(sizeof(data), chardev_front_can_read(&stream->chr)));
 
+    if (n == -EAGAIN && stream->hung && stream->is_socket) {
+        lose_peer(stream); /* it only refuses what we say, and is not gone: nothing would tell of its next words */
+        return;
+    }
     if (n == -EAGAIN || n == -EINTR) {
         return;
     }

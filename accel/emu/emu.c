@@ -6,6 +6,8 @@
  */
 #include "accel/emu.h"
 
+#include <sys/random.h>
+
 #include "hw/intc/apic.h"
 #include "system/memory.h"
 #include "target/i386/engine.h"
@@ -287,6 +289,13 @@ static char *emu_vcpu_text(Vcpu *vcpu)
     return x86_cpu_text(x86(vcpu));
 }
 
+static const SyscallTable emu_syscalls = {
+    "emu", (const SyscallRule[]) {
+        SYSCALL(getrandom, "RDRAND and RDSEED", ARG_IS(2, GRND_NONBLOCK)),
+        SYSCALL_END,
+    },
+};
+
 const Accel emu_accel = {
     .name = "emu",
     .description = "the built-in engine: executes guest code in software",
@@ -303,4 +312,5 @@ const Accel emu_accel = {
     .vcpu_set_intr = emu_vcpu_set_intr,
     .vcpu_nmi = emu_vcpu_nmi,
     .vcpu_text = emu_vcpu_text,
+    .syscalls = &emu_syscalls,
 };

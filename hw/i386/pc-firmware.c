@@ -97,6 +97,7 @@ bool pc_firmware_load(const char *name, MemoryRegion *memory, MemoryRegion *pci_
         return false;
     }
     if (!map_rom(data, size, memory, errp)) {
+        g_prefix_error(errp, "the firmware: ");
         return false;
     }
     low = MIN(size, FIRMWARE_LOW_MAX);

@@ -161,6 +161,11 @@ static unsigned rtc_alarm_in(const Rtc *rtc, int64_t seconds)
     unsigned of_day = (unsigned)(seconds - floor_div(seconds, S_PER_DAY) * S_PER_DAY);
     unsigned in = 1;
 
+    /* What no time is would be looked for a second after the other. */
+    if ((s < ALARM_ANY && rtc_decode(rtc, s) > 59) || (m < ALARM_ANY && rtc_decode(rtc, m) > 59) ||
+        (h < ALARM_ANY && rtc_decode_hours(rtc, h) > 23)) {
+        return 0;
+    }
     while (in <= S_PER_DAY) {
         unsigned at = (of_day + in) % S_PER_DAY;
 

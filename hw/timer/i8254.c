@@ -300,6 +300,9 @@ static void pit_tick(void *opaque)
         pit->dropped += missed - MIN(missed, room);
     }
     channel_sync(ch, now);
+    if (!pit_makes_up(ch)) { /* a new count may have begun */
+        pit->backlog = 0;
+    }
     irq_set(pit->irq, 0);
     irq_set(pit->irq, 1);
     pit_arm(pit, now, event_clock_ns(EVENT_CLOCK_VIRTUAL), true);

@@ -221,8 +221,11 @@ def forward_terminal(demo):
                 data = os.read(0, 4096)
                 if not data or b"\x1d" in data:
                     break
-                demo.main.stdin.write(data)
-                demo.main.stdin.flush()
+                try:
+                    demo.main.stdin.write(data)
+                    demo.main.stdin.flush()
+                except BrokenPipeError:     # the guest has just gone
+                    break
     finally:
         if saved:
             termios.tcsetattr(0, termios.TCSADRAIN, saved)

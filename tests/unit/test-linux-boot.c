@@ -260,7 +260,15 @@ static void spoil_count(uint8_t *file)
     ((Elf64_Ehdr *)file)->e_phnum = LINUX_SEGMENTS_MAX + 1;
     for (unsigned i = 1; i <= LINUX_SEGMENTS_MAX; i++) {
         *elf_phdr(file, i) = *elf_phdr(file, 0);
+        elf_phdr(file, i)->p_paddr += i * 0x10000000;
     }
+}
+
+static void spoil_overlap(uint8_t *file)
+{
+    ((Elf64_Ehdr *)file)->e_phnum = 2;
+    *elf_phdr(file, 1) = *elf_phdr(file, 0);
+    elf_phdr(file, 1)->p_paddr += elf_phdr(file, 0)->p_memsz - 1;
 }
 
 static void test_elf_refused(void)
@@ -280,6 +288,7 @@ static void test_elf_refused(void)
     expect_elf_refused(spoil_length, "not all in the file");
     expect_elf_refused(spoil_paddr, "not all in the file");
     expect_elf_refused(spoil_count, "more than 16 segments");
+    expect_elf_refused(spoil_overlap, "overlap");
 }
 
 /* ---- places ---------------------------------------------------------------------------------- */

@@ -42,7 +42,7 @@ typedef struct I8259Chip {
     bool poll;          /* the next read is an acknowledge */
 } I8259Chip;
 
-/* The guest ends ISA interrupt IRQ, which is level triggered.  Called before its next request is looked for. */
+/* The guest ends ISA interrupt IRQ, level or edge triggered.  Called before its next request is looked for. */
 typedef void I8259Eoi(void *opaque, unsigned irq);
 
 typedef struct I8259 {
