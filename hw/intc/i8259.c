@@ -135,7 +135,9 @@ static void i8259_update(I8259 *pic)
 /* Takes N out of service; its sources hear of it before, also of an edge input: a remote's line is lowered by that. */
 static void i8259_end(I8259 *pic, I8259Chip *chip, unsigned n)
 {
-    if ((chip->isr & (1u << n)) && pic->eoi != NULL) {
+    bool cascade = chip == &pic->master && n == CASCADE_PIN;
+
+    if ((chip->isr & (1u << n)) && !cascade && pic->eoi != NULL) {
         pic->eoi(pic->eoi_opaque, chip == &pic->slave ? n + 8 : n);
     }
     chip->isr &= ~(1u << n);
