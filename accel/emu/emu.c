@@ -46,6 +46,16 @@ static uint8_t *ram_page(void *opaque, uint64_t gpa, bool *writable)
     return range->ram->host + range->ram_offset + (gpa - range->start);
 }
 
+static void wait_begin(void *opaque)
+{
+    vcpu_device_begin(((EmuCpu *)opaque)->vcpu);
+}
+
+static void wait_end(void *opaque)
+{
+    vcpu_device_end(((EmuCpu *)opaque)->vcpu);
+}
+
 static uint64_t bus_read(EmuCpu *emu, AddressSpace *as, uint64_t addr, unsigned size)
 {
     uint64_t value = UINT64_MAX;
@@ -194,6 +204,8 @@ static const X86Bus bus = {
     .tpr_set = tpr_set,
     .msr_read = msr_read,
     .msr_write = msr_write,
+    .wait_begin = wait_begin,
+    .wait_end = wait_end,
 };
 
 /* ---- accelerator ---------------------------------------------------------------------------------------- */

@@ -84,9 +84,9 @@ void x86_exec_flush(X86Cpu *cpu, bool keep_global)
             }
         }
     }
-    cpu->exec_evicted = false;
     forget_jumps(cpu, 0);
     if (!keep_global || cpu->high_not_global) {
+        cpu->exec_evicted = false; /* as long as jumps are kept, what was evicted must be known of */
         cpu->high_not_global = false;
         forget_jumps(cpu, 1);
     }

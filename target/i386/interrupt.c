@@ -312,9 +312,6 @@ bool x86_deliver_interrupt(X86Cpu *cpu, uint8_t vector)
     cpu->event.ext = EXT;
     cpu->op = NULL;
     cpu->halted = false;
-    if (vector == X86_EXC_NMI) {
-        cpu->nmi_blocked = true;
-    }
     deliver(cpu, &event);
     return true;
 }

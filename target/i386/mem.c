@@ -191,6 +191,14 @@ static bool executing_from(X86Cpu *cpu, const uint8_t *host)
     return e->tag != (linear & X86_PAGE_MASK) || e->page == NULL || e->page->host == host;
 }
 
+/* The lines of its page that SIZE bytes at HOST are in, as bits of the page's mark. */
+static uint64_t lines_of(const uint8_t *host, unsigned size)
+{
+    const unsigned offset = (uintptr_t)host & (X86_PAGE - 1);
+
+    return UINT64_C(1) << offset / X86_LINE | UINT64_C(1) << (offset + size - 1) / X86_LINE;
+}
+
 /*
  * A write to RAM at HOST (in one page) whose page is marked is about to be made.  When the running block comes from
  * that page, the instruction is begun again in a block of its own: the next ones may be what it changes.
@@ -198,10 +206,8 @@ static bool executing_from(X86Cpu *cpu, const uint8_t *host)
 static bool write_hits_code(X86Cpu *cpu, const uint8_t *host, unsigned size)
 {
     const unsigned offset = (uintptr_t)host & (X86_PAGE - 1);
-    const unsigned first = offset / X86_LINE, last = (offset + size - 1) / X86_LINE;
-    const uint64_t lines = UINT64_C(1) << first | UINT64_C(1) << last;
 
-    if (!(atomic_load_explicit(x86_marks(cpu, host), memory_order_relaxed) & lines)) {
+    if (!(atomic_load_explicit(x86_marks(cpu, host), memory_order_relaxed) & lines_of(host, size))) {
         return false;
     }
     if (!cpu->one_insn && cpu->op != NULL && executing_from(cpu, host - offset)) {
@@ -388,6 +394,28 @@ void x86_st_bytes(X86Cpu *cpu, const X86Op *op, uint64_t addr, const void *data,
 
 /* ---- locked accesses --------------------------------------------------------------------------------------------- */
 
+/*
+ * RAM that is in one page, but slow for this processor only (a data breakpoint, code in other lines of the page): others
+ * have it for fast access, so the host's atomics are needed here, too.
+ */
+static uint8_t *slow_ram_target(X86Cpu *cpu, const X86TlbEntry *t, uint64_t addr, unsigned size)
+{
+    uint8_t *p;
+
+    if ((addr & (X86_PAGE - 1)) + size > X86_PAGE || (t->tag_write & X86_PAGE_MASK) != (addr & X86_PAGE_MASK) ||
+        (t->tag_write & X86_TLB_INVALID)) {
+        return NULL;
+    }
+    p = x86_ram_host(cpu, (t->gpa & X86_PAGE_MASK) | (addr & (X86_PAGE - 1)), true);
+    if (p == NULL || (atomic_load_explicit(x86_marks(cpu, p), memory_order_relaxed) & lines_of(p, size))) {
+        return NULL;
+    }
+    if (cpu->dr[7] & 0xff) {
+        check_watch(cpu, addr, size, X86_WRITE);
+    }
+    return p;
+}
+
 uint8_t *x86_lock_target(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size)
 {
     const X86TlbEntry *t = x86_tlb_entry(cpu, addr);
@@ -395,15 +423,24 @@ uint8_t *x86_lock_target(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned s
     if (unlikely(!x86_hit_write(t, addr, size))) {
         x86_probe_write(cpu, op, addr, size);
         if (!x86_hit_write(t, addr, size)) {
-            return NULL;
+            return slow_ram_target(cpu, t, addr, size);
         }
     }
     return x86_hit_host(t, addr);
 }
 
+/* Who has it may be in a device, and wait for somebody who waits for this processor to leave guest code. */
 void x86_lock_bus(X86Cpu *cpu)
 {
-    g_mutex_lock(&cpu->machine->bus_lock);
+    if (!g_mutex_trylock(&cpu->machine->bus_lock)) {
+        if (cpu->bus->wait_begin != NULL) {
+            cpu->bus->wait_begin(cpu->opaque);
+        }
+        g_mutex_lock(&cpu->machine->bus_lock);
+        if (cpu->bus->wait_end != NULL) {
+            cpu->bus->wait_end(cpu->opaque);
+        }
+    }
     cpu->bus_locked = true;
 }
 

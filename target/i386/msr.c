@@ -192,7 +192,12 @@ bool x86_rdmsr(X86Cpu *cpu, uint32_t msr, uint64_t *value)
         return true;
     }
     if (is_apic_register(msr)) {
-        return cpu->bus->msr_read(cpu->opaque, msr, value);
+        bool known = cpu->bus->msr_read(cpu->opaque, msr, value);
+
+        if (known && msr == MSR_TSC_DEADLINE && *value != 0) {
+            *value += cpu->tsc_offset;
+        }
+        return known;
     }
     switch (msr) {
     case MSR_TSC:
@@ -237,6 +242,11 @@ bool x86_wrmsr(X86Cpu *cpu, uint32_t msr, uint64_t value)
         return true;
     }
     if (is_apic_register(msr)) {
+        if (msr == MSR_TSC_DEADLINE && value != 0) {
+            /* The bus knows no offset.  One that is over already must not become 0, which disarms. */
+            value = value > cpu->tsc_offset || (int64_t)cpu->tsc_offset < 0 ? value - cpu->tsc_offset : 1;
+            value = value ? value : 1;
+        }
         return cpu->bus->msr_write(cpu->opaque, msr, value);
     }
     switch (msr) {

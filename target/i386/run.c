@@ -76,9 +76,11 @@ static void clear_pending(X86Cpu *cpu, unsigned pending)
     atomic_fetch_and(&cpu->pending, ~pending);
 }
 
-static void serve_other_processors(X86Cpu *cpu, unsigned pending)
+/* What is cleared is what is served: one that comes meanwhile stays. */
+static void serve_other_processors(X86Cpu *cpu)
 {
-    clear_pending(cpu, X86_PENDING_MARKS | X86_PENDING_CODE);
+    const unsigned pending = atomic_fetch_and(&cpu->pending, ~(X86_PENDING_MARKS | X86_PENDING_CODE));
+
     if (pending & X86_PENDING_MARKS) {
         x86_tlb_drop_marked(cpu);
     }
@@ -101,7 +103,7 @@ static Turn serve_pending(X86Cpu *cpu)
     atomic_store(&cpu->attention, 0);
     pending = atomic_load(&cpu->pending);
     if (pending & (X86_PENDING_MARKS | X86_PENDING_CODE)) {
-        serve_other_processors(cpu, pending);
+        serve_other_processors(cpu);
     }
     if (pending & X86_PENDING_KICK) {
         clear_pending(cpu, X86_PENDING_KICK);
@@ -113,6 +115,7 @@ static Turn serve_pending(X86Cpu *cpu)
     if ((pending & X86_PENDING_NMI) && !cpu->nmi_blocked) {
         clear_pending(cpu, X86_PENDING_NMI);
         cpu->halted = false;
+        cpu->nmi_blocked = true; /* until IRET */
         if (!x86_deliver_interrupt(cpu, X86_EXC_NMI)) {
             return TURN_SHUTDOWN;
         }

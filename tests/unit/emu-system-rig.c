@@ -84,18 +84,18 @@ static bool rig_msr_read(void *opaque, uint32_t msr, uint64_t *value)
 {
     SysRig *rig = opaque;
 
-    *value = rig->apic_base;
-    return msr == 0x1b;
+    *value = msr == 0x1b ? rig->apic_base : rig->deadline;
+    return msr == 0x1b || msr == 0x6e0;
 }
 
 static bool rig_msr_write(void *opaque, uint32_t msr, uint64_t value)
 {
     SysRig *rig = opaque;
 
-    if (msr != 0x1b) {
+    if (msr != 0x1b && msr != 0x6e0) {
         return false;
     }
-    rig->apic_base = value;
+    *(msr == 0x1b ? &rig->apic_base : &rig->deadline) = value;
     return true;
 }
 

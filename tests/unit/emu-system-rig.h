@@ -57,6 +57,7 @@ typedef struct SysRig {
     int interrupt;      /* that the controller offers; -1: none */
     uint64_t tsc;
     uint8_t tpr;
+    uint64_t deadline;  /* TSC-deadline MSR of the controller */
     uint64_t apic_base;
     unsigned port, port_size; /* of the last access */
     uint32_t port_value;

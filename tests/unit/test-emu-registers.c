@@ -175,7 +175,7 @@ static void test_msrs(void)
         { 0x1d9, 0, 2 },
         { 0x1b, 0xfee00800, 0 },
     };
-    static const uint32_t unknown[] = { 0, 0x11, 0x1c, 0x210, 0x251, 0x270, 0x6e0, 0x7ff, 0x800, 0xc0000104, ~0u };
+    static const uint32_t unknown[] = { 0, 0x11, 0x1c, 0x210, 0x251, 0x270, 0x6e1, 0x7ff, 0x800, 0xc0000104, ~0u };
     uint64_t value;
     SysRig rig;
 
@@ -223,6 +223,29 @@ static void test_tsc(void)
     g_assert_false(x86_rdmsr(rig.cpu, 0x3b, &value));
     g_assert_false(x86_wrmsr(rig.cpu, 0x3b, 0));
     g_assert_false(x86_rdmsr(rig.cpu, 0xc0000103, &value));
+    sys_rig_clear(&rig);
+}
+
+/* The guest's deadline is by its own TSC, the controller's by the machine's time. */
+static void test_deadline_goes_with_the_offset(void)
+{
+    uint64_t value;
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    rig.tsc = 1000;
+    g_assert_true(x86_wrmsr(rig.cpu, 0x10, 5000));
+    g_assert_true(x86_wrmsr(rig.cpu, 0x6e0, 5100));
+    g_assert_cmpuint(rig.deadline, ==, 1100);
+    g_assert_true(x86_rdmsr(rig.cpu, 0x6e0, &value));
+    g_assert_cmpuint(value, ==, 5100);
+    g_assert_true(x86_wrmsr(rig.cpu, 0x6e0, 3)); /* over before the machine began */
+    g_assert_cmpuint(rig.deadline, ==, 1);
+    g_assert_true(x86_wrmsr(rig.cpu, 0x6e0, 0)); /* off */
+    g_assert_cmpuint(rig.deadline, ==, 0);
+    g_assert_true(x86_wrmsr(rig.cpu, 0x10, 100));
+    g_assert_true(x86_wrmsr(rig.cpu, 0x6e0, 150));
+    g_assert_cmpuint(rig.deadline, ==, 1050);
     sys_rig_clear(&rig);
 }
 
@@ -661,6 +684,7 @@ int main(int argc, char **argv)
     g_test_add_func("/emu-registers/topology", test_topology);
     g_test_add_func("/emu-registers/msrs", test_msrs);
     g_test_add_func("/emu-registers/tsc", test_tsc);
+    g_test_add_func("/emu-registers/tsc-deadline", test_deadline_goes_with_the_offset);
     g_test_add_func("/emu-registers/efer", test_efer);
     g_test_add_func("/emu-registers/control", test_control_registers);
     g_test_add_func("/emu-registers/pcid", test_pcid);

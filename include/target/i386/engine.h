@@ -57,6 +57,12 @@ typedef struct X86Bus {
     /* MSRs of the local APIC (APIC base, x2APIC, TSC deadline).  False: there is none, #GP for the guest. */
     bool (*msr_read)(void *opaque, uint32_t msr, uint64_t *value);
     bool (*msr_write)(void *opaque, uint32_t msr, uint64_t value);
+    /*
+     * Around a wait for another processor, which may be in a callback of its own meanwhile; x86_cpu_flush_memory() is
+     * allowed in between.  NULL: nobody wants to know.
+     */
+    void (*wait_begin)(void *opaque);
+    void (*wait_end)(void *opaque);
 } X86Bus;
 
 /* What all processors of one guest share: marks of pages with translated code, and the list of processors. */
