@@ -299,6 +299,32 @@ static bool opt_rtc(const char *arg, void *opaque, GError **errp)
     return !base || rtc_parse_base(base, &config->rtc_base, errp);
 }
 
+/*
+ * -boot [order=]ORDER[,menu=off][,strict=on|off]: disks are what there is to boot from, CDs among them, and nothing else
+ * is tried anyway.
+ */
+static bool opt_boot(const char *arg, void *opaque, GError **errp)
+{
+    static const char *const known[] = { "order", "menu", "strict", NULL };
+    g_autoptr(Options) opts = options_parse("-boot", arg, "order", errp);
+    bool menu = false, strict = false;
+    const char *order;
+
+    if (!opts) {
+        return false;
+    }
+    order = options_get(opts, "order");
+    if (!options_get_bool(opts, "menu", &menu, errp) || !options_get_bool(opts, "strict", &strict, errp) ||
+        !options_check_unused(opts, known, errp)) {
+        return false;
+    }
+    if (menu || (order && !g_str_equal(order, "c") && !g_str_equal(order, "cd"))) {
+        error_setg(errp, "-boot %s: disks are tried first, then CDs, without a menu; leave it out, or give order=c", arg);
+        return false;
+    }
+    return true;
+}
+
 static bool check_boot(const MainConfig *config, GError **errp)
 {
     if (!config->kernel && (config->initrd || config->append)) {
@@ -535,6 +561,7 @@ static const CmdlineOption options[] = {
     { "initrd", "FILE", "gives the kernel this initial RAM disk", opt_initrd },
     { "append", "TEXT", "gives the kernel this command line", opt_append },
     { "bios", "FILE", "boots this firmware; without it and a kernel it is SeaBIOS", opt_bios },
+    { "boot", "[order=]c[,menu=off][,strict=on|off]", "what firmware does anyway: it boots from disks, then CDs", opt_boot },
     { "rtc", "[base=utc|localtime|DATE]",
       "what the guest's clock shows at the start (default: utc); DATE is 2026-06-17T16:01:21\nor 2026-06-17, in UTC", opt_rtc },
 
