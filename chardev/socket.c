@@ -172,6 +172,10 @@ Chardev *chardev_open_socket(const char *id, Options *opts, GError **errp)
         error_setg(errp, "fd=%s: server=on is for path= only; leave it out, and pass a connected socket", fd_text);
         return NULL;
     }
+    if (options_has(opts, "wait") && !server) {
+        error_setg(errp, "wait=%s is for one that listens; leave it out, or add server=on", options_get(opts, "wait"));
+        return NULL;
+    }
     if (path && server) {
         return open_listening(id, path, wait, errp);
     }

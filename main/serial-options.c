@@ -34,7 +34,14 @@ bool main_opt_serial(const char *arg, void *opaque, GError **errp)
 
 bool main_opt_debugcon(const char *arg, void *opaque, GError **errp)
 {
-    ((MainConfig *)opaque)->debugcon.arg = arg;
+    MainConfig *config = opaque;
+
+    if (config->debugcon.arg) {
+        error_setg(errp, "-debugcon %s: there is one already, %s; add -device isa-debugcon,iobase=,chardev=", arg,
+                   config->debugcon.arg);
+        return false;
+    }
+    config->debugcon.arg = arg;
     return true;
 }
 

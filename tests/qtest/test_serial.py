@@ -461,6 +461,8 @@ def test_confined_sockets_and_files(main_program, tmp_path):
     (["-serial", "unix:/no/such/directory/s"], "cannot connect"),
     (["-serial", "unix:/no/such/directory/s,server=on"], "cannot listen"),
     (["-serial", "unix:"], "needs path=PATH"),
+    (["-serial", "unix:/no/such/directory/s,wait=off"], "wait=off is for one that listens"),
+    (["-debugcon", "null", "-debugcon", "null"], "-debugcon null: there is one already, null"),
     (["-serial", "null", "-serial", "null", "-serial", "null", "-serial", "null", "-serial", "null"], "4 of them"),
     (["-chardev", "null,id=c0", "-serial", "chardev:c0", "-serial", "chardev:c0"], "chardev=c0: it is in use"),
     (["-chardev", "socket,id=c0,path=x,banana=1"], "banana"),
