@@ -292,8 +292,8 @@ static bool opt_rtc(const char *arg, void *opaque, GError **errp)
         return false;
     }
     if (clock && !g_str_equal(clock, "vm")) {
-        error_setg(errp, "-rtc %s: the clock goes with the guest's time, and stands when the guest does; use clock=vm, or leave "
-                   "it out", arg);
+        error_setg(errp, "-rtc %s: the clock goes with the guest's time, and stands when the guest does; use clock=vm, "
+                   "or leave it out", arg);
         return false;
     }
     return !base || rtc_parse_base(base, &config->rtc_base, errp);
@@ -319,7 +319,8 @@ static bool opt_boot(const char *arg, void *opaque, GError **errp)
         return false;
     }
     if (menu || (order && !g_str_equal(order, "c") && !g_str_equal(order, "cd"))) {
-        error_setg(errp, "-boot %s: disks are tried first, then CDs, without a menu; leave it out, or give order=c", arg);
+        error_setg(errp, "-boot %s: disks are tried first, then CDs, without a menu; leave it out, or give order=c",
+                   arg);
         return false;
     }
     return true;
@@ -561,9 +562,11 @@ static const CmdlineOption options[] = {
     { "initrd", "FILE", "gives the kernel this initial RAM disk", opt_initrd },
     { "append", "TEXT", "gives the kernel this command line", opt_append },
     { "bios", "FILE", "boots this firmware; without it and a kernel it is SeaBIOS", opt_bios },
-    { "boot", "[order=]c[,menu=off][,strict=on|off]", "what firmware does anyway: it boots from disks, then CDs", opt_boot },
+    { "boot", "[order=]c[,menu=off][,strict=on|off]", "what firmware does anyway: it boots from disks, then CDs",
+      opt_boot },
     { "rtc", "[base=utc|localtime|DATE]",
-      "what the guest's clock shows at the start (default: utc); DATE is 2026-06-17T16:01:21\nor 2026-06-17, in UTC", opt_rtc },
+      "what the guest's clock shows at the start (default: utc); DATE is 2026-06-17T16:01:21\nor 2026-06-17, in UTC",
+      opt_rtc },
 
     { "qtest", "unix:PATH[,server=on] | stdio", "a test program plays the guest's CPU", opt_qtest,
       "Running" },

@@ -15,7 +15,8 @@
 #include "sandbox/libc.h"
 
 const SyscallTable libc_syscalls = {
-    "C library", (const SyscallRule[]) {
+    "C library",
+    (const SyscallRule[]){
         SYSCALL(brk, "malloc()"),
         SYSCALL(mmap, "malloc() of large blocks; never executable", ARG_BITS(2, PROT_EXEC, 0)),
         SYSCALL(munmap, "free() of large blocks"),
@@ -36,7 +37,8 @@ const SyscallTable libc_syscalls = {
         SYSCALL_REFUSED(rt_sigaction, EPERM, "abort(): likewise"),
         SYSCALL_REFUSED(gettid, EPERM, "abort(): likewise"),
         SYSCALL_REFUSED(getpid, EPERM, "abort(): likewise"),
-        SYSCALL_REFUSED(tgkill, EPERM, "abort(): it ends by an instruction that traps, and SIGSEGV", ARG_IS(2, SIGABRT)),
+        SYSCALL_REFUSED(tgkill, EPERM, "abort(): it ends by an instruction that traps, and SIGSEGV",
+                        ARG_IS(2, SIGABRT)),
         SYSCALL_REFUSED(writev, EPERM, "malloc() reports corruption: it aborts without"),
         SYSCALL_END,
     },

@@ -236,7 +236,8 @@ static bool add_segment(const Bytes *bytes, const LinuxSegment *segment, LinuxIm
     for (unsigned i = 0; i < image->segment_count; i++) {
         const LinuxSegment *other = &image->segments[i];
 
-        if (segment->address < other->address + other->mem_size && other->address < segment->address + segment->mem_size) {
+        if (segment->address < other->address + other->mem_size &&
+            other->address < segment->address + segment->mem_size) {
             error_setg(errp, "the segments for addresses 0x%" G_GINT64_MODIFIER "x and 0x%" G_GINT64_MODIFIER
                        "x overlap; the file is damaged", other->address, segment->address);
             return false;

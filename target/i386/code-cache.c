@@ -298,7 +298,8 @@ static uint32_t add_block(X86Cpu *cpu, X86CodePage *page, unsigned offset, unsig
     X86Block *block = (X86Block *)&cpu->ops[index];
     uint32_t *bucket = &page->bucket[offset % X86_CODE_BUCKETS];
 
-    *block = (X86Block) { .next = *bucket, .flags = cpu->code_flags, .pc_off = (uint16_t)offset, .count = (uint16_t)count };
+    *block =
+        (X86Block){ .next = *bucket, .flags = cpu->code_flags, .pc_off = (uint16_t)offset, .count = (uint16_t)count };
     *bucket = index;
     cpu->code->used += 1 + count;
     return index + 1;
@@ -318,7 +319,8 @@ static uint32_t make_block(X86Cpu *cpu, X86CodePage *page, unsigned offset)
         const unsigned available = MIN(ready, room);
 
         need_lines(cpu, page, offset, available);
-        count = x86_translate(cpu, cpu->code_flags, page->bytes + offset, available, offset, X86_BLOCK_INSNS, ops, &used);
+        count =
+            x86_translate(cpu, cpu->code_flags, page->bytes + offset, available, offset, X86_BLOCK_INSNS, ops, &used);
         if (available == room || used + X86_INSN_MAX <= available) {
             break;
         }

@@ -83,10 +83,11 @@ static void prefixes(Cursor *c, uint32_t code_flags, X86Insn *insn, bool *has67)
 
 static void memory16(Cursor *c, X86Insn *insn)
 {
-    static const struct { uint8_t base, index, seg; } forms[8] = {
-        { X86_RBX, X86_RSI, X86_DS }, { X86_RBX, X86_RDI, X86_DS }, { X86_RBP, X86_RSI, X86_SS }, { X86_RBP, X86_RDI, X86_SS },
-        { X86_RSI, X86_REG_ZERO, X86_DS }, { X86_RDI, X86_REG_ZERO, X86_DS }, { X86_RBP, X86_REG_ZERO, X86_SS },
-        { X86_RBX, X86_REG_ZERO, X86_DS },
+    static const struct { uint8_t base, index, seg;
+    } forms[8] = {
+        { X86_RBX, X86_RSI, X86_DS },      { X86_RBX, X86_RDI, X86_DS },      { X86_RBP, X86_RSI, X86_SS },
+        { X86_RBP, X86_RDI, X86_SS },      { X86_RSI, X86_REG_ZERO, X86_DS }, { X86_RDI, X86_REG_ZERO, X86_DS },
+        { X86_RBP, X86_REG_ZERO, X86_SS }, { X86_RBX, X86_REG_ZERO, X86_DS },
     };
     const unsigned rm = insn->modrm & 7;
 
@@ -288,7 +289,8 @@ X86DecodeResult x86_decode(const X86Cpu *cpu, uint32_t code_flags, const uint8_t
     const bool code64 = code_flags & X86_CODE_64;
     bool has67 = false, relative = false;
 
-    *insn = (X86Insn) { .seg_override = -1, .base = X86_REG_ZERO, .index = X86_REG_ZERO, .seg = X86_DS, .pc_off = pc_off };
+    *insn =
+        (X86Insn){ .seg_override = -1, .base = X86_REG_ZERO, .index = X86_REG_ZERO, .seg = X86_DS, .pc_off = pc_off };
     prefixes(&c, code_flags, insn, &has67);
     insn->opcode = (uint8_t)take(&c, 1);
     if (insn->opcode == 0x0f && !c.more) {
@@ -299,7 +301,10 @@ X86DecodeResult x86_decode(const X86Cpu *cpu, uint32_t code_flags, const uint8_t
             insn->opcode = (uint8_t)take(&c, 1);
         }
     }
-    insn->pp = insn->rep == X86_REP_F3 ? X86_PP_F3 : insn->rep == X86_REP_F2 ? X86_PP_F2 : insn->has66 ? X86_PP_66 : X86_PP_NONE;
+    insn->pp = insn->rep == X86_REP_F3   ? X86_PP_F3
+               : insn->rep == X86_REP_F2 ? X86_PP_F2
+               : insn->has66             ? X86_PP_66
+                                         : X86_PP_NONE;
     insn->addrsize = code64 ? (has67 ? 4 : 8) : has67 != ((code_flags & X86_CODE_32) != 0) ? 4 : 2;
     if (has_modrm(insn)) {
         insn->modrm = (uint8_t)take(&c, 1);

@@ -29,9 +29,11 @@
 
 uint64_t x86_fpu_features(void)
 {
-    return (__builtin_cpu_supports("sse3") ? X86_FEAT_SSE3 : 0) | (__builtin_cpu_supports("ssse3") ? X86_FEAT_SSSE3 : 0) |
+    return (__builtin_cpu_supports("sse3") ? X86_FEAT_SSE3 : 0) |
+           (__builtin_cpu_supports("ssse3") ? X86_FEAT_SSSE3 : 0) |
            (__builtin_cpu_supports("sse4.1") ? X86_FEAT_SSE41 : 0) |
-           (__builtin_cpu_supports("sse4.2") ? X86_FEAT_SSE42 : 0) | (__builtin_cpu_supports("aes") ? X86_FEAT_AES : 0) |
+           (__builtin_cpu_supports("sse4.2") ? X86_FEAT_SSE42 : 0) |
+           (__builtin_cpu_supports("aes") ? X86_FEAT_AES : 0) |
            (__builtin_cpu_supports("pclmul") ? X86_FEAT_PCLMUL : 0);
 }
 

@@ -10,8 +10,8 @@
  *
  *   translating  sets the bits, takes the page from its own TLB for writing and asks the others to do the same
  *                (X86_PENDING_MARKS), then reads the bytes
- *   writing      to a marked line: after the write clears the page's word and asks the others to compare their copies with
- *                RAM (X86_PENDING_CODE), who set the bits again for what they keep
+ *   writing      to a marked line: after the write clears the page's word and asks the others to compare their copies
+ * with RAM (X86_PENDING_CODE), who set the bits again for what they keep
  *
  * A processor that still had the page for writing when it was marked asks for that comparison as well when it gives the
  * page up, so nothing it wrote meanwhile is missed.  Until it does, at the end of the block it is in, another

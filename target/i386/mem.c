@@ -127,7 +127,8 @@ static X86TlbEntry *translate(X86Cpu *cpu, uint64_t addr, X86Access access, X86M
     slow = page_watched(cpu, page) ? X86_TLB_SLOW : 0;
     cpu->tlb_used[mode] = true;
     cpu->tlb_large[addr >> 63] |= walk.page_size > X86_PAGE;
-    t->gpa = gpa | x86_large_flag(walk.page_size) | (walk.global ? X86_TLB_GPA_GLOBAL : 0) | (host ? X86_TLB_GPA_RAM : 0);
+    t->gpa =
+        gpa | x86_large_flag(walk.page_size) | (walk.global ? X86_TLB_GPA_GLOBAL : 0) | (host ? X86_TLB_GPA_RAM : 0);
     t->addend = (uintptr_t)host - (uintptr_t)page;
     t->tag_read = page | (host ? slow : X86_TLB_SLOW);
     if (!may_write) {
@@ -395,8 +396,8 @@ void x86_st_bytes(X86Cpu *cpu, const X86Op *op, uint64_t addr, const void *data,
 /* ---- locked accesses --------------------------------------------------------------------------------------------- */
 
 /*
- * RAM that is in one page, but slow for this processor only (a data breakpoint, code in other lines of the page): others
- * have it for fast access, so the host's atomics are needed here, too.
+ * RAM that is in one page, but slow for this processor only (a data breakpoint, code in other lines of the page):
+ * others have it for fast access, so the host's atomics are needed here, too.
  */
 static uint8_t *slow_ram_target(X86Cpu *cpu, const X86TlbEntry *t, uint64_t addr, unsigned size)
 {
@@ -474,7 +475,8 @@ void x86_tlb_flush(X86Cpu *cpu, bool keep_global)
                 invalidate(t);
             } else {
                 left = true;
-                cpu->tlb_large[0] |= (t->gpa & (X86_TLB_GPA_2M | X86_TLB_GPA_1G)) != 0 && !((t->tag_read & t->tag_write) >> 63);
+                cpu->tlb_large[0] |=
+                    (t->gpa & (X86_TLB_GPA_2M | X86_TLB_GPA_1G)) != 0 && !((t->tag_read & t->tag_write) >> 63);
             }
         }
         cpu->tlb_used[mode] = left;

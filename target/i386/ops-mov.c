@@ -214,8 +214,11 @@ X86_OP(x86_op_ea_xlat)
     const uint64_t value = cpu->regs[X86_RBX] + X86_R8(0);
 
     cpu->op = op;
-    cpu->ea = x86_segment_address(cpu, op->aux, op->reg == 8 ? value : op->reg == 4 ? (uint32_t)value : (uint16_t)value, 1,
-                                  X86_READ);
+    cpu->ea = x86_segment_address(cpu, op->aux,
+                                  op->reg == 8   ? value
+                                  : op->reg == 4 ? (uint32_t)value
+                                                 : (uint16_t)value,
+                                  1, X86_READ);
     NEXT;
 }
 
@@ -240,7 +243,10 @@ X86_OP(x86_op_bit_address_general)
     const uint64_t at = X86_ADDR_BIS + bit_offset(cpu, op, size);
 
     cpu->op = op;
-    cpu->ea = x86_segment_address(cpu, op->aux, op->imm >> 8 == 8 ? at : op->imm >> 8 == 4 ? (uint32_t)at : (uint16_t)at,
+    cpu->ea = x86_segment_address(cpu, op->aux,
+                                  op->imm >> 8 == 8   ? at
+                                  : op->imm >> 8 == 4 ? (uint32_t)at
+                                                      : (uint16_t)at,
                                   size, X86_READ);
     NEXT;
 }

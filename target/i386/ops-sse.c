@@ -138,9 +138,10 @@ SSE_FLOAT_LIST(FLOAT_OP)
         break;
 #define CASES_8(insn) \
     CASE(0, insn) CASE(1, insn) CASE(2, insn) CASE(3, insn) CASE(4, insn) CASE(5, insn) CASE(6, insn) CASE(7, insn)
-#define CASES_16(insn) \
-    CASES_8(insn) CASE(8, insn) CASE(9, insn) CASE(10, insn) CASE(11, insn) CASE(12, insn) CASE(13, insn) CASE(14, insn) \
-    CASE(15, insn)
+#define CASES_16(insn)                                                                                                 \
+    CASES_8(insn)                                                                                                      \
+    CASE(8, insn) CASE(9, insn) CASE(10, insn) CASE(11, insn) CASE(12, insn) CASE(13, insn) CASE(14, insn)             \
+        CASE(15, insn)
 
 #define IMMEDIATE_FLOAT_OP(name, load, cases, mask) \
     static __attribute__((noinline)) X86Vec name##_by_immediate(X86Cpu *cpu, const X86Op *op, X86Vec source) \

@@ -100,7 +100,8 @@ X86Fn x86_op_arpl_r, x86_op_arpl_m;                               /* rm/memory, 
 X86Fn x86_op_sgdt, x86_op_sidt, x86_op_lgdt, x86_op_lidt;         /* memory */
 X86Fn x86_op_smsw_r, x86_op_smsw_m, x86_op_lmsw_r, x86_op_lmsw_m;
 X86Fn x86_op_invlpg;
-X86Fn x86_op_monitor, x86_op_mwait, x86_op_clac, x86_op_stac, x86_op_xgetbv, x86_op_xsetbv, x86_op_swapgs, x86_op_rdtscp;
+X86Fn x86_op_monitor, x86_op_mwait, x86_op_clac, x86_op_stac, x86_op_xgetbv, x86_op_xsetbv, x86_op_swapgs,
+    x86_op_rdtscp;
 /* control */
 X86Fn x86_op_mov_from_cr, x86_op_mov_to_cr; /* op->reg: CR, op->rm: general register; 64 bits in 64-bit mode, else 32 */
 X86Fn x86_op_mov_from_dr, x86_op_mov_to_dr;

@@ -42,7 +42,8 @@ static void set_address(X86Op *op, const X86Insn *insn)
  * An operation on INSN's memory operand by the handler of FNS ([X86_EAS]) for its address; a missing one (NULL) and
  * addresses that need it are computed by an operation before.
  */
-static X86Op *emit_mem(X86Translation *t, const X86Insn *insn, X86Fn *const fns[X86_EAS], unsigned size, X86Access access)
+static X86Op *emit_mem(X86Translation *t, const X86Insn *insn, X86Fn *const fns[X86_EAS], unsigned size,
+                       X86Access access)
 {
     unsigned form = X86_EA;
     X86Op *op;
@@ -807,7 +808,8 @@ void x86_tr_simple(X86Translation *t, const X86Insn *insn, const X86Row *row)
 
 void x86_tr_ea(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    X86Op *op = x86_emit_ea_op(t, insn, row->arg & 0xff ? row->arg & 0xff : insn->opsize, row->arg & 256 ? X86_WRITE : X86_READ, row->fn);
+    X86Op *op = x86_emit_ea_op(t, insn, row->arg & 0xff ? row->arg & 0xff : insn->opsize,
+                               row->arg & 256 ? X86_WRITE : X86_READ, row->fn);
 
     x86_set_operands(op, insn);
     t->ended = row->attr & X86_A_END;

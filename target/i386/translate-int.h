@@ -22,7 +22,8 @@ X86Translate x86_tr_unary, x86_tr_unary_low;
 X86Translate x86_tr_shift_i, x86_tr_shift_1, x86_tr_shift_cl, x86_tr_muldiv;
 X86Translate x86_tr_imul, x86_tr_imul_i;
 X86Translate x86_tr_shxd_i, x86_tr_shxd_cl; /* arg 0: SHLD, 1: SHRD */
-X86Translate x86_tr_mov_rm_r, x86_tr_mov_r_rm, x86_tr_mov_rm_i, x86_tr_mov_low_i, x86_tr_mov_acc_moffs, x86_tr_mov_moffs_acc;
+X86Translate x86_tr_mov_rm_r, x86_tr_mov_r_rm, x86_tr_mov_rm_i, x86_tr_mov_low_i, x86_tr_mov_acc_moffs,
+    x86_tr_mov_moffs_acc;
 X86Translate x86_tr_movx; /* arg: 1 sign, + 2 * index of the source size */
 X86Translate x86_tr_lea, x86_tr_xchg, x86_tr_xchg_acc, x86_tr_xadd, x86_tr_cmpxchg, x86_tr_cmpxchg8b;
 X86Translate x86_tr_push_low, x86_tr_pop_low, x86_tr_push_i, x86_tr_push_rm, x86_tr_pop_rm;
@@ -39,7 +40,8 @@ X86Translate x86_tr_ea;     /* the same with a memory operand; arg: bytes access
 X86Translate x86_tr_rm;
 X86Translate x86_tr_nop, x86_tr_nop90, x86_tr_ud;
 X86Translate x86_tr_fwait, x86_tr_x87, x86_tr_sse;
-X86Translate x86_tr_sti, x86_tr_port, x86_tr_segment_push, x86_tr_load_far, x86_tr_far_imm, x86_tr_far_m, x86_tr_ret_far, x86_tr_int;
+X86Translate x86_tr_sti, x86_tr_port, x86_tr_segment_push, x86_tr_load_far, x86_tr_far_imm, x86_tr_far_m,
+    x86_tr_ret_far, x86_tr_int;
 X86Translate x86_tr_arpl_movsxd, x86_tr_mov_from_seg, x86_tr_mov_to_seg, x86_tr_group7, x86_tr_random;
 
 enum { X86_SCAN_BSF, X86_SCAN_BSR, X86_SCAN_POPCNT, X86_SCAN_CRC32_8, X86_SCAN_CRC32 };

@@ -168,7 +168,8 @@ void x86_tr_random(X86Translation *t, const X86Insn *insn, const X86Row *row)
 /* True: the instruction raises an exception whatever it is. */
 static bool unavailable(X86Translation *t, const X86Insn *insn, bool wait)
 {
-    if (wait ? (t->code_flags & X86_CODE_MP) && (t->code_flags & X86_CODE_TS) : t->code_flags & (X86_CODE_EM | X86_CODE_TS)) {
+    if (wait ? (t->code_flags & X86_CODE_MP) && (t->code_flags & X86_CODE_TS)
+             : t->code_flags & (X86_CODE_EM | X86_CODE_TS)) {
         x86_emit_raise(t, insn, X86_EXC_NM);
         return true;
     }

@@ -249,7 +249,9 @@ bool generate_sse(Generator *g, Case *c, unsigned map, unsigned opcode, unsigned
 /* Eight registers, of which some are empty. */
 static void x87_state(Generator *g, Case *c)
 {
-    static const uint16_t exponents[] = { 0, 1, 0x3fff, 0x4000, 0x403e, 0x7ffe, 0x7fff, 0xbfff, 0xffff, 0x3ffe, 0x401e };
+    static const uint16_t exponents[] = {
+        0, 1, 0x3fff, 0x4000, 0x403e, 0x7ffe, 0x7fff, 0xbfff, 0xffff, 0x3ffe, 0x401e
+    };
     uint16_t status = (uint16_t)(generate_below(g, 8) << 11 | (generate_random(g) & 0x4700));
 
     for (unsigned i = 0; i < 8; i++) {

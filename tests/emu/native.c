@@ -72,7 +72,8 @@ static void on_exception(int number, siginfo_t *info, void *opaque)
 
 static void *map_at(uint64_t address, size_t size, int protection, int fd)
 {
-    void *p = mmap((void *)(uintptr_t)address, size, protection, MAP_SHARED | (address ? MAP_FIXED_NOREPLACE : 0), fd, 0);
+    void *p =
+        mmap((void *)(uintptr_t)address, size, protection, MAP_SHARED | (address ? MAP_FIXED_NOREPLACE : 0), fd, 0);
 
     if (p == MAP_FAILED) {
         perror("cannot map memory at its place");

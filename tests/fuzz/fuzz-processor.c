@@ -68,8 +68,14 @@ static void set_mode(unsigned mode)
 static void set_registers(const uint8_t *nibbles)
 {
     static const uint64_t values[16] = {
-        0, 1, 0x80, 0xffffffffffffffff, 0x7fffffff, 0x8000000000000000, SYS_DATA, SYS_DATA + 0xffd, SYS_KERNEL, SYS_USER,
-        SYS_GDT, SYS_IDT, SYS_PT, SYS_RAM_SIZE - 3, 0xfee00000, 0x40000000c0000080,
+        0,          1,
+        0x80,       0xffffffffffffffff,
+        0x7fffffff, 0x8000000000000000,
+        SYS_DATA,   SYS_DATA + 0xffd,
+        SYS_KERNEL, SYS_USER,
+        SYS_GDT,    SYS_IDT,
+        SYS_PT,     SYS_RAM_SIZE - 3,
+        0xfee00000, 0x40000000c0000080,
     };
 
     for (unsigned i = 0; i < 16; i++) {

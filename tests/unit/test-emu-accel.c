@@ -227,7 +227,8 @@ static void program_ram(X86Cpu *cpu)
     bool writable = false;
 
     cpu->ok = !cpu->bus->ram_page(cpu->opaque, 0, &writable) &&
-              !cpu->bus->ram_page(cpu->opaque, MMIO_BASE, &writable) && !cpu->bus->ram_page(cpu->opaque, 0x11000, &writable);
+              !cpu->bus->ram_page(cpu->opaque, MMIO_BASE, &writable) &&
+              !cpu->bus->ram_page(cpu->opaque, 0x11000, &writable);
     cpu->page = cpu->bus->ram_page(cpu->opaque, 0x10000, &writable);
     cpu->ok &= writable;
     cpu->page[5] = 0x5a;
