@@ -172,7 +172,8 @@ def test_guest_switches_the_machine_off(machine):
 
 
 def test_no_shutdown(machine):
-    m = machine(say("o") + SWITCH_OFF + SLEEP, "-no-shutdown")
+    m = machine(say("o") + SWITCH_OFF + SLEEP, "-no-shutdown", "-S")      # or the event comes before we listen
+    m.qmp.command("cont")
     for count in (1, 2):
         assert m.qmp.wait_event("SHUTDOWN")["data"] == {"guest": True, "reason": "guest-shutdown"}
         m.qmp.wait_event("STOP")
