@@ -188,16 +188,6 @@ X86_OP(x86_op_maskmovq)
 
 /* ---- words by an immediate --------------------------------------------------------------------------------------- */
 
-static inline uint64_t shuffle_words(uint64_t value, unsigned order)
-{
-    uint64_t result = 0;
-
-    for (unsigned i = 0; i < 4; i++) {
-        result |= (value >> ((order >> (i * 2) & 3) * 16) & 0xffff) << (i * 16);
-    }
-    return result;
-}
-
 X86_OP(x86_op_pshufw_r)
 {
     mmx_set(cpu, op, op->reg, shuffle_words(mmx_get(cpu, op, op->rm), (uint8_t)op->imm));

@@ -41,24 +41,14 @@ static inline X86Vec shuffle32(X86Vec a, X86Vec b, unsigned order)
     return (X86Vec)(Vec32) { x[order & 3], x[order >> 2 & 3], y[order >> 4 & 3], y[order >> 6 & 3] };
 }
 
-static inline uint64_t shuffle16(uint64_t value, unsigned order)
-{
-    uint64_t result = 0;
-
-    for (unsigned i = 0; i < 4; i++) {
-        result |= (value >> ((order >> (i * 2) & 3) * 16) & 0xffff) << (i * 16);
-    }
-    return result;
-}
-
 static inline X86Vec shuffle_low(X86Vec b, unsigned order)
 {
-    return (X86Vec) { (long long)shuffle16((uint64_t)b[0], order), b[1] };
+    return (X86Vec) { (long long)shuffle_words((uint64_t)b[0], order), b[1] };
 }
 
 static inline X86Vec shuffle_high(X86Vec b, unsigned order)
 {
-    return (X86Vec) { b[0], (long long)shuffle16((uint64_t)b[1], order) };
+    return (X86Vec) { b[0], (long long)shuffle_words((uint64_t)b[1], order) };
 }
 
 static inline X86Vec align_right(X86Vec high, X86Vec low, unsigned bytes)

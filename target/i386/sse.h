@@ -139,4 +139,15 @@ static inline void mmx_written(X86Cpu *cpu, unsigned n)
                      : "+m"(destination) : "m"(source) \
                      : "mm0", "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)")
 
+/* The four words of VALUE in the order of an immediate: two bits for each. */
+static inline uint64_t shuffle_words(uint64_t value, unsigned order)
+{
+    uint64_t result = 0;
+
+    for (unsigned i = 0; i < 4; i++) {
+        result |= (value >> ((order >> (i * 2) & 3) * 16) & 0xffff) << (i * 16);
+    }
+    return result;
+}
+
 #endif

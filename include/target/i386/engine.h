@@ -82,7 +82,6 @@ void x86_cpu_models_print(void);
 /* True when MODEL can be given to x86_cpu_new(). */
 bool x86_cpu_model_check(const char *model, GError **errp);
 
-
 /*
  * In reset state.  BUS stays the caller's and must outlive the processor.  On any thread; the machine is not running.
  */
