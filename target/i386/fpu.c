@@ -40,12 +40,7 @@ uint64_t x86_fpu_features(void)
 static void reset_x87(X86Fpu *fpu)
 {
     memset(fpu->st, 0, sizeof(fpu->st));
-    fpu->control = 0x37f;
-    fpu->status = 0;
-    fpu->valid = 0;
-    fpu->opcode = 0;
-    fpu->ip = 0;
-    fpu->dp = 0;
+    x86_x87_init(fpu);
 }
 
 void x86_fpu_reset(X86Cpu *cpu)

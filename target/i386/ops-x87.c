@@ -112,8 +112,9 @@ X86_OP(x86_op_fnclex)
     NEXT;
 }
 
-static __attribute__((noinline)) void fninit(X86Fpu *fpu)
+void x86_x87_init(X86Fpu *fpu)
 {
+    x86_x87_set_top(fpu, 0);
     fpu->control = 0x37f;
     fpu->status = 0;
     fpu->valid = 0;
@@ -125,8 +126,7 @@ static __attribute__((noinline)) void fninit(X86Fpu *fpu)
 /* TOP becomes 0: the registers change their places in the image. */
 X86_OP(x86_op_fninit)
 {
-    x86_x87_set_top(&cpu->fpu, 0);
-    fninit(&cpu->fpu);
+    x86_x87_init(&cpu->fpu);
     NEXT;
 }
 
@@ -404,8 +404,7 @@ static __attribute__((noinline)) void fnsave(X86Cpu *cpu, const X86Op *op)
         memcpy(area.bytes + size + i * 10, &cpu->fpu.st[i], 10);
     }
     x86_st_bytes(cpu, op, cpu->ea, area.bytes, size + 80);
-    x86_x87_set_top(&cpu->fpu, 0);
-    fninit(&cpu->fpu);
+    x86_x87_init(&cpu->fpu);
 }
 
 X86_OP(x86_op_fnsave)

@@ -12,6 +12,9 @@
 /* Makes TOP of the image what is given; every physical register keeps its value. */
 void x86_x87_set_top(X86Fpu *fpu, unsigned top);
 
+/* What FNINIT does; the registers keep their bits. */
+void x86_x87_init(X86Fpu *fpu);
+
 /* Loads the control word; bits that do not exist are as the hardware has them. */
 void x86_x87_set_control(X86Fpu *fpu, uint16_t control);
 
