@@ -27,7 +27,7 @@ def _start(request, tmp_path, main_program, remote_program):
         program = Terminal(*head, "-device", "lsi53c895a,id=scsi0", "-drive",
                            f"id=drive0,if=none,format=raw,file={tmp_path}/disk.img", "-device",
                            "scsi-hd,id=d1,drive=drive0", "-monitor", "stdio", *words,
-                           env={"LSAN_OPTIONS": f"suppressions={tmp_path}/leaks"})
+                           env={"LSAN_OPTIONS": f"suppressions={tmp_path}/leaks:print_suppressions=0"})
         started.append(program)
         program.expect("monitor - type 'help' for more information\r\n")
         program.expect(PROMPT)
