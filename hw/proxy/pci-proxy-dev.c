@@ -139,6 +139,11 @@ const char *pci_proxy_dma_name(PciProxyDev *proxy)
     return dma_names[proxy->dma];
 }
 
+bool pci_proxy_is_bus_master(PciProxyDev *proxy)
+{
+    return proxy->pci.config && (pci_get_word(proxy->pci.config + PCI_COMMAND) & PCI_COMMAND_MASTER);
+}
+
 static const QomProperty proxy_properties[] = {
     { "fd", QOM_PROP_KIND_STRING, offsetof(PciProxyDev, fd_text), .flags = QOM_PROP_REQUIRED,
       .description = "socket of the remote device: a descriptor's number, or its name" },

@@ -44,16 +44,21 @@ void remote_proxy_changed(PciProxyDev *proxy, PciProxyState from, PciProxyState 
 
 /* ---- making everything again ----------------------------------------------------------------- */
 
-static void bring_up_device(RemoteOp *op)
+static void bring_up_made(RemoteOp *op)
+{
+    if (!op->failure && op->device->controller) {
+        op->device->link_fd = fd_steal(&op->link_fd);
+    }
+    bring_up_next(op);
+}
+
+static void bring_up_attach(RemoteOp *op)
 {
     RemoteDevice *device = op->device;
 
-    if (op->failure || !device->controller) {
-        bring_up_next(op);
-        return;
-    }
     /* remote_proxy_changed() tells the end. */
-    op->reattaching = pci_proxy_reattach_take_fd(device->proxy, fd_steal(&op->link_fd), &op->failure);
+    op->reattaching = device->controller &&
+                      pci_proxy_reattach_take_fd(device->proxy, fd_steal(&device->link_fd), &op->failure);
     if (!op->reattaching) {
         bring_up_next(op);
     }
@@ -70,22 +75,36 @@ void remote_bring_up_abort(RemoteProcess *remote)
     }
 }
 
-/* The object behind the one that was made last: drives first. */
+static void bring_up_end(RemoteOp *op)
+{
+    for (guint i = 0; i < op->remote->devices->len; i++) {
+        fd_close(&((RemoteDevice *)op->remote->devices->pdata[i])->link_fd);
+    }
+    remote_op_end(op);
+}
+
+/*
+ * The object behind the one that was made last: drives first.  Controllers are given back to the guest when all is made:
+ * a driver that is quick must not find its disks missing.
+ */
 static void bring_up_next(RemoteOp *op)
 {
     RemoteProcess *remote = op->remote;
-    unsigned index = op->index++;
+    unsigned drives = remote->drives->len, devices = remote->devices->len, index = op->index++;
 
     op->drive = NULL;
     op->device = NULL;
-    if (op->failure || index >= remote->drives->len + remote->devices->len) {
-        remote_op_end(op);
-    } else if (index < remote->drives->len) {
+    if (op->failure || index >= drives + 2 * devices) {
+        bring_up_end(op);
+    } else if (index < drives) {
         op->drive = remote->drives->pdata[index];
         remote_drive_make(op, bring_up_next);
+    } else if (index < drives + devices) {
+        op->device = remote->devices->pdata[index - drives];
+        remote_device_make(op, bring_up_made);
     } else {
-        op->device = remote->devices->pdata[index - remote->drives->len];
-        remote_device_make(op, bring_up_device);
+        op->device = remote->devices->pdata[index - drives - devices];
+        bring_up_attach(op);
     }
 }
 

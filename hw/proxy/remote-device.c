@@ -184,6 +184,22 @@ static bool add_typed_member(const char *key, const char *value, void *opaque, G
     return true;
 }
 
+/*
+ * The device is made again while a guest's driver waits for commands that are lost: a controller that can tell it does so
+ * (hw/scsi/lsi53c895a-notice.c).  Not while the guest has not switched it on, when there is no such driver.
+ */
+static void add_notice(RemoteOp *op, JsonObject *args)
+{
+    static const char property[] = "bus-reset-pending";
+    RemoteDevice *device = op->device;
+
+    device->watches_reset = device->watches_reset && device->proxy && pci_proxy_is_bus_master(device->proxy) &&
+                            g_hash_table_contains(op->prop_types, property);
+    if (device->watches_reset) {
+        json_object_set_boolean_member(args, property, TRUE);
+    }
+}
+
 /* An unknown driver has no properties; device_add says so in better words. */
 static void device_types_known(RemoteOp *op)
 {
@@ -197,6 +213,7 @@ static void device_types_known(RemoteOp *op)
     context.types = op->prop_types;
     opts = remote_copy_options(device->opts, is_pci_driver(op->remote, device->driver) ? proxy_keys : nothing);
     options_foreach(opts, add_typed_member, &context, NULL);
+    add_notice(op, context.args);
     remote_op_command(op, "device_add", context.args, -1, device_added);
 }
 
@@ -365,6 +382,7 @@ void remote_device_add(Options *opts, RemoteDone *done, void *opaque)
         .driver = g_strdup(options_get(opts, "driver")),
         .opts = remote_copy_options(opts, skip),
         .parent_id = bus_owner(options_get(opts, "bus")),
+        .link_fd = -1,
     };
     op->id = g_strdup(op->new_device->id);
     remote_op_submit(op);

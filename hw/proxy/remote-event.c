@@ -4,7 +4,7 @@
  *
  * Runs in: mpqemu.
  *
- * The remote is not trusted.  An event costs what its text costs; nothing is kept of it.  What is passed on to our own
+ * The remote is not trusted.  An event costs what its text costs; nothing is kept of it but one bit of each device.  What is passed on to our own
  * monitors is lost there when a client does not read.  The one thing that it can do to the machine is to stop it, when
  * the user has allowed that by a drive's werror= or rerror=: once for each time that somebody lets the machine go on.
  */
@@ -101,6 +101,17 @@ static void on_device_deleted(RemoteProcess *remote, const char *name, JsonObjec
     }
 }
 
+/* The word of a controller counts for its own replacement only. */
+static void on_bus_reset_watch(RemoteProcess *remote, const char *name, JsonObject *data)
+{
+    const char *id = data ? json_object_get_string_member_with_default(data, "device", NULL) : NULL;
+    RemoteDevice *device = id ? remote_device_find(remote, id) : NULL;
+
+    if (device) {
+        device->watches_reset = json_object_get_boolean_member_with_default(data, "enabled", FALSE);
+    }
+}
+
 static const struct {
     const char *name;
     void (*handle)(RemoteProcess *remote, const char *name, JsonObject *data);
@@ -108,6 +119,7 @@ static const struct {
     { "BLOCK_IO_ERROR", on_relayed },
     { "DEVICE_DELETED", on_device_deleted },
     { "DEVICE_TRAY_MOVED", on_relayed },
+    { "SCSI_BUS_RESET_WATCH", on_bus_reset_watch },
     { "STOP", on_stop },
 };
 

@@ -47,6 +47,8 @@ typedef struct RemoteDevice {
     char *parent_id;     /* device whose bus it was put on by bus=; NULL: not said */
     bool controller;     /* a PCI function: it has a proxy */
     PciProxyDev *proxy;  /* referenced; NULL: not a controller, or not made yet */
+    int link_fd;         /* bring-up: our end of its link until all is made; else -1 */
+    bool watches_reset;  /* the guest's driver would be interrupted by a bus reset, by the device's last word */
 } RemoteDevice;
 
 /* sandbox= of -remote. */
@@ -229,7 +231,7 @@ struct RemoteOp {
     RemoteDevice *new_device;
     char *id;                /* of the object, for traces and for what is removed */
     uint64_t size;
-    unsigned index;          /* bring-up: which drive or device is next */
+    unsigned index;          /* bring-up: which drive or device is next, to be made, then to be attached */
     bool reattaching;        /* bring-up: waits for the proxy of `device` */
     bool adding_proxy;       /* waits for device_add_async() of the proxy of `new_device` */
     int link_fd;             /* our end of a link, until the proxy has it */

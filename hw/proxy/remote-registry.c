@@ -57,6 +57,7 @@ void remote_device_free(gpointer opaque)
         pci_proxy_set_notify(device->proxy, NULL, NULL);
         g_object_unref(device->proxy);
     }
+    fd_close(&device->link_fd);
     options_free(device->opts);
     g_free(device->parent_id);
     g_free(device->driver);

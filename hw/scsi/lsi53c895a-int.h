@@ -8,7 +8,7 @@
  * sheet); chapter 2 is the functional description, 4 the registers, 5 the SCRIPTS instructions.
  * Register and bit names are the data sheet's.
  *
- * Theory of operation.  Six files, each one layer:
+ * Theory of operation.  Seven files, each one layer:
  *   lsi53c895a.c          the PCI function: BARs, reset, timers, the event loop's calls
  *   lsi53c895a-regs.c     the register file as a table, with hooks where an access has a side
  *                         effect; interrupts
@@ -17,6 +17,7 @@
  *   lsi53c895a-target.c   the other end of the SCSI bus: what a target does (phases, disconnection,
  *                         requests)
  *   lsi53c895a-message.c  the messages a target gets
+ *   lsi53c895a-notice.c   what a controller that takes the place of a lost one tells its driver
  * and lsi53c895a-dma.c, through which every address that SCRIPTS give goes, plus
  * lsi53c895a-lookahead.c, which lends guest memory to requests so that data need not be copied.
  *
@@ -218,7 +219,11 @@ struct LsiState {
     EventBh *select_bh;   /* selection time-out */
     EventTimer *gen_timer;
     EventTimer *hth_timer;
+    EventTimer *watch_timer;  /* tells that watch_told has changed; armed while watch_changed */
 
+    bool bus_reset_pending;   /* property; off once the guest's driver has been told, or has reset the chip */
+    bool watch_told;          /* what SCSI_BUS_RESET_WATCH said last */
+    bool watch_changed;       /* it is otherwise now */
     uint8_t reg[LSI_REG_SIZE];
     uint8_t ram[LSI_RAM_SIZE];
     uint8_t dstat2, sist0_2, sist1_2; /* interrupts stacked behind the visible ones */
@@ -298,6 +303,16 @@ void lsi_irq_settle(LsiState *s);
 /* Raises interrupt conditions; the fatal ones stop SCRIPTS. */
 void lsi_raise_dma(LsiState *s, uint8_t dstat);
 void lsi_raise_scsi(LsiState *s, uint8_t sist0, uint8_t sist1);
+
+/* ---- lsi53c895a-notice.c ---- */
+
+/* Life cycle of the notice; called by realize and unrealize. */
+void lsi_notice_init(LsiState *s);
+void lsi_notice_clear(LsiState *s);
+/* After every access: sees whether the driver's wish to hear of bus resets has changed. */
+void lsi_notice_update(LsiState *s);
+/* A config write, which may let the device master the bus. */
+void lsi_notice_config_written(LsiState *s);
 
 /* ---- lsi53c895a-dma.c ---- */
 

@@ -74,6 +74,7 @@ void lsi_irq_settle(LsiState *s)
                       s->reg[LSI_SIST1]);
         pci_set_irq(&s->pci, level);
     }
+    lsi_notice_update(s);
 }
 
 void lsi_raise_dma(LsiState *s, uint8_t dstat)
@@ -135,6 +136,7 @@ static void write_istat0(LsiState *s, unsigned reg, uint8_t value, uint8_t old)
          * The data sheet wants the bit cleared by a second write; here it clears itself, since
          * SeaBIOS's driver relies on that and no driver can tell otherwise.
          */
+        s->bus_reset_pending = false;
         lsi_soft_reset(s);
         return;
     }

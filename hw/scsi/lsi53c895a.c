@@ -191,6 +191,7 @@ static bool lsi_realize(PciDevice *pci, GError **errp)
     s->bus = g_object_ref(scsi_bus_new(&pci->dev, &lsi_scsi_ops, s, LSI_TARGETS, LSI_LUNS,
                                        LSI_OWN_ID));
     lsi_regs_reset(s);
+    lsi_notice_init(s);
     return true;
 }
 
@@ -217,6 +218,7 @@ static void lsi_unrealize(PciDevice *pci)
     event_bh_free(s->select_bh);
     event_timer_free(s->gen_timer);
     event_timer_free(s->hth_timer);
+    lsi_notice_clear(s);
     memory_region_destroy(&s->io);
     memory_region_destroy(&s->mmio);
     memory_region_destroy(&s->ram_region);
@@ -236,6 +238,18 @@ static void lsi_reset(PciDevice *pci)
     memset(s->agreement, 0, sizeof(s->agreement));
 }
 
+static void lsi_config_write(PciDevice *pci, unsigned addr, uint32_t value, unsigned size)
+{
+    pci_default_config_write(pci, addr, value, size);
+    lsi_notice_config_written(LSI53C895A(pci));
+}
+
+static const QomProperty lsi_properties[] = {
+    { "bus-reset-pending", QOM_PROP_KIND_BOOL, offsetof(LsiState, bus_reset_pending),
+      .description = "tell the driver of a bus reset, for a controller that takes the place of a lost one" },
+    { 0 },
+};
+
 static void lsi53c895a_class_init(LsiStateClass *klass)
 {
     PciDeviceClass *pci = &klass->parent_class;
@@ -251,6 +265,8 @@ static void lsi53c895a_class_init(LsiStateClass *klass)
     pci->realize = lsi_realize;
     pci->unrealize = lsi_unrealize;
     pci->reset = lsi_reset;
+    pci->config_write = lsi_config_write;
+    qom_class_add_properties(klass, lsi_properties);
 }
 
 static void lsi53c895a_init(LsiState *self)

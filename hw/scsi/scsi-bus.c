@@ -293,6 +293,29 @@ static void reset_state(ScsiDevice *dev, ScsiResetKind kind)
     scsi_device_set_unit_attention(dev, scsi_sense(SENSE_UNIT_ATTENTION, 0x29, ascq[kind]));
 }
 
+static void forget_reset(ScsiDevice *dev)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < dev->attention_count; i++) {
+        if (dev->attentions[i].asc != 0x29) {
+            dev->attentions[kept++] = dev->attentions[i];
+        }
+    }
+    dev->attention_count = kept;
+}
+
+void scsi_bus_forget_resets(ScsiBus *bus)
+{
+    for (unsigned i = 0; i < bus->bus.devices->len; i++) {
+        ScsiDevice *dev = nth_device(bus, i);
+
+        if (dev->dev.realized && dev->removable) {
+            forget_reset(dev);
+        }
+    }
+}
+
 /* The HBA asked: its requests end without a word to it (scsi_req_cancel()). */
 void scsi_device_reset_kind(ScsiDevice *dev, ScsiResetKind kind)
 {

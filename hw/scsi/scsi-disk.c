@@ -271,7 +271,8 @@ static bool disk_realize(Device *device, GError **errp)
     apply_backend_options(disk);
     blk_set_device_path(blk, path);
     blk_set_change_handler(blk, disk_changed, disk);
-    if (scsi_disk_is_removable(disk)) {
+    disk->scsi.removable = scsi_disk_is_removable(disk);
+    if (disk->scsi.removable) {
         blk_set_tray(blk, &scsi_cd_tray_ops, disk);
     }
     runstate_register(disk_runstate, disk);

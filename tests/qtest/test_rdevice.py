@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from device_process import CONFINES, DEFAULT_LEVEL, held
-from lsi_driver import PCI_COMMAND, SCRATCHA
+from lsi_driver import ISTAT0, ISTAT_SIP, PCI_COMMAND, SCRATCHA, SIEN0, SIST0, SIST0_RST
 from managed import WAIT, Holdings, Managed, QmpError, alive, image, wait_same_holdings, wait_until
 from qtest import Qtest, QtestError
 
@@ -397,6 +397,64 @@ def test_restart_brings_back_what_was_added_later(machine):
     entry = machine.remotes()["0"]
     assert entry["restarts"] == 1 and [d["id"] for d in entry["devices"]] == ["lsi0", "hd0", "hd1"]
     assert entry["devices"][0]["link"]["reattached"] == 1
+
+
+# A driver is told of a bus reset by the controller of the new process, when it would have heard of one from the old.
+
+@pytest.fixture(params=["map", "bounce"])
+def quiet(main_program, tmp_path, request):
+    """A machine whose process says nothing by itself but by events."""
+    with Managed(main_program, tmp_path, "-rdevice", f"lsi53c895a,rid=0,id=lsi0,dma={request.param}",
+                 *disk(image(tmp_path / "disk")),
+                 "-remote", "rid=0,heartbeat-interval=60000,heartbeat-limit=100000") as m:
+        yield m
+
+
+def heard(machine):
+    return machine.remotes()["0"]["control"]["received"]
+
+
+def replace_process(machine):
+    os.kill(machine.remotes()["0"]["pid"], signal.SIGKILL)
+    machine.wait_state("0", "dead")
+    machine.qmp.command("remote_restart", rid="0")
+
+
+def test_a_driver_hears_of_a_bus_reset_from_the_new_process(quiet):
+    before = heard(quiet)
+    lsi = quiet.lsi()
+    for _ in range(3):
+        if before is not None:
+            wait_until(lambda: heard(quiet) > before, "the controller has not told that its driver listens")
+        before = None                   # the next processes know it from the first
+        quiet.q.irqs.clear()
+        replace_process(quiet)
+        quiet.q.wait_irq(lsi.pin, "raise")
+        assert lsi.readb(ISTAT0) == ISTAT_SIP and lsi.readb(SIST0) == SIST0_RST
+        assert lsi.readb(ISTAT0) == 0
+        lsi.ioapic.end()
+        quiet.works(lsi)
+
+
+def test_nobody_hears_of_a_bus_reset_who_has_not_asked(quiet):
+    """As polling firmware."""
+    lsi = quiet.lsi()
+    lsi.writeb(SIEN0, 0x8d)
+    replace_process(quiet)
+    assert lsi.readb(ISTAT0) == 0 and lsi.readb(SIST0) == 0 and lsi.readb(SIEN0) == 0
+    quiet.works(lsi)
+
+
+def test_a_controller_that_is_switched_off_is_replaced_in_silence(quiet):
+    before = heard(quiet)
+    lsi = quiet.lsi()
+    wait_until(lambda: heard(quiet) > before, "the controller has not told that its driver listens")
+    quiet.q.pci_write(lsi.slot, PCI_COMMAND, 2, 3)
+    replace_process(quiet)
+    assert lsi.readb(ISTAT0) == 0 and lsi.readb(SIST0) == 0
+    quiet.q.pci_write(lsi.slot, PCI_COMMAND, 2, 7)
+    assert lsi.readb(ISTAT0) == 0
+    quiet.works(lsi)
 
 
 def test_a_storm_of_restarts_is_bounded_and_not_for_ever(main_program, tmp_path):

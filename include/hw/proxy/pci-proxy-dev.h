@@ -120,6 +120,9 @@ const char *pci_proxy_state_name(PciProxyState state);
 void pci_proxy_stats(PciProxyDev *proxy, PciProxyStats *ret_stats);
 const char *pci_proxy_dma_name(PciProxyDev *proxy); /* property dma: "map" or "bounce" */
 
+/* The guest lets the device master the bus, as far as this side knows; main loop.  It stays so while it is DEAD. */
+bool pci_proxy_is_bus_master(PciProxyDev *proxy);
+
 /*
  * Sets who is told of each change of state from then on, by a call from the event loop (so a little later,
  * and several changes may have become one): FROM is the state told last, TO that of now (the same, when it has changed

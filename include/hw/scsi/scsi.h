@@ -156,6 +156,7 @@ struct ScsiDevice {
     unsigned sense_count;
     ScsiSense attentions[SCSI_ATTENTION_QUEUE]; /* pending unit attention conditions, first to be told first */
     unsigned attention_count;
+    bool removable;   /* its medium may change: set by its realize */
     bool counted;     /* private to the bus: part of the population that ops->changed() told of */
 };
 
@@ -240,6 +241,12 @@ typedef enum ScsiResetKind {
 void scsi_bus_reset_devices(ScsiBus *bus, ScsiResetKind kind);
 void scsi_target_reset(ScsiBus *bus, unsigned id, ScsiResetKind kind);
 void scsi_unit_reset(ScsiBus *bus, unsigned id, unsigned lun, ScsiResetKind kind);
+
+/*
+ * Units with removable media will not tell of a reset that they have not told of yet: for an initiator that knows.  To Linux
+ * any attention of such a unit is a new medium, and it gives up the read that meets it.
+ */
+void scsi_bus_forget_resets(ScsiBus *bus);
 
 /* ---- for SCSI devices ------------------------------------------------------------------------ */
 
