@@ -8,13 +8,12 @@ mpqemu stands still under qtest; what -kernel, -initrd and -append have made of 
 """
 
 import base64
-import lzma
 import os
-import struct
 import subprocess
 
 import pytest
 
+import guest_image
 from qtest import Qtest
 from witness import BUILD, STOCK, Console
 
@@ -26,14 +25,6 @@ FIRMWARE_SIZE = 0x10000     # stock wants whole 64 KiB, ending at 4 GiB like the
 LOW_RAM = 0xa0000
 APPEND = "console=ttyS0 panic=-1 acpi=off"
 STEPS = {"boots": "cat /proc/cmdline"}
-
-
-def unpack_vmlinux(bzimage):
-    """The ELF file in Debian's bzImage, which it packs by xz."""
-    with open(bzimage, "rb") as stream:
-        image = stream.read()
-    start = ((image[0x1f1] or 4) + 1) * 512 + struct.unpack_from("<I", image, 0x248)[0]
-    return lzma.LZMADecompressor().decompress(image[start:])
 
 
 def read_memory(q, address, size, path):
@@ -51,7 +42,7 @@ def console(request, linux, tmp_path):
     boot[boot.index("-append") + 1] = APPEND
     if request.param == "pvh":
         vmlinux = tmp_path / "vmlinux"
-        vmlinux.write_bytes(unpack_vmlinux(boot[1]))
+        vmlinux.write_bytes(guest_image.unpack_vmlinux(boot[1]))
         boot[1] = str(vmlinux)
     rom, low, high = (str(tmp_path / name) for name in ("rom", "low", "high"))
     with Qtest(MAIN, ["-m", str(RAM // MIB), *boot]) as q:

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 import disks
-from test_boot_rom import unpack_vmlinux
+import guest_image
 from witness import BUILD, Console
 
 MAIN = os.environ.get("MPQEMU_MAIN", os.path.join(BUILD, "main", "mpqemu"))
@@ -92,7 +92,7 @@ def test_kernel_complains_of_nothing(big):
 def test_pvh_kernel_with_memory_above_4g(linux, tmp_path):
     boot = linux(tmp_path, {"memory": "head -1 /proc/meminfo"})
     vmlinux = tmp_path / "vmlinux"
-    vmlinux.write_bytes(unpack_vmlinux(boot[1]))
+    vmlinux.write_bytes(guest_image.unpack_vmlinux(boot[1]))
     text = run_to_end("-m", "5G", "-kernel", str(vmlinux), *boot[2:])
     assert 4600 << 10 < int(output(text, "memory").split()[1]) < 5 << 20
 

@@ -26,10 +26,12 @@ archive is written here and not by cpio(1), because device nodes can then be mad
 import argparse
 import glob
 import hashlib
+import lzma
 import os
 import re
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 
@@ -117,6 +119,30 @@ def kernel_from_deb(cache):
     if not found:
         raise MissingPackage("linux-image-amd64")
     return found
+
+
+def unpack_vmlinux(bzimage):
+    """The ELF file in Debian's bzImage, which it packs by xz; ValueError when it is packed otherwise."""
+    with open(bzimage, "rb") as stream:
+        image = stream.read()
+    try:
+        start = ((image[0x1f1] or 4) + 1) * 512 + struct.unpack_from("<I", image, 0x248)[0]
+        return lzma.LZMADecompressor().decompress(image[start:])
+    except (lzma.LZMAError, struct.error, IndexError) as error:
+        raise ValueError(f"{bzimage} holds no kernel packed by xz") from error
+
+
+def unpacked_kernel(cache, vmlinuz):
+    """Path of unpack_vmlinux()'s file in the cache, written first if it is absent or out of date."""
+    state = os.stat(vmlinuz)
+    path = os.path.join(cache, f"vmlinux-{os.path.basename(vmlinuz)[len('vmlinuz-'):]}-{state.st_size}-{state.st_mtime_ns}")
+    if not os.path.exists(path):
+        for old in glob.glob(os.path.join(cache, "vmlinux-*")):
+            os.unlink(old)
+        with open(f"{path}.{os.getpid()}", "wb") as out:
+            out.write(unpack_vmlinux(vmlinuz))
+        os.rename(out.name, path)
+    return path
 
 
 # ----------------------------------------------------------------------------- cpio and layers
