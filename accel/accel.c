@@ -43,6 +43,7 @@ static bool try_open(const Accel *accel, bool alone, GString *reasons)
 bool accel_select(const char *const *names, GError **errp)
 {
     g_autoptr(GString) reasons = g_string_new(NULL);
+    g_autofree char *list = NULL;
 
     /* A misspelt name is told whether or not it comes to its turn. */
     for (unsigned i = 0; names[i]; i++) {
@@ -62,7 +63,8 @@ bool accel_select(const char *const *names, GError **errp)
             return true;
         }
     }
-    error_setg(errp, "no accelerator works here: %s", reasons->str);
+    list = g_strjoinv(":", (char **)names);
+    error_setg(errp, "-accel %s: none works here: %s", list, reasons->str);
     return false;
 }
 

@@ -22,6 +22,7 @@
 #include "serial-options.h"
 #include "util/cmdline.h"
 #include "util/error.h"
+#include "util/log.h"
 #include "util/trace.h"
 
 #define PROGRAM "mpqemu"
@@ -329,8 +330,8 @@ static bool opt_boot(const char *arg, void *opaque, GError **errp)
 static bool check_boot(const MainConfig *config, GError **errp)
 {
     if (!config->kernel && (config->initrd || config->append)) {
-        error_setg(errp, "%s: only a kernel takes it; add -kernel FILE",
-                   config->initrd ? "-initrd" : "-append");
+        error_setg(errp, "%s %s: only a kernel takes it; add -kernel FILE", config->initrd ? "-initrd" : "-append",
+                   config->initrd ? config->initrd : config->append);
         return false;
     }
     if (config->kernel && config->bios) {
@@ -338,6 +339,21 @@ static bool check_boot(const MainConfig *config, GError **errp)
         return false;
     }
     return true;
+}
+
+/*
+ * More memory than there is can be asked for, and may be what is wanted (a guest that uses little of it); but the machine's end
+ * comes without a word.
+ */
+static void warn_memory(const MainConfig *config)
+{
+    long pages = sysconf(_SC_PHYS_PAGES);
+    uint64_t host = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : UINT64_MAX;
+
+    if (config->ram_size > host) {
+        log_warn("-m: %" G_GUINT64_FORMAT " MiB are more than this host's %" G_GUINT64_FORMAT "; give less, or the host's "
+                 "kernel may end the program when the guest uses them", config->ram_size >> 20, host >> 20);
+    }
 }
 
 /* ---- run and debug --------------------------------------------------------------------------- */
@@ -657,6 +673,7 @@ MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
     if (!check_boot(config, errp)) {
         return NULL;
     }
+    warn_memory(config);
     return g_steal_pointer(&config);
 }
 

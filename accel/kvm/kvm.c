@@ -107,7 +107,8 @@ static bool kvm_open(bool alone, GError **errp)
                        "system", KVM_DEVICE);
             return false;
         }
-        log_warn("-accel kvm: this processor has neither VMX nor SVM; the guest may not get through its start");
+        log_warn("-accel kvm: this processor has neither VMX nor SVM; the guest may not get through its "
+                 "start; use -accel kvm:emu or -accel emu");
     }
     kvm_vm.dev_fd = fd_steal(&fd);
     kvm_vm.pid = getpid();

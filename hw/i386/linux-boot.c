@@ -41,7 +41,9 @@ static void image_extent(const LinuxImage *image, uint64_t *ret_start, uint64_t 
     }
 }
 
-static bool plan_kernel(const LinuxImage *image, const LinuxRam *ram, LinuxPlan *plan, uint64_t *ret_end, GError **errp)
+/* INITRD_SIZE is for the advice only: whoever follows it shall not meet the next error. */
+static bool plan_kernel(const LinuxImage *image, const LinuxRam *ram, uint64_t initrd_size, LinuxPlan *plan,
+                        uint64_t *ret_end, GError **errp)
 {
     uint64_t start, end, size, lowest;
 
@@ -63,7 +65,8 @@ static bool plan_kernel(const LinuxImage *image, const LinuxRam *ram, LinuxPlan 
         return false;
     }
     error_setg(errp, "it needs %" G_GUINT64_FORMAT " MiB of memory, and there are only %" G_GUINT64_FORMAT "; give -m %"
-               G_GUINT64_FORMAT " or more", MIB(lowest + size), ram->low_end >> 20, MIB(lowest + size) + 16);
+               G_GUINT64_FORMAT " or more", MIB(lowest + size), ram->low_end >> 20,
+               MIB(lowest + size) + MIB(initrd_size) + 16);
     return false;
 }
 
@@ -106,7 +109,7 @@ bool linux_boot_plan(const LinuxImage *image, const LinuxRam *ram, uint64_t init
     uint64_t kernel_end;
 
     *ret_plan = (LinuxPlan) { 0 };
-    if (!plan_kernel(image, ram, ret_plan, &kernel_end, errp)) {
+    if (!plan_kernel(image, ram, initrd_size, ret_plan, &kernel_end, errp)) {
         g_prefix_error(errp, "-kernel: ");
         return false;
     }
@@ -128,15 +131,17 @@ bool linux_boot_plan(const LinuxImage *image, const LinuxRam *ram, uint64_t init
 static RamBlock *map_file(const char *option, const char *path, GError **errp)
 {
     g_autofree char *name = g_strdup_printf("%s %s", option, path);
-    auto_fd fd = fd_open_path(path, O_RDONLY | O_NOCTTY | O_NONBLOCK, errp);
-    struct stat st;
+    g_autoptr(GError) err = NULL;
+    auto_fd fd = fd_open_path(path, O_RDONLY | O_NOCTTY | O_NONBLOCK, &err);
+    struct stat st = { 0 };
 
     if (fd < 0) {
-        g_prefix_error(errp, "%s: ", option);
+        error_setg(errp, "%s: %s; check the path, and that you may read it", option, err->message);
         return NULL;
     }
     if (fd_stat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0) {
         error_setg(errp, "%s: this is %s; give a regular file", name,
+                   S_ISDIR(st.st_mode) ? "a directory" :
                    fd_kind(fd) == FD_KIND_FILE || fd_kind(fd) == FD_KIND_SHMEM ? "an empty file" :
                    fd_kind_name(fd_kind(fd)));
         return NULL;

@@ -40,9 +40,12 @@ static int open_firmware(const char *name, GError **errp)
 {
     const int flags = O_RDONLY | O_NOCTTY | O_NONBLOCK;
     g_autofree char *installed = g_strconcat(FIRMWARE_DIRECTORY, name, NULL);
-    int fd = fd_open_path(name, flags, strchr(name, '/') ? errp : NULL);
+    g_autoptr(GError) err = NULL;
+    int fd = fd_open_path(name, flags, &err);
 
-    if (fd < 0 && !strchr(name, '/')) {
+    if (fd < 0 && strchr(name, '/')) {
+        error_setg(errp, "%s; check the path, and that you may read it", err->message);
+    } else if (fd < 0) {
         fd = fd_open_path(installed, flags, NULL);
         if (fd < 0) {
             error_setg(errp, "there is no file '%s' here or in " FIRMWARE_DIRECTORY "; install the package seabios, "

@@ -167,7 +167,7 @@ static bool apply_feature(X86CpuidModel *model, const char *text, const char *it
     }
     const Feature *feature = find_feature(item + 1);
     if (feature == NULL) {
-        error_setg(errp, "-cpu %s: there is no feature '%s'", text, item + 1);
+        error_setg(errp, "-cpu %s: there is no feature '%s'; -cpu help lists them", text, item + 1);
         return false;
     }
     if (!on && !feature->removable) {

@@ -53,7 +53,7 @@ STEPS = {
         "dd if=$(disk 1) bs=1M 2>/dev/null | sha256sum"),
     "count the interrupts": "grep sym53c8xx /proc/interrupts; umount /mnt",
 }
-SHELL_STEP = {"shell": (86400, "ask shell; echo 'Ctrl-] leaves the guest; \"poweroff -f\" ends it.'; sh -i")}
+SHELL_STEP = {"shell": (86400, "ask shell; echo 'Ctrl-] leaves the guest; \"poweroff -f\" ends it.'; setsid cttyhack sh -i")}
 
 
 STARTED = time.monotonic()

@@ -50,7 +50,7 @@ def start(prefix, program, accel):
 def test_kvm_alone_is_an_error_in_one_line(main_program, machine):
     status, lines = start(without_kvm(machine), main_program, "kvm")
     assert status == 1 and len(lines) == 1
-    assert re.fullmatch("mpqemu: no accelerator works here: kvm: " + REASONS[machine], lines[0])
+    assert re.fullmatch("mpqemu: -accel kvm: none works here: kvm: " + REASONS[machine], lines[0])
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -169,12 +169,12 @@ def refused(program, args):
 
 
 @pytest.mark.parametrize("args, words", [
-    (["-initrd", "x"], "-initrd: only a kernel takes it; add -kernel"),
-    (["-append", "x"], "-append: only a kernel takes it; add -kernel"),
-    (["-kernel", "/no/such/file"], "-kernel: Could not open '/no/such/file': No such file or directory"),
-    (["-kernel", "/"], "-kernel /: this is another kind of descriptor; give a regular file"),
+    (["-initrd", "x"], "-initrd x: only a kernel takes it; add -kernel"),
+    (["-append", "x"], "-append x: only a kernel takes it; add -kernel"),
+    (["-kernel", "/no/such/file"], "-kernel: Could not open '/no/such/file': No such file or directory; check the path"),
+    (["-kernel", "/"], "-kernel /: this is a directory; give a regular file"),
     (["-kernel", "x", "-bios", "y"], "-bios y: -kernel is booted without firmware"),
-    (["-bios", "/no/such/file"], "-bios: Could not open '/no/such/file'"),
+    (["-bios", "/no/such/file"], "-bios: Could not open '/no/such/file': No such file or directory; check the path"),
     (["-bios", "no-such-file"], "-bios: there is no file 'no-such-file' here or in"),
     (["-bios", "/"], "-bios: '/' cannot be read"),
     (["-machine", "none", "-bios", "x"], "-machine none boots nothing"),
@@ -199,6 +199,23 @@ def test_refused_options(main_program, args, words):
 ])
 def test_refused_kernels(main_program, files, fields, words):
     assert words in refused(main_program, ["-m", "64", "-kernel", files("kernel", bzimage(**fields))])
+
+
+def test_advice_on_memory_counts_the_initrd_in(main_program, files):
+    """Whoever follows it does not meet the next error."""
+    kernel, initrd = files("kernel", bzimage(init_size=70 * MIB)), files("initrd", bytes(100 * MIB))
+    boot = ["-kernel", kernel, "-initrd", initrd]
+    assert "give -m 188 or more" in refused(main_program, ["-m", "64", *boot])
+    with Qtest(main_program, ["-m", "188", *boot]):
+        pass
+
+
+def test_more_memory_than_the_host_has_is_told(main_program):
+    run = subprocess.run([main_program, "-accel", "qtest", "-m", "500G", "-nodefaults", "-S", "-qmp", "stdio"],
+                         input='{"execute":"qmp_capabilities"}{"execute":"quit"}', timeout=60, capture_output=True, text=True,
+                         check=False)
+    assert run.returncode == 0 and run.stderr.count("\n") == 1
+    assert "-m: 512000 MiB are more than this host's" in run.stderr and "give less" in run.stderr
 
 
 def test_long_command_line_is_refused(main_program, files):

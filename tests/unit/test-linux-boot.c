@@ -559,7 +559,7 @@ static void test_files_that_cannot_be_used(void)
     g_assert_null(linux_boot_open("/no/such/kernel", NULL, NULL, &ram_64m, &err));
     expect_error(&err, "-kernel: Could not open '/no/such/kernel'");
     g_assert_null(linux_boot_open("/", NULL, NULL, &ram_64m, &err));
-    expect_error(&err, "give a regular file");
+    expect_error(&err, "a directory; give a regular file");
     g_assert_null(linux_boot_open("/dev/zero", NULL, NULL, &ram_64m, &err));
     expect_error(&err, "a character device; give a regular file");
     g_assert_null(linux_boot_open(kernel, empty, NULL, &ram_64m, &err));
