@@ -326,6 +326,7 @@ FLOODS = {
     "BLOCK_IO_ERROR": "device='d', **{'node-name': 'n', 'operation': 'write', 'action': 'report', 'nospace': False, "
                       "'reason': 'x' * 200}",
     "DEVICE_DELETED": "device='lsi1', path='/machine/peripheral/lsi1'",
+    "SCSI_BUS_RESET_WATCH": "device='lsi0', enabled=True",
     "STOP": "",
     "NONSENSE": "a='x' * 500",
 }
@@ -388,6 +389,9 @@ WRONG_EVENTS = [
     {"event": "DEVICE_DELETED", "data": {"device": {"device": "lsi0"}}},
     {"event": "DEVICE_DELETED", "data": {"device": "lsi1", "path": "/machine/peripheral/lsi1"}},
     {"event": "DEVICE_TRAY_MOVED", "data": {"device": "d", "id": 3, "tray-open": "yes"}},
+    {"event": "SCSI_BUS_RESET_WATCH"}, {"event": "SCSI_BUS_RESET_WATCH", "data": {"device": []}},
+    {"event": "SCSI_BUS_RESET_WATCH", "data": {"device": "lsi1", "enabled": True}},
+    {"event": "SCSI_BUS_RESET_WATCH", "data": {"device": "lsi0", "enabled": {"x": 1}}},
     {"event": "STOP", "data": {"x": [[[[]]]]}},
     {"event": "RESUME"}, {"event": "SHUTDOWN", "data": {"guest": True, "reason": "x"}}, {"event": "RESET"},
     {"event": "REMOTE_STATE", "data": {"id": "r1", "from": "ready", "to": "dead"}},

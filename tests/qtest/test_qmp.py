@@ -494,7 +494,7 @@ def same_shape(ours, stock, mine, theirs, seen=None):
 # What is ours, or more than stock's, on purpose.
 OUR_COMMANDS = {"drive_add", "drive_del", "rdevice_add", "rdevice_del", "rdrive_add", "rdrive_del", "rblock_resize",
                 "remote_restart", "query-remote", "query-sandbox", "x-query-registers"}
-OUR_EVENTS = {"EVENTS_LOST", "REMOTE_LINK_STATE", "REMOTE_STATE"}
+OUR_EVENTS = {"EVENTS_LOST", "REMOTE_LINK_STATE", "REMOTE_STATE", "SCSI_BUS_RESET_WATCH"}
 
 
 def test_shapes_are_stocks(ours, stock_program):
