@@ -342,8 +342,8 @@ static bool check_boot(const MainConfig *config, GError **errp)
 }
 
 /*
- * More memory than there is can be asked for, and may be what is wanted (a guest that uses little of it); but the machine's end
- * comes without a word.
+ * More memory than there is can be asked for, and may be what is wanted (a guest that uses little of it); but the
+ * machine's end comes without a word.
  */
 static void warn_memory(const MainConfig *config)
 {
@@ -351,8 +351,8 @@ static void warn_memory(const MainConfig *config)
     uint64_t host = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : UINT64_MAX;
 
     if (config->ram_size > host) {
-        log_warn("-m: %" G_GUINT64_FORMAT " MiB are more than this host's %" G_GUINT64_FORMAT "; give less, or the host's "
-                 "kernel may end the program when the guest uses them", config->ram_size >> 20, host >> 20);
+        log_warn("-m: %" G_GUINT64_FORMAT " MiB are more than this host's %" G_GUINT64_FORMAT "; give less, or the "
+                 "host's kernel may end the program when the guest uses them", config->ram_size >> 20, host >> 20);
     }
 }
 

@@ -84,8 +84,8 @@ static void bring_up_end(RemoteOp *op)
 }
 
 /*
- * The object behind the one that was made last: drives first.  Controllers are given back to the guest when all is made:
- * a driver that is quick must not find its disks missing.
+ * The object behind the one that was made last: drives first.  Controllers are given back to the guest when all is
+ * made: a driver that is quick must not find its disks missing.
  */
 static void bring_up_next(RemoteOp *op)
 {

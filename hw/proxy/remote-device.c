@@ -185,8 +185,8 @@ static bool add_typed_member(const char *key, const char *value, void *opaque, G
 }
 
 /*
- * The device is made again while a guest's driver waits for commands that are lost: a controller that can tell it does so
- * (hw/scsi/lsi53c895a-notice.c).  Not while the guest has not switched it on, when there is no such driver.
+ * The device is made again while a guest's driver waits for commands that are lost: a controller that can tell it does
+ * so (hw/scsi/lsi53c895a-notice.c).  Not while the guest has not switched it on, when there is no such driver.
  */
 static void add_notice(RemoteOp *op, JsonObject *args)
 {

@@ -4,9 +4,10 @@
  *
  * Runs in: mpqemu.
  *
- * The remote is not trusted.  An event costs what its text costs; nothing is kept of it but one bit of each device.  What is passed on to our own
- * monitors is lost there when a client does not read.  The one thing that it can do to the machine is to stop it, when
- * the user has allowed that by a drive's werror= or rerror=: once for each time that somebody lets the machine go on.
+ * The remote is not trusted.  An event costs what its text costs; nothing is kept of it but one bit of each device.
+ * What is passed on to our own monitors is lost there when a client does not read.  The one thing that it can do to the
+ * machine is to stop it, when the user has allowed that by a drive's werror= or rerror=: once for each time that
+ * somebody lets the machine go on.
  */
 #include "hw/proxy/remote-int.h"
 

@@ -5,23 +5,23 @@
  * Runs in: both.
  *
  * Theory of operation.  When a device process dies, all that the chip knew is lost, and commands under way with it.  The
- * guest's driver is not told; it finds out when its commands time out, after 30 seconds and more.  There is a word for what
- * has happened that every driver must understand, since any device on the cable can say it at any time: the SCSI bus was
- * reset (SIST0.RST, "SCSI reset received").  Commands are gone, agreements are void; the driver starts anew at once.
+ * guest's driver is not told; it finds out when its commands time out, after 30 seconds and more.  There is a word for
+ * what has happened that every driver must understand, since any device on the cable can say it at any time: the SCSI
+ * bus was reset (SIST0.RST, "SCSI reset received").  Commands are gone, agreements are void; the driver starts anew.
  *
- * So the controller of a new process may be made with bus-reset-pending=on.  It then comes up with SIST0.RST set and with
- * the one part of the lost chip's state that is known, SIEN0.RST, which makes it an interrupt.  Linux's and the BSDs'
- * drivers reset the chip then and load everything anew.  One that trusts registers and SCRIPTS RAM over a bus reset is
- * where it was without this: its commands time out.
+ * So the controller of a new process may be made with bus-reset-pending=on.  It then comes up with SIST0.RST set and
+ * with the one part of the lost chip's state that is known, SIEN0.RST, which makes it an interrupt.  Linux's and the
+ * BSDs' drivers reset the chip then and load everything anew.  One that trusts registers and SCRIPTS RAM over a bus
+ * reset is where it was without this: its commands time out.
  *
- * Nobody else may see it.  An interrupt that no driver takes blocks its line for all devices on it, so the property is for
- * whoever knows that the driver had SIEN0.RST set and could interrupt.  It is told by SCSI_BUS_RESET_WATCH: polling
- * firmware never sets it, a driver that goes away resets the chip, as does a reset of the machine.  And it is
- * told when the guest's command register lets the device master the bus, which is when it is put back in its place;
- * before, there is no driver.
+ * Nobody else may see it.  An interrupt that no driver takes blocks its line for all devices on it, so the property is
+ * for whoever knows that the driver had SIEN0.RST set and could interrupt.  It is told by SCSI_BUS_RESET_WATCH: polling
+ * firmware never sets it, a driver that goes away resets the chip, as does a reset of the machine.  And it is told when
+ * the guest's command register lets the device master the bus, which is when it is put back in its place; before, there
+ * is no driver.
  *
- * Units with removable media then do not tell of the reset, too: an initiator that does not connect the two (Linux's middle
- * layer is not told by this driver) takes it for a change of medium and gives up the read that meets it.
+ * Units with removable media then do not tell of the reset, too: an initiator that does not connect the two (Linux's
+ * middle layer is not told by this driver) takes it for a change of medium and gives up the read that meets it.
  *
  * A guest can write SIEN0 as often as it likes, and shall not flood a monitor: a change is told when it has lasted for
  * WATCH_NS.  A driver that resets the chip and sets it up again causes no event at all.

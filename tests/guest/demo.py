@@ -53,8 +53,8 @@ STEPS = {
         "dd if=$(disk 1) bs=1M 2>/dev/null | sha256sum"),
     "count the interrupts": "grep sym53c8xx /proc/interrupts; umount /mnt",
 }
-SHELL_STEP = {"shell": (86400, "mount $(disk 0) /mnt; ask shell; echo 'The disk is mounted on /mnt again.  Ctrl-] leaves the "
-                               "guest; \"poweroff -f\" ends it.'; setsid cttyhack sh -i")}
+SHELL_STEP = {"shell": (86400, "mount $(disk 0) /mnt; ask shell; echo 'The disk is mounted on /mnt again.  "
+                               "Ctrl-] leaves the guest; \"poweroff -f\" ends it.'; setsid cttyhack sh -i")}
 
 
 STARTED = time.monotonic()
@@ -302,8 +302,8 @@ def summary(demo, good):
     steps = sum(name.replace(" ", "_") in demo.shown for name in STEPS)
     text = f"{'done' if good else 'FAILED'} in {elapsed():.0f} s: {steps} of {len(STEPS)} steps"
     if demo.recovery:
-        text += (f"; {demo.recovery:.1f} s after the death of its device process the guest had read its file to the end, 3 s of "
-                 "them its driver's pause after a bus reset")
+        text += (f"; {demo.recovery:.1f} s after the death of its device process the guest had read its file to the end, "
+                 "3 s of them its driver's pause after a bus reset")
     return (text + ".\nBy hand: scripts/demo --shell leaves you in the guest; docs/system/mpqemu.rst, "
             "docs/system/remote-devices.rst; with stock QEMU: docs/system/stock-qemu.rst")
 

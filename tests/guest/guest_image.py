@@ -135,7 +135,8 @@ def unpack_vmlinux(bzimage):
 def unpacked_kernel(cache, vmlinuz):
     """Path of unpack_vmlinux()'s file in the cache, written first if it is absent or out of date."""
     state = os.stat(vmlinuz)
-    path = os.path.join(cache, f"vmlinux-{os.path.basename(vmlinuz)[len('vmlinuz-'):]}-{state.st_size}-{state.st_mtime_ns}")
+    release = os.path.basename(vmlinuz)[len("vmlinuz-"):]
+    path = os.path.join(cache, f"vmlinux-{release}-{state.st_size}-{state.st_mtime_ns}")
     if not os.path.exists(path):
         for old in glob.glob(os.path.join(cache, "vmlinux-*")):
             os.unlink(old)

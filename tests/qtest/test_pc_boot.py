@@ -171,7 +171,8 @@ def refused(program, args):
 @pytest.mark.parametrize("args, words", [
     (["-initrd", "x"], "-initrd x: only a kernel takes it; add -kernel"),
     (["-append", "x"], "-append x: only a kernel takes it; add -kernel"),
-    (["-kernel", "/no/such/file"], "-kernel: Could not open '/no/such/file': No such file or directory; check the path"),
+    (["-kernel", "/no/such/file"],
+     "-kernel: Could not open '/no/such/file': No such file or directory; check the path"),
     (["-kernel", "/"], "-kernel /: this is a directory; give a regular file"),
     (["-kernel", "x", "-bios", "y"], "-bios y: -kernel is booted without firmware"),
     (["-bios", "/no/such/file"], "-bios: Could not open '/no/such/file': No such file or directory; check the path"),
@@ -212,8 +213,8 @@ def test_advice_on_memory_counts_the_initrd_in(main_program, files):
 
 def test_more_memory_than_the_host_has_is_told(main_program):
     run = subprocess.run([main_program, "-accel", "qtest", "-m", "500G", "-nodefaults", "-S", "-qmp", "stdio"],
-                         input='{"execute":"qmp_capabilities"}{"execute":"quit"}', timeout=60, capture_output=True, text=True,
-                         check=False)
+                         input='{"execute":"qmp_capabilities"}{"execute":"quit"}', timeout=60, capture_output=True,
+                         text=True, check=False)
     assert run.returncode == 0 and run.stderr.count("\n") == 1
     assert "-m: 512000 MiB are more than this host's" in run.stderr and "give less" in run.stderr
 

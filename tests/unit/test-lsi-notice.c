@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Unit tests of the lsi53c895a that takes the place of a lost one: the bus reset that its driver is told of, and the event
- * by which a supervisor knows that there is such a driver.
+ * Unit tests of the lsi53c895a that takes the place of a lost one: the bus reset that its driver is told of, and the
+ * event by which a supervisor knows that there is such a driver.
  */
 #include "lsi-rig.h"
 #include "hw/scsi/scsi-int.h"
