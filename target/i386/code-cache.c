@@ -329,6 +329,12 @@ static uint32_t make_block(X86Cpu *cpu, X86CodePage *page, unsigned offset)
 }
 
 /*
+/* How many bytes CS has from RIP on, which is in it. */
+static uint64_t bytes_in_segment(const X86Cpu *cpu, uint64_t rip)
+{
+    return x86_is_64(cpu) ? UINT64_MAX : cpu->seg[X86_CS].limit - rip + 1;
+}
+
  * An instruction that goes on in the next page begins with an operation that compares the bytes there with those it was
  * made from: op->aux bytes at op->disp and what follows.
  */
@@ -339,6 +345,10 @@ X86_OP(x86_op_cross)
 
     cpu->op = op;
     page = nearly_full(cpu) ? NULL : exec_page(cpu, x86_is_64(cpu) ? linear : (uint32_t)linear);
+    if ((cpu->code_flags & X86_CODE_LIMIT) && bytes_in_segment(cpu, x86_op_rip(cpu, op)) < X86_PAGE - op->pc_off + op->aux) {
+        cpu->force_one = true; /* nothing is to be fetched from beyond CS's limit */
+        return x86_leave_to(cpu, x86_op_rip(cpu, op));
+    }
     if (unlikely(page == NULL || memcmp(page->host, &op->disp, op->aux) != 0)) {
         cpu->force_one = true;
         return x86_leave_to(cpu, x86_op_rip(cpu, op));
@@ -356,6 +366,9 @@ static uint32_t make_cross_block(X86Cpu *cpu, X86CodePage *page, unsigned offset
     bool global;
 
     host = fetch_page(cpu, x86_is_64(cpu) ? linear + room : (uint32_t)(linear + room), &global);
+    if (bytes_in_segment(cpu, cpu->rip) <= room) {
+        return 0;
+    }
     if (host == NULL) {
         return 0;
     }
@@ -470,10 +483,14 @@ const X86Op *x86_code_one(X86Cpu *cpu)
     const unsigned offset = linear & (X86_PAGE - 1);
     uint8_t bytes[X86_INSN_MAX];
     unsigned available = 0, count = 0, used;
+    const uint64_t room = bytes_in_segment(cpu, cpu->rip);
 
     cpu->regs[X86_REG_PAGE] = cpu->rip - offset;
     while (count == 0) {
-        available = fetch(cpu, linear, bytes, available);
+        if (available >= room) {
+            x86_raise(cpu, X86_EXC_GP, 0);
+        }
+        available = (unsigned)MIN(fetch(cpu, linear, bytes, available), room);
         count = x86_translate(cpu, cpu->code_flags | X86_CODE_ONE, bytes, available, offset, 1, cpu->code->one, &used);
     }
     return cpu->code->one;

@@ -35,6 +35,7 @@ void x86_mode_changed(X86Cpu *cpu)
             flags |= X86_CODE_FLAT;
         }
     }
+    flags |= !code64 && cpu->seg[X86_CS].limit != 0xffffffffu ? X86_CODE_LIMIT : 0;
     flags |= real ? X86_CODE_REAL : 0;
     flags |= cpu->cr0 & X86_CR0_TS ? X86_CODE_TS : 0;
     flags |= cpu->cr0 & X86_CR0_EM ? X86_CODE_EM : 0;

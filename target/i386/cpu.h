@@ -234,6 +234,7 @@ typedef struct X86ExecEntry {
 #define X86_CODE_MP 0x100u   /* CR0.MP */
 #define X86_CODE_ONE 0x200u  /* one instruction to a block */
 
+#define X86_CODE_LIMIT 0x400u /* CS ends below 4 GiB: blocks look whether they are within it (x86_op_limit) */
 /* What a fault during delivery of an exception or interrupt makes of both: see interrupt.c. */
 typedef enum X86EventClass {
     X86_EVENT_NONE, X86_EVENT_BENIGN, X86_EVENT_CONTRIBUTORY, X86_EVENT_PAGE_FAULT, X86_EVENT_DOUBLE,
@@ -358,7 +359,10 @@ static inline bool x86_long_mode(const X86Cpu *cpu)
     return cpu->efer & X86_EFER_LMA;
 }
 
-/* The mask of IP in the current code segment. */
+/*
+ * The mask of IP.  16-bit code has 32 bits of it, too: only branches cut it to 16.  What goes on beyond 64 KiB meets the
+ * segment's limit.
+ */
 static inline uint64_t x86_ip_mask(const X86Cpu *cpu)
 {
     return cpu->code_flags & X86_CODE_64 ? ~(uint64_t)0 : cpu->code_flags & X86_CODE_32 ? 0xffffffffu : 0xffffu;
@@ -404,7 +408,7 @@ void x86_mode_changed(X86Cpu *cpu);
 
 /* jump_key[] from jump_epoch[], code_flags and CPL. */
 void x86_update_jump_keys(X86Cpu *cpu);
-#define X86_JUMP_MODE_BITS 11
+#define X86_JUMP_MODE_BITS 12
 #define X86_JUMP_EPOCHS (1u << (32 - X86_JUMP_MODE_BITS))
 
 /* EFLAGS.IF may have become set: looks whether an interrupt waits. */

@@ -20,10 +20,26 @@ static inline uint64_t target(const X86Cpu *cpu, const X86Op *op)
     return likely(cpu->code_flags & X86_CODE_64) ? rip : op->aux == 2 ? (uint16_t)rip : (uint32_t)rip;
 }
 
+/* A near target outside of CS's limit faults before anything changes. */
+static void check_limit(X86Cpu *cpu, const X86Op *op, uint64_t rip)
+{
+    if (!x86_is_64(cpu) && rip > cpu->seg[X86_CS].limit) {
+        x86_raise_op(cpu, op, X86_EXC_GP, 0);
+    }
+}
+
+static bool leaves_block(const X86Op *op)
+{
+    return op->fn == x86_op_exit || op->fn == x86_op_jmp_page || op->fn == x86_op_jmp_limit;
+}
+
 const X86Op *x86_attend(X86Cpu *cpu, const X86Op *next)
 {
-    const bool stub = next->fn == x86_op_exit || next->fn == x86_op_jmp_page;
+    const bool stub = leaves_block(next);
 
+    if (next->fn == x86_op_jmp_limit) {
+        check_limit(cpu, next, target(cpu, next));
+    }
     return x86_leave_to(cpu, stub ? target(cpu, next) : x86_op_rip(cpu, next));
 }
 
@@ -35,6 +51,29 @@ static X86_SLOW_OP(leave_to_target)
 X86_OP(x86_op_jmp_page)
 {
     X86_JUMP(target(cpu, op));
+}
+
+X86_OP(x86_op_jmp_limit)
+{
+    const uint64_t rip = target(cpu, op);
+
+    check_limit(cpu, op, rip);
+    X86_JUMP(rip);
+}
+
+/*
+ * The block's last byte is beyond the limit: its instructions run one at a time, for which no byte is fetched from
+ * there (x86_code_one()).
+ */
+X86_OP(x86_op_limit)
+{
+    const uint64_t rip = x86_op_rip(cpu, op);
+
+    if (unlikely(rip + (uint32_t)op->imm - 1 > cpu->seg[X86_CS].limit)) {
+        cpu->force_one = true;
+        return x86_leave_to(cpu, rip);
+    }
+    NEXT;
 }
 
 X86_OP(x86_op_jmp_linked)
@@ -382,14 +421,6 @@ static uint64_t cut(uint64_t value, unsigned size)
     return size == 8 ? value : size == 4 ? (uint32_t)value : (uint16_t)value;
 }
 
-/* A near target outside of CS's limit faults before anything changes. */
-static void check_limit(X86Cpu *cpu, const X86Op *op, uint64_t rip)
-{
-    if (!x86_is_64(cpu) && rip > cpu->seg[X86_CS].limit) {
-        x86_raise_op(cpu, op, X86_EXC_GP, 0);
-    }
-}
-
 static __attribute__((noinline)) uint64_t call_near(X86Cpu *cpu, const X86Op *op, uint64_t rip)
 {
     uint64_t sp = cpu->regs[X86_RSP];
@@ -459,12 +490,15 @@ X86_OP(x86_op_loop)
         taken = count == 0;
     } else {
         count = cut(count - 1, op->aux);
+        taken = count != 0 && (op->rm == 2 || x86_cc_test(cpu, 4) == (op->rm == 1));
+        if (taken && op->next->fn == x86_op_jmp_limit) {
+            check_limit(cpu, op, target(cpu, op->next)); /* while the register is what it was */
+        }
         if (op->aux == 2) {
             X86_R16(X86_RCX) = (uint16_t)count;
         } else {
             cpu->regs[X86_RCX] = count;
         }
-        taken = count != 0 && (op->rm == 2 || x86_cc_test(cpu, 4) == (op->rm == 1));
     }
     if (taken) {
         X86_GO(op->next);

@@ -134,6 +134,8 @@ X86Fn x86_op_jmp_r64, x86_op_jmp_ea64, x86_op_jmp_r, x86_op_jmp_ea;
 X86Fn x86_op_ret64, x86_op_ret; /* imm: bytes to pop besides; aux operand size */
 X86Fn x86_op_loop;  /* rm: opcode & 3 (LOOPNE, LOOPE, LOOP, JCXZ); aux: address size; next as Jcc */
 X86Fn x86_op_cross; /* first operation of an instruction that goes on in the next page: see translate.c */
+X86Fn x86_op_jmp_limit;  /* anywhere in a segment that ends below 4 GiB: a target beyond is the branch's fault */
+X86Fn x86_op_limit; /* first operation of a block with X86_CODE_LIMIT; imm: bytes of the block */
 
 X86Fn x86_op_push_r64, x86_op_pop_r64, x86_op_push_i64;
 X86Fn x86_op_push_r, x86_op_push_i, x86_op_push_m, x86_op_pop_r, x86_op_pop_m; /* aux operand size */

@@ -56,7 +56,7 @@ void x86_emit_ea(X86Translation *t, const X86Insn *insn, unsigned size, X86Acces
     op->aux = insn->seg;
 }
 
-/* Makes OP, whose place and disp are set, a branch. */
+/* Makes OP, whose place and disp are set, a way on: in the page by IN_PAGE, if that is possible. */
 static void set_jump(X86Translation *t, X86Op *op, unsigned opsize, X86Fn *in_page)
 {
     const int64_t to = (int64_t)op->pc_off + op->len + op->disp;
@@ -66,12 +66,20 @@ static void set_jump(X86Translation *t, X86Op *op, unsigned opsize, X86Fn *in_pa
     op->fn = wide && to >= 0 && to < (int64_t)X86_PAGE && !(t->code_flags & X86_CODE_ONE) ? in_page : x86_op_jmp_page;
 }
 
+static void set_branch(X86Translation *t, X86Op *op, unsigned opsize, X86Fn *in_page)
+{
+    set_jump(t, op, opsize, in_page);
+    if (t->code_flags & X86_CODE_LIMIT) {
+        op->fn = x86_op_jmp_limit;
+    }
+}
+
 void x86_emit_jump(X86Translation *t, const X86Insn *insn)
 {
     X86Op *op = x86_emit(t, insn, NULL);
 
     op->disp = (int32_t)insn->imm;
-    set_jump(t, op, insn->opsize, x86_op_jmp);
+    set_branch(t, op, insn->opsize, x86_op_jmp);
     t->ended = true;
 }
 
@@ -89,13 +97,13 @@ static void finish(X86Translation *t, const X86Insn *last)
     if (!t->ended) {
         X86Op *op = x86_emit(t, last, NULL);
 
-        set_jump(t, op, t->code_flags & X86_CODE_64 ? 8 : t->code_flags & X86_CODE_32 ? 4 : 2, x86_op_jmp);
+        set_jump(t, op, t->code_flags & X86_CODE_64 ? 8 : 4, x86_op_jmp);
     }
     for (unsigned i = 0; i < t->exits; i++) {
         X86Op *exit = &t->ops[t->count++];
 
         *exit = t->exit[i].place;
-        set_jump(t, exit, t->exit[i].opsize, x86_op_exit);
+        set_branch(t, exit, t->exit[i].opsize, x86_op_exit);
         exit->next = &t->ops[t->exit[i].op];
         t->ops[t->exit[i].op].next = exit;
     }
@@ -134,6 +142,9 @@ unsigned x86_translate(X86Cpu *cpu, uint32_t code_flags, const uint8_t *bytes, u
     *used = at;
     if (count == 0) {
         return 0;
+    }
+    if ((code_flags & (X86_CODE_LIMIT | X86_CODE_ONE)) == X86_CODE_LIMIT) {
+        x86_emit(&t, &insns[0], x86_op_limit)->imm = (int32_t)at;
     }
     for (unsigned i = count; i-- > 0;) {
         const uint32_t attr = rows[i] ? rows[i]->attr : X86_A_USES;
