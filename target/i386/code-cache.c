@@ -6,6 +6,7 @@
  */
 #include <string.h>
 #include <sys/mman.h>
+#include "target/i386/bus.h"
 #include "target/i386/code-cache.h"
 #include "target/i386/machine.h"
 #include "target/i386/mem.h"
@@ -328,13 +329,13 @@ static uint32_t make_block(X86Cpu *cpu, X86CodePage *page, unsigned offset)
     return count == 0 ? 0 : add_block(cpu, page, offset, count);
 }
 
-/*
 /* How many bytes CS has from RIP on, which is in it. */
 static uint64_t bytes_in_segment(const X86Cpu *cpu, uint64_t rip)
 {
     return x86_is_64(cpu) ? UINT64_MAX : cpu->seg[X86_CS].limit - rip + 1;
 }
 
+/*
  * An instruction that goes on in the next page begins with an operation that compares the bytes there with those it was
  * made from: op->aux bytes at op->disp and what follows.
  */
@@ -344,11 +345,11 @@ X86_OP(x86_op_cross)
     const X86CodePage *page;
 
     cpu->op = op;
-    page = nearly_full(cpu) ? NULL : exec_page(cpu, x86_is_64(cpu) ? linear : (uint32_t)linear);
     if ((cpu->code_flags & X86_CODE_LIMIT) && bytes_in_segment(cpu, x86_op_rip(cpu, op)) < X86_PAGE - op->pc_off + op->aux) {
         cpu->force_one = true; /* nothing is to be fetched from beyond CS's limit */
         return x86_leave_to(cpu, x86_op_rip(cpu, op));
     }
+    page = nearly_full(cpu) ? NULL : exec_page(cpu, x86_is_64(cpu) ? linear : (uint32_t)linear);
     if (unlikely(page == NULL || memcmp(page->host, &op->disp, op->aux) != 0)) {
         cpu->force_one = true;
         return x86_leave_to(cpu, x86_op_rip(cpu, op));
@@ -365,10 +366,10 @@ static uint32_t make_cross_block(X86Cpu *cpu, X86CodePage *page, unsigned offset
     unsigned count, used;
     bool global;
 
-    host = fetch_page(cpu, x86_is_64(cpu) ? linear + room : (uint32_t)(linear + room), &global);
     if (bytes_in_segment(cpu, cpu->rip) <= room) {
         return 0;
     }
+    host = fetch_page(cpu, x86_is_64(cpu) ? linear + room : (uint32_t)(linear + room), &global);
     if (host == NULL) {
         return 0;
     }
@@ -394,7 +395,7 @@ static void remember_jump(X86Cpu *cpu, uint64_t linear, uint32_t index)
 static uint64_t code_linear(X86Cpu *cpu)
 {
     if (x86_is_64(cpu)) {
-        if ((uint64_t)((int64_t)(cpu->rip << 16) >> 16) != cpu->rip) {
+        if (!x86_canonical(cpu->rip)) {
             x86_raise(cpu, X86_EXC_GP, 0);
         }
         return cpu->rip;
@@ -472,7 +473,7 @@ static unsigned fetch(X86Cpu *cpu, uint64_t linear, uint8_t bytes[X86_INSN_MAX],
     for (unsigned i = 0; i < part; i++) {
         const unsigned where = (at & (X86_PAGE - 1)) + i;
 
-        bytes[from + i] = host ? host[where] : (uint8_t)cpu->bus->mmio_read(cpu->opaque, cpu->fetch_gpa + where, 1);
+        bytes[from + i] = host ? host[where] : (uint8_t)x86_bus_mmio_read(cpu, cpu->fetch_gpa + where, 1);
     }
     return from + part;
 }
@@ -482,8 +483,8 @@ const X86Op *x86_code_one(X86Cpu *cpu)
     const uint64_t linear = code_linear(cpu);
     const unsigned offset = linear & (X86_PAGE - 1);
     uint8_t bytes[X86_INSN_MAX];
-    unsigned available = 0, count = 0, used;
     const uint64_t room = bytes_in_segment(cpu, cpu->rip);
+    unsigned available = 0, count = 0, used;
 
     cpu->regs[X86_REG_PAGE] = cpu->rip - offset;
     while (count == 0) {

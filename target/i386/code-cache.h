@@ -18,9 +18,9 @@
 #define TARGET_I386_CODE_CACHE_H
 
 #include "target/i386/cpu.h"
+#include "target/i386/machine.h"
 
 #define X86_CODE_BUCKETS 64
-#define X86_LINE 64u
 #define X86_LINES (X86_PAGE / X86_LINE)
 
 /* One block: a header in the array of operations, followed by its operations. */

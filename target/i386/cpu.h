@@ -192,6 +192,7 @@ typedef enum X86MmuMode {
     X86_MMU_USER,
     X86_MMU_KERNEL,      /* SMAP in force: user pages are out of reach for data */
     X86_MMU_KERNEL_USER, /* without SMAP, or with EFLAGS.AC */
+    X86_MMU_USER_ALIGNED, /* X86_MMU_USER with #AC in force: its TLB has nothing for fast access */
     X86_MMU_MODES,
 } X86MmuMode;
 
@@ -233,8 +234,8 @@ typedef struct X86ExecEntry {
 #define X86_CODE_NOSSE 0x80u /* CR4.OSFXSR clear */
 #define X86_CODE_MP 0x100u   /* CR0.MP */
 #define X86_CODE_ONE 0x200u  /* one instruction to a block */
-
 #define X86_CODE_LIMIT 0x400u /* CS ends below 4 GiB: blocks look whether they are within it (x86_op_limit) */
+
 /* What a fault during delivery of an exception or interrupt makes of both: see interrupt.c. */
 typedef enum X86EventClass {
     X86_EVENT_NONE, X86_EVENT_BENIGN, X86_EVENT_CONTRIBUTORY, X86_EVENT_PAGE_FAULT, X86_EVENT_DOUBLE,
@@ -262,6 +263,9 @@ struct X86Cpu {
     bool halted;
     bool one_insn;               /* the operation belongs to a block of one instruction that is not kept */
     bool bus_locked;             /* between x86_lock_bus() and x86_unlock_bus() */
+    bool lock_alone;             /* how: no other processor is in guest code meanwhile (mem-lock.c) */
+    bool iret_pending;           /* IRET has begun, and has not completed */
+    atomic_bool in_guest;        /* in guest code (bus.h) */
     bool gave_up_page;           /* x86_tlb_drop_marked() found one: others are to be told */
     bool exec_evicted;           /* since the last flush a page left the exec TLB, and may still be in the jump cache */
     uint64_t fetch_gpa;          /* page of the last fetch, and how large it is (X86_TLB_GPA_2M...) */
@@ -365,7 +369,12 @@ static inline bool x86_long_mode(const X86Cpu *cpu)
  */
 static inline uint64_t x86_ip_mask(const X86Cpu *cpu)
 {
-    return cpu->code_flags & X86_CODE_64 ? ~(uint64_t)0 : cpu->code_flags & X86_CODE_32 ? 0xffffffffu : 0xffffu;
+    return cpu->code_flags & X86_CODE_64 ? ~(uint64_t)0 : 0xffffffffu;
+}
+
+static inline bool x86_canonical(uint64_t linear)
+{
+    return (uint64_t)((int64_t)(linear << 16) >> 16) == linear;
 }
 
 /* RIP of OP's instruction, and of the one that follows. */

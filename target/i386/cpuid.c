@@ -12,6 +12,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include "target/i386/bus.h"
 #include "target/i386/cpuid.h"
 #include "target/i386/system.h"
 #include "util/error.h"
@@ -323,9 +324,9 @@ static void leaf_features(X86Cpu *cpu, uint32_t subleaf, uint32_t out[4])
     if (cpu->cr4 & X86_CR4_OSXSAVE) {
         out[ECX] |= ECX_OSXSAVE;
     }
-    if (cpu->bus->msr_read(cpu->opaque, MSR_APIC_BASE, &value) && (value & APIC_BASE_ENABLE)) {
+    if (x86_bus_msr_read(cpu, MSR_APIC_BASE, &value) && (value & APIC_BASE_ENABLE)) {
         out[EDX] |= EDX_APIC;
-        if (cpu->bus->msr_read(cpu->opaque, MSR_TSC_DEADLINE, &value)) {
+        if (x86_bus_msr_read(cpu, MSR_TSC_DEADLINE, &value)) {
             out[ECX] |= ECX_TSC_DEADLINE;
         }
     }

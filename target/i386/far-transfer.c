@@ -452,17 +452,24 @@ static void iret_protected(X86Cpu *cpu, unsigned size)
 
 void x86_iret(X86Cpu *cpu, unsigned size)
 {
-    if (cpu->nmi_blocked) {
-        cpu->nmi_blocked = false;
-        if (atomic_load_explicit(&cpu->pending, memory_order_relaxed) & X86_PENDING_NMI) {
-            atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed);
-        }
-    }
+    cpu->iret_pending = true;
     if (x86_real_segments(cpu)) {
         iret_real(cpu, size);
     } else {
         iret_protected(cpu, size);
         x86_mode_changed(cpu);
     }
+    x86_iret_done(cpu);
     x86_check_interrupts(cpu);
+}
+
+void x86_iret_done(X86Cpu *cpu)
+{
+    cpu->iret_pending = false;
+    if (cpu->nmi_blocked) {
+        cpu->nmi_blocked = false;
+        if (atomic_load_explicit(&cpu->pending, memory_order_relaxed) & X86_PENDING_NMI) {
+            atomic_store_explicit(&cpu->attention, 1, memory_order_relaxed);
+        }
+    }
 }

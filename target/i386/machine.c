@@ -5,6 +5,7 @@
  * Thread: any processor's.  Runs in: mpqemu.
  */
 #include <sys/mman.h>
+#include "target/i386/bus.h"
 #include "target/i386/code-cache.h"
 #include "target/i386/machine.h"
 
@@ -21,6 +22,8 @@ X86Machine *x86_machine_new(void)
     }
     machine = g_new0(X86Machine, 1);
     g_mutex_init(&machine->bus_lock);
+    g_mutex_init(&machine->guest_lock);
+    g_cond_init(&machine->guest_changed);
     machine->marks = marks;
     return machine;
 }
@@ -30,6 +33,8 @@ void x86_machine_free(X86Machine *machine)
     if (machine != NULL) {
         munmap((void *)machine->marks, MARKS_BYTES);
         g_mutex_clear(&machine->bus_lock);
+        g_mutex_clear(&machine->guest_lock);
+        g_cond_clear(&machine->guest_changed);
         g_free(machine);
     }
 }
@@ -45,6 +50,73 @@ void x86_machine_tell_others(X86Cpu *cpu, unsigned pending)
         }
     }
 }
+
+/* ---- one processor alone (bus.h) --------------------------------------------------------------------------------- */
+
+void x86_guest_wait(X86Cpu *cpu)
+{
+    X86Machine *machine = cpu->machine;
+
+    g_mutex_lock(&machine->guest_lock);
+    atomic_store(&cpu->in_guest, false);
+    g_cond_broadcast(&machine->guest_changed);
+    while (atomic_load(&machine->exclusive)) {
+        g_cond_wait(&machine->guest_changed, &machine->guest_lock);
+    }
+    atomic_store(&cpu->in_guest, true);
+    g_mutex_unlock(&machine->guest_lock);
+}
+
+void x86_guest_left(X86Cpu *cpu)
+{
+    g_mutex_lock(&cpu->machine->guest_lock);
+    g_cond_broadcast(&cpu->machine->guest_changed);
+    g_mutex_unlock(&cpu->machine->guest_lock);
+}
+
+/* Some other processor is in guest code; all are asked to look up. */
+static bool others_inside(X86Cpu *cpu)
+{
+    bool inside = false;
+
+    for (unsigned i = 0; i < X86_CPUS_MAX; i++) {
+        X86Cpu *other = atomic_load(&cpu->machine->cpus[i]);
+
+        if (other != NULL && other != cpu && atomic_load(&other->in_guest)) {
+            atomic_store(&other->attention, 1);
+            inside = true;
+        }
+    }
+    return inside;
+}
+
+void x86_exclusive_begin(X86Cpu *cpu)
+{
+    X86Machine *machine = cpu->machine;
+
+    g_mutex_lock(&machine->guest_lock);
+    atomic_store(&cpu->in_guest, false); /* for another one that wants the same */
+    g_cond_broadcast(&machine->guest_changed);
+    while (atomic_load(&machine->exclusive)) {
+        g_cond_wait(&machine->guest_changed, &machine->guest_lock);
+    }
+    atomic_store(&machine->exclusive, true);
+    while (others_inside(cpu)) {
+        g_cond_wait(&machine->guest_changed, &machine->guest_lock);
+    }
+    atomic_store(&cpu->in_guest, true);
+    g_mutex_unlock(&machine->guest_lock);
+}
+
+void x86_exclusive_end(X86Cpu *cpu)
+{
+    g_mutex_lock(&cpu->machine->guest_lock);
+    atomic_store(&cpu->machine->exclusive, false);
+    g_cond_broadcast(&cpu->machine->guest_changed);
+    g_mutex_unlock(&cpu->machine->guest_lock);
+}
+
+/* ---- marks ------------------------------------------------------------------------------------------------------- */
 
 void x86_machine_mark(X86Cpu *cpu, const uint8_t *host, uint64_t lines)
 {

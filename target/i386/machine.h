@@ -23,10 +23,14 @@
 
 #include "target/i386/cpu.h"
 
+#define X86_LINE 64u
 #define X86_MARKS (1u << 22) /* of 16 GiB */
 
 struct X86Machine {
-    GMutex bus_lock; /* x86_lock_bus(); and `cpus` */
+    GMutex bus_lock; /* locked accesses to devices; and `cpus` */
+    GMutex guest_lock;      /* bus.h; innermost */
+    GCond guest_changed;    /* `exclusive` is unset, or a processor has left guest code */
+    atomic_bool exclusive;  /* a processor is alone in guest code, or waits to be; changed under guest_lock */
     X86Cpu *_Atomic cpus[X86_CPUS_MAX];
     _Atomic uint64_t *marks; /* X86_MARKS words */
 };
@@ -34,6 +38,14 @@ struct X86Machine {
 static inline _Atomic uint64_t *x86_marks(const X86Cpu *cpu, const uint8_t *host)
 {
     return &cpu->machine->marks[((uintptr_t)host / X86_PAGE) & (X86_MARKS - 1)];
+}
+
+/* The lines of its page that SIZE (up to a line) bytes at HOST are in, as bits of the page's mark. */
+static inline uint64_t x86_lines(const uint8_t *host, unsigned size)
+{
+    const unsigned offset = (uintptr_t)host & (X86_PAGE - 1);
+
+    return UINT64_C(1) << offset / X86_LINE | UINT64_C(1) << (offset + size - 1) / X86_LINE;
 }
 
 /* The processor has translated, or is about to read for that, LINES of the page at HOST. */

@@ -10,6 +10,7 @@
  * Sources: Intel SDM volume 4 and volume 3, section 12.11 (MTRRs); AMD APM volume 2, appendix A.
  */
 #include <stddef.h>
+#include "target/i386/bus.h"
 #include "target/i386/cpuid.h"
 #include "target/i386/descriptor.h"
 #include "target/i386/mem.h"
@@ -192,7 +193,7 @@ bool x86_rdmsr(X86Cpu *cpu, uint32_t msr, uint64_t *value)
         return true;
     }
     if (is_apic_register(msr)) {
-        bool known = cpu->bus->msr_read(cpu->opaque, msr, value);
+        bool known = x86_bus_msr_read(cpu, msr, value);
 
         if (known && msr == MSR_TSC_DEADLINE && *value != 0) {
             *value += cpu->tsc_offset;
@@ -247,7 +248,7 @@ bool x86_wrmsr(X86Cpu *cpu, uint32_t msr, uint64_t value)
             value = value > cpu->tsc_offset || (int64_t)cpu->tsc_offset < 0 ? value - cpu->tsc_offset : 1;
             value = value ? value : 1;
         }
-        return cpu->bus->msr_write(cpu->opaque, msr, value);
+        return x86_bus_msr_write(cpu, msr, value);
     }
     switch (msr) {
     case MSR_TSC:

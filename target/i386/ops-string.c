@@ -10,6 +10,7 @@
  * op->aux: element size; op->rm: segment of the source; op->base: address size; op->index: X86_REP_*.
  */
 #include <string.h>
+#include "target/i386/bus.h"
 #include "target/i386/decode.h"
 #include "target/i386/ops.h"
 #include "target/i386/system.h"
@@ -175,7 +176,7 @@ static void ins(const String *s)
 
     x86_check_io(cpu, port, s->size);
     x86_probe_write(cpu, s->op, addr, s->size);
-    store(s, addr, cpu->bus->port_in(cpu->opaque, port, s->size));
+    store(s, addr, x86_bus_port_in(cpu, port, s->size));
     advance(s, false, true, 1);
 }
 
@@ -185,7 +186,7 @@ static void outs(const String *s)
     const uint16_t port = X86_R16(X86_RDX);
 
     x86_check_io(cpu, port, s->size);
-    cpu->bus->port_out(cpu->opaque, port, (uint32_t)load(s, source(s, X86_READ)), s->size);
+    x86_bus_port_out(cpu, port, (uint32_t)load(s, source(s, X86_READ)), s->size);
     advance(s, true, false, 1);
 }
 

@@ -6,6 +6,7 @@
  *
  * Source: AMD APM volumes 2 and 3; Intel SDM volume 2 and volume 3, sections 2.5 and 17.2.
  */
+#include "target/i386/bus.h"
 #include "target/i386/cpuid.h"
 #include "target/i386/descriptor.h"
 #include "target/i386/flags.h"
@@ -153,7 +154,7 @@ X86_OP(x86_op_mov_from_cr)
         value = cpu->cr4;
         break;
     case 8:
-        value = cpu->bus->tpr_get(cpu->opaque) & 0xf;
+        value = x86_bus_tpr_get(cpu) & 0xf;
         break;
     default:
         x86_raise(cpu, X86_EXC_UD, 0);
@@ -183,7 +184,7 @@ X86_OP(x86_op_mov_to_cr)
         break;
     case 8:
         require(cpu, value <= 15, X86_EXC_GP);
-        cpu->bus->tpr_set(cpu->opaque, value);
+        x86_bus_tpr_set(cpu, value);
         break;
     default:
         x86_raise(cpu, X86_EXC_UD, 0);
@@ -690,7 +691,7 @@ static const X86Op *port_in(X86Cpu *cpu, const X86Op *op, uint16_t port)
 {
     cpu->op = op;
     x86_check_io(cpu, port, op->aux);
-    uint32_t value = cpu->bus->port_in(cpu->opaque, port, op->aux);
+    uint32_t value = x86_bus_port_in(cpu, port, op->aux);
 
     if (op->aux == 4) {
         cpu->regs[X86_RAX] = value;
@@ -708,7 +709,7 @@ static const X86Op *port_out(X86Cpu *cpu, const X86Op *op, uint16_t port)
 
     cpu->op = op;
     x86_check_io(cpu, port, op->aux);
-    cpu->bus->port_out(cpu->opaque, port, op->aux == 4 ? value : op->aux == 2 ? (uint16_t)value : (uint8_t)value,
+    x86_bus_port_out(cpu, port, op->aux == 4 ? value : op->aux == 2 ? (uint16_t)value : (uint8_t)value,
                        op->aux);
     return x86_leave(cpu, op);
 }

@@ -75,12 +75,13 @@ extern X86Fn *const x86_movx_rm[X86_EAS][2][3][X86_SIZES];
 extern X86Fn *const x86_lea[2][X86_SIZES]; /* X86_BD, X86_BIS */
 X86Fn x86_op_lea_general;                  /* aux: operand size; imm: address size */
 
+#define X86_EA_WRITE 0x10000 /* in imm of x86_op_ea_general and x86_op_bit_address_general */
 /* cpu->ea <- ... */
 X86Fn x86_op_ea_bd, x86_op_ea_bis, x86_op_ea_seg, x86_op_ea_seg_bis, x86_op_ea_flat32, x86_op_ea_addr32, x86_op_ea_general;
 X86Fn x86_op_ea_imm64;    /* imm64 in segment aux of 64-bit mode */
 X86Fn x86_op_ea_xlat;     /* reg: address size; aux: segment */
 X86Fn x86_op_bit_address; /* += the bytes of bit number reg; aux: operand size */
-/* all of it, for addresses that wrap; aux: segment; imm: operand size + address size << 8 */
+/* all of it, for addresses that wrap; aux: segment; imm: operand size + address size << 8, and X86_EA_WRITE */
 X86Fn x86_op_bit_address_general;
 
 /* One operand: reg register, or cpu->ea. */
@@ -133,9 +134,9 @@ X86Fn x86_op_call_r64, x86_op_call_ea64, x86_op_call_r, x86_op_call_ea; /* reg, 
 X86Fn x86_op_jmp_r64, x86_op_jmp_ea64, x86_op_jmp_r, x86_op_jmp_ea;
 X86Fn x86_op_ret64, x86_op_ret; /* imm: bytes to pop besides; aux operand size */
 X86Fn x86_op_loop;  /* rm: opcode & 3 (LOOPNE, LOOPE, LOOP, JCXZ); aux: address size; next as Jcc */
-X86Fn x86_op_cross; /* first operation of an instruction that goes on in the next page: see translate.c */
 X86Fn x86_op_jmp_limit;  /* anywhere in a segment that ends below 4 GiB: a target beyond is the branch's fault */
 X86Fn x86_op_limit; /* first operation of a block with X86_CODE_LIMIT; imm: bytes of the block */
+X86Fn x86_op_cross; /* first operation of an instruction that goes on in the next page: see translate.c */
 
 X86Fn x86_op_push_r64, x86_op_pop_r64, x86_op_push_i64;
 X86Fn x86_op_push_r, x86_op_push_i, x86_op_push_m, x86_op_pop_r, x86_op_pop_m; /* aux operand size */
@@ -157,9 +158,10 @@ X86Fn x86_op_rdrand; /* reg, aux operand size */
 /* ---- locked accesses --------------------------------------------------------------------------------------------- */
 
 /*
- * Host address for an atomic read-modify-write of SIZE bytes, or NULL: the access crosses pages, or goes to a device,
- * or to translated code.  Those are made by x86_ld_slow() and x86_st_slow() between x86_lock_bus() and
- * x86_unlock_bus(), which exclude one another but no plain access.  Faults are raised here in either case.
+ * Host address for an atomic read-modify-write of SIZE bytes, or NULL: the access crosses cache lines or pages, or goes
+ * to a device, or to translated code.  Those are made by x86_ld_slow() and x86_st_slow() between x86_lock_bus() and
+ * x86_unlock_bus(): for RAM no other processor is in guest code meanwhile; for devices they exclude one another, but no
+ * plain access.  Faults are raised here in either case.
  */
 uint8_t *x86_lock_target(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size);
 void x86_lock_bus(X86Cpu *cpu);

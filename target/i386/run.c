@@ -4,6 +4,7 @@
  *
  * Thread: the processor's own, except x86_cpu_kick(), x86_cpu_set_intr(), x86_cpu_nmi().  Runs in: mpqemu.
  */
+#include "target/i386/bus.h"
 #include "target/i386/code-cache.h"
 #include "target/i386/machine.h"
 #include "target/i386/mem.h"
@@ -101,6 +102,9 @@ static Turn serve_pending(X86Cpu *cpu)
     unsigned pending;
 
     atomic_store(&cpu->attention, 0);
+    if (atomic_load(&cpu->machine->exclusive)) {
+        x86_guest_wait(cpu);
+    }
     pending = atomic_load(&cpu->pending);
     if (pending & (X86_PENDING_MARKS | X86_PENDING_CODE)) {
         serve_other_processors(cpu);
@@ -123,7 +127,7 @@ static Turn serve_pending(X86Cpu *cpu)
         return TURN_AGAIN;
     }
     if ((pending & X86_PENDING_INTR) && (cpu->rflags & X86_IF)) {
-        const int vector = cpu->bus->interrupt_ack(cpu->opaque);
+        const int vector = x86_bus_interrupt_ack(cpu);
 
         if (vector >= 0) {
             cpu->halted = false;
@@ -238,12 +242,16 @@ static bool recover(X86Cpu *cpu)
         /* A device's read in the middle took the page away. */
         x86_unlock_bus(cpu);
     }
+    if (cpu->iret_pending && !cpu->fault.restart) {
+        x86_iret_done(cpu);
+    }
     if (cpu->fault.restart) {
         cpu->fault.restart = false;
         if (cpu->op != NULL) {
             cpu->rip = x86_op_rip(cpu, cpu->op);
         }
         cpu->force_one = true;
+        cpu->iret_pending = false;
     } else if (!x86_deliver_exception(cpu)) {
         cpu->op = NULL;
         return false;
@@ -257,11 +265,17 @@ static bool recover(X86Cpu *cpu)
 
 X86Exit x86_cpu_run(X86Cpu *cpu)
 {
+    X86Exit why;
+
     /* What was pending when it last returned may be due now. */
     atomic_store(&cpu->attention, 1);
+    x86_guest_enter(cpu);
     if (setjmp(cpu->fault_jmp) != 0 && !recover(cpu)) {
         cpu->fault.vector = -1;
-        return X86_EXIT_SHUTDOWN;
+        why = X86_EXIT_SHUTDOWN;
+    } else {
+        why = run(cpu);
     }
-    return run(cpu);
+    x86_guest_leave(cpu);
+    return why;
 }

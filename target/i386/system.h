@@ -29,6 +29,11 @@ void x86_far_jump(X86Cpu *cpu, uint16_t selector, uint64_t offset, unsigned size
 void x86_far_call(X86Cpu *cpu, uint16_t selector, uint64_t offset, unsigned size, uint64_t return_rip);
 void x86_far_return(X86Cpu *cpu, unsigned size, unsigned pop_bytes);
 void x86_iret(X86Cpu *cpu, unsigned size);
+/*
+ * IRET ends: NMIs come again.  Also when it ends by a fault, as Intel has it (SDM volume 3, "Handling Multiple NMIs");
+ * not when it is only begun again because what it writes to is translated code.
+ */
+void x86_iret_done(X86Cpu *cpu);
 
 /*
  * Checks an access of SIZE bytes at OFFSET in segment SEG by rights and limit, raises #GP or #SS, and returns the
@@ -137,6 +142,8 @@ X86Fn x86_op_in_imm, x86_op_in_dx, x86_op_out_imm, x86_op_out_dx;
  */
 void x86_push(X86Cpu *cpu, uint64_t *sp, uint64_t value, unsigned size);
 uint64_t x86_pop(X86Cpu *cpu, uint64_t *sp, unsigned size);
+/* Faults as COUNT pushes from SP on would. */
+void x86_probe_push(X86Cpu *cpu, uint64_t sp, unsigned count, unsigned size);
 void x86_set_sp(X86Cpu *cpu, uint64_t sp); /* into RSP, ESP or SP */
 
 #endif
