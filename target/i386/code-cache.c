@@ -345,7 +345,7 @@ X86_OP(x86_op_cross)
     const X86CodePage *page;
 
     cpu->op = op;
-    if ((cpu->code_flags & X86_CODE_LIMIT) && bytes_in_segment(cpu, x86_op_rip(cpu, op)) < X86_PAGE - op->pc_off + op->aux) {
+    if (bytes_in_segment(cpu, x86_op_rip(cpu, op)) < X86_PAGE - op->pc_off + op->aux) {
         cpu->force_one = true; /* nothing is to be fetched from beyond CS's limit */
         return x86_leave_to(cpu, x86_op_rip(cpu, op));
     }

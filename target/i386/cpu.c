@@ -45,7 +45,8 @@ void x86_mode_changed(X86Cpu *cpu)
     cpu->code_flags = flags;
     cpu->cs_base = code64 ? 0 : cpu->seg[X86_CS].base;
     if (cpu->cpl == 3) {
-        cpu->mmu_mode = X86_MMU_USER;
+        cpu->mmu_mode =
+            (cpu->cr0 & X86_CR0_AM) && (cpu->rflags & X86_AC) ? X86_MMU_USER_ALIGNED : X86_MMU_USER;
     } else if ((cpu->cr4 & X86_CR4_SMAP) && !(cpu->rflags & X86_AC)) {
         cpu->mmu_mode = X86_MMU_KERNEL;
     } else {

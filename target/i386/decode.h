@@ -115,7 +115,12 @@ typedef struct X86SseRow {
     X86Fn *reg, *mem; /* NULL: #UD */
     uint8_t group;    /* 0, or X86_SSE_GROUP(n): only with ModRM.reg == n (groups 12 to 15); op->reg is n then */
     uint32_t feature; /* X86_FEAT_* it needs; 0: SSE2 and below */
+    uint16_t operand; /* bytes of the memory operand (MASKMOVQ's is implied), with X86_OPERAND_* */
 } X86SseRow;
+#define X86_OPERAND_GENERAL 0x2000u /* 4 bytes, 8 with REX.W */
+#define X86_OPERAND_WIDE 0x4000u    /* 14 more with an operand size of 32 or 64 bits: the x87 environment */
+#define X86_OPERAND_WRITE 0x8000u
+#define X86_OPERAND_BYTES 0x1fffu
 #define X86_SSE_IMM8 0x01u
 #define X86_SSE_MMX 0x02u     /* an MMX or x87 state user: CR0.EM is #UD, TS #NM; not subject to CR4.OSFXSR */
 #define X86_SSE_W 0x04u       /* only with REX.W: takes precedence over a row without */
@@ -137,6 +142,7 @@ extern const unsigned x86_sse_row_count;
  */
 extern X86Fn *const x86_x87_mem[8][8];  /* [escape - 0xd8][ModRM.reg] */
 extern X86Fn *const x86_x87_reg[8][64]; /* [escape - 0xd8][ModRM & 0x3f] */
+extern const uint16_t x86_x87_operand[8][8]; /* as X86SseRow.operand, by the indices of x86_x87_mem */
 /* FCOMI and FUCOMI and their popping forms write flags; FCMOVcc reads them: as X86_SSE_FLAGS, found by opcode. */
 X86Fn x86_op_fwait;                     /* 9B; CR0.MP and TS checked before */
 

@@ -89,11 +89,6 @@ static inline bool x86_real_segments(const X86Cpu *cpu)
     return !(cpu->cr0 & X86_CR0_PE) || (cpu->rflags & X86_VM);
 }
 
-static inline bool x86_canonical(uint64_t linear)
-{
-    return (uint64_t)((int64_t)(linear << 16) >> 16) == linear;
-}
-
 /* Linear addresses of system structures have 32 bits outside of long mode. */
 static inline uint64_t x86_system_linear(const X86Cpu *cpu, uint64_t linear)
 {

@@ -121,6 +121,7 @@ static __attribute__((noinline)) void fxsave(X86Cpu *cpu, const X86Op *op)
     check_area(cpu, op, 16);
     x86_fxsave_image(cpu, image);
     narrow_pointers(op, image);
+    x86_probe_write(cpu, op, cpu->ea, X86_FPU_IMAGE_SIZE); /* also what is not written */
     x86_st_bytes(cpu, op, cpu->ea, image, xmm_end(cpu));
 }
 
@@ -136,7 +137,7 @@ static __attribute__((noinline)) void fxrstor(X86Cpu *cpu, const X86Op *op)
     uint32_t mxcsr;
 
     check_area(cpu, op, 16);
-    x86_ld_bytes(cpu, op, cpu->ea, image, IMAGE_END);
+    x86_ld_bytes(cpu, op, cpu->ea, image, X86_FPU_IMAGE_SIZE);
     memcpy(&mxcsr, image + IMAGE_MXCSR, sizeof(mxcsr));
     check_mxcsr(cpu, op, mxcsr);
     narrow_pointers(op, image);

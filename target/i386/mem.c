@@ -5,6 +5,7 @@
  * Thread: the processor's own.  Runs in: mpqemu.
  */
 #include <string.h>
+#include "target/i386/bus.h"
 #include "target/i386/code-cache.h"
 #include "target/i386/machine.h"
 #include "target/i386/mem.h"
@@ -37,10 +38,10 @@ static uint64_t mmio_read(X86Cpu *cpu, uint64_t gpa, unsigned size)
     uint64_t value = 0;
 
     if ((gpa & 7) + size <= 8) {
-        return cpu->bus->mmio_read(cpu->opaque, gpa, size);
+        return x86_bus_mmio_read(cpu, gpa, size);
     }
     for (unsigned i = 0; i < size; i++) {
-        value |= (cpu->bus->mmio_read(cpu->opaque, gpa + i, 1) & 0xff) << 8 * i;
+        value |= (x86_bus_mmio_read(cpu, gpa + i, 1) & 0xff) << 8 * i;
     }
     return value;
 }
@@ -48,11 +49,11 @@ static uint64_t mmio_read(X86Cpu *cpu, uint64_t gpa, unsigned size)
 static void mmio_write(X86Cpu *cpu, uint64_t gpa, uint64_t value, unsigned size)
 {
     if ((gpa & 7) + size <= 8) {
-        cpu->bus->mmio_write(cpu->opaque, gpa, size == 8 ? value : value & ((UINT64_C(1) << 8 * size) - 1), size);
+        x86_bus_mmio_write(cpu, gpa, size == 8 ? value : value & ((UINT64_C(1) << 8 * size) - 1), size);
         return;
     }
     for (unsigned i = 0; i < size; i++) {
-        cpu->bus->mmio_write(cpu->opaque, gpa + i, value >> 8 * i & 0xff, 1);
+        x86_bus_mmio_write(cpu, gpa + i, value >> 8 * i & 0xff, 1);
     }
 }
 
@@ -88,9 +89,9 @@ static bool page_watched(const X86Cpu *cpu, uint64_t page)
     return false;
 }
 
-static void check_watch(X86Cpu *cpu, uint64_t addr, unsigned size, X86Access access)
+void x86_check_watch(X86Cpu *cpu, uint64_t addr, unsigned size, X86Access access)
 {
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; (cpu->dr[7] & 0xff) && i < 4; i++) {
         if (watched(cpu, i, addr, size) && (access == X86_WRITE || DR7_RW(cpu->dr[7], i) == 3)) {
             cpu->dr6_pending |= UINT64_C(1) << i;
         }
@@ -105,6 +106,7 @@ static void check_watch(X86Cpu *cpu, uint64_t addr, unsigned size, X86Access acc
  */
 static X86TlbEntry *translate(X86Cpu *cpu, uint64_t addr, X86Access access, X86MmuMode mode)
 {
+    const X86MmuMode rights = mode == X86_MMU_USER_ALIGNED ? X86_MMU_USER : mode;
     const uint64_t page = addr & X86_PAGE_MASK;
     X86TlbEntry *t = &cpu->tlbs[mode][(addr / X86_PAGE) & (X86_TLB_ENTRIES - 1)];
     const uint64_t tag = access == X86_WRITE ? t->tag_write : t->tag_read;
@@ -117,14 +119,14 @@ static X86TlbEntry *translate(X86Cpu *cpu, uint64_t addr, X86Access access, X86M
     if ((tag & ~(uint64_t)X86_TLB_SLOW) == page) {
         return t;
     }
-    if (!x86_mmu_walk(cpu, addr, access, mode, &walk, &error)) {
+    if (!x86_mmu_walk(cpu, addr, access, rights, &walk, &error)) {
         x86_page_fault(cpu, addr, error);
     }
-    may_write = walk.dirty && (walk.writable || (mode != X86_MMU_USER && !(cpu->cr0 & X86_CR0_WP)));
+    may_write = walk.dirty && (walk.writable || (rights != X86_MMU_USER && !(cpu->cr0 & X86_CR0_WP)));
     gpa = walk.gpa & X86_PAGE_MASK;
     host = x86_ram_host(cpu, gpa, false);
     writable_host = x86_ram_host(cpu, gpa, true);
-    slow = page_watched(cpu, page) ? X86_TLB_SLOW : 0;
+    slow = page_watched(cpu, page) || mode == X86_MMU_USER_ALIGNED ? X86_TLB_SLOW : 0;
     cpu->tlb_used[mode] = true;
     cpu->tlb_large[addr >> 63] |= walk.page_size > X86_PAGE;
     t->gpa =
@@ -148,19 +150,24 @@ static X86TlbEntry *translate(X86Cpu *cpu, uint64_t addr, X86Access access, X86M
 
 static void check_canonical(X86Cpu *cpu, uint64_t addr, unsigned size)
 {
-    if (x86_is_64(cpu)) {
-        if ((uint64_t)((int64_t)(addr << 16) >> 16) != addr ||
-            (uint64_t)((int64_t)((addr + size - 1) << 16) >> 16) != addr + size - 1) {
-            x86_raise(cpu, x86_code_uses_stack(cpu, addr) ? X86_EXC_SS : X86_EXC_GP, 0);
-        }
+    if (x86_is_64(cpu) && !(x86_canonical(addr) && x86_canonical(addr + size - 1))) {
+        x86_raise(cpu, x86_code_uses_stack(cpu, addr) ? X86_EXC_SS : X86_EXC_GP, 0);
+    }
+}
+
+/* What the TLB cannot know of an access of SIZE bytes; operands of 2 to 16 bytes by powers of two are aligned by it. */
+static void check_operand(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size)
+{
+    cpu->op = op;
+    check_canonical(cpu, addr, size);
+    if (size <= 16 && (size & (size - 1)) == 0) {
+        x86_check_alignment(cpu, op, addr, size);
     }
 }
 
 static uint64_t read_in_page(X86Cpu *cpu, const X86TlbEntry *t, uint64_t addr, unsigned size)
 {
-    if (unlikely(cpu->dr[7] & 0xff)) {
-        check_watch(cpu, addr, size, X86_READ);
-    }
+    x86_check_watch(cpu, addr, size, X86_READ);
     if (t->gpa & X86_TLB_GPA_RAM) {
         const uint8_t *p = x86_hit_host(t, addr);
         uint64_t value = 0;
@@ -192,14 +199,6 @@ static bool executing_from(X86Cpu *cpu, const uint8_t *host)
     return e->tag != (linear & X86_PAGE_MASK) || e->page == NULL || e->page->host == host;
 }
 
-/* The lines of its page that SIZE bytes at HOST are in, as bits of the page's mark. */
-static uint64_t lines_of(const uint8_t *host, unsigned size)
-{
-    const unsigned offset = (uintptr_t)host & (X86_PAGE - 1);
-
-    return UINT64_C(1) << offset / X86_LINE | UINT64_C(1) << (offset + size - 1) / X86_LINE;
-}
-
 /*
  * A write to RAM at HOST (in one page) whose page is marked is about to be made.  When the running block comes from
  * that page, the instruction is begun again in a block of its own: the next ones may be what it changes.
@@ -208,7 +207,7 @@ static bool write_hits_code(X86Cpu *cpu, const uint8_t *host, unsigned size)
 {
     const unsigned offset = (uintptr_t)host & (X86_PAGE - 1);
 
-    if (!(atomic_load_explicit(x86_marks(cpu, host), memory_order_relaxed) & lines_of(host, size))) {
+    if (!(atomic_load_explicit(x86_marks(cpu, host), memory_order_relaxed) & x86_lines(host, size))) {
         return false;
     }
     if (!cpu->one_insn && cpu->op != NULL && executing_from(cpu, host - offset)) {
@@ -225,9 +224,7 @@ static void write_in_page(X86Cpu *cpu, X86TlbEntry *t, uint64_t addr, uint64_t v
     uint8_t *p;
     bool code;
 
-    if (unlikely(cpu->dr[7] & 0xff)) {
-        check_watch(cpu, addr, size, X86_WRITE);
-    }
+    x86_check_watch(cpu, addr, size, X86_WRITE);
     p = x86_ram_host(cpu, gpa, true);
     if (p == NULL) {
         mmio_write(cpu, gpa, value, size);
@@ -301,26 +298,51 @@ static void store(X86Cpu *cpu, uint64_t addr, uint64_t value, unsigned size, X86
 
 uint64_t x86_ld_slow(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size)
 {
-    cpu->op = op;
-    check_canonical(cpu, addr, size);
+    check_operand(cpu, op, addr, size);
     return load(cpu, addr, size, cpu->mmu_mode);
 }
 
 void x86_st_slow(X86Cpu *cpu, const X86Op *op, uint64_t addr, uint64_t value, unsigned size)
 {
-    cpu->op = op;
-    check_canonical(cpu, addr, size);
+    check_operand(cpu, op, addr, size);
     store(cpu, addr, value, size, cpu->mmu_mode);
+}
+
+/* Tables, TSS and stacks come from registers and descriptors whose limits reach where no address is. */
+static void check_system(X86Cpu *cpu, uint64_t addr, unsigned size)
+{
+    if (x86_long_mode(cpu) && !(x86_canonical(addr) && x86_canonical(addr + size - 1))) {
+        x86_raise(cpu, X86_EXC_GP, cpu->event.ext);
+    }
 }
 
 uint64_t x86_ld_sys(X86Cpu *cpu, uint64_t addr, unsigned size)
 {
+    check_system(cpu, addr, size);
     return load(cpu, addr, size, X86_MMU_KERNEL_USER);
 }
 
 void x86_st_sys(X86Cpu *cpu, uint64_t addr, uint64_t value, unsigned size)
 {
+    check_system(cpu, addr, size);
     store(cpu, addr, value, size, X86_MMU_KERNEL_USER);
+}
+
+/* Translates all of SIZE (up to a page) bytes, so that what follows faults no more. */
+static void translate_all(X86Cpu *cpu, uint64_t addr, unsigned size, X86Access access, X86MmuMode mode)
+{
+    const unsigned room = X86_PAGE - (addr & (X86_PAGE - 1));
+
+    translate(cpu, wrap(cpu, addr), access, mode);
+    if (size > room) {
+        translate(cpu, wrap(cpu, addr + room), access, mode);
+    }
+}
+
+void x86_probe_sys(X86Cpu *cpu, uint64_t addr, unsigned size)
+{
+    check_system(cpu, addr, size);
+    translate_all(cpu, addr, size, X86_WRITE, X86_MMU_KERNEL_USER);
 }
 
 void x86_probe_write(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size)
@@ -330,8 +352,7 @@ void x86_probe_write(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size)
     if (x86_hit_write(x86_tlb_entry(cpu, addr), addr, size)) {
         return;
     }
-    cpu->op = op;
-    check_canonical(cpu, addr, size);
+    check_operand(cpu, op, addr, size);
     for (unsigned done = 0; done < size; done += room) {
         const uint64_t part = wrap(cpu, addr + done);
         const X86TlbEntry *t = translate(cpu, part, X86_WRITE, cpu->mmu_mode);
@@ -350,9 +371,10 @@ void x86_ld128(X86Cpu *cpu, const X86Op *op, uint64_t addr, X86Xmm *value)
     if (likely(x86_hit_read(t, addr, 16))) {
         memcpy(value, x86_hit_host(t, addr), 16);
     } else {
-        const uint64_t low = x86_ld64(cpu, op, addr);
+        check_operand(cpu, op, addr, 16);
+        const uint64_t low = load(cpu, addr, 8, cpu->mmu_mode);
 
-        value->u64[1] = x86_ld64(cpu, op, addr + 8);
+        value->u64[1] = load(cpu, addr + 8, 8, cpu->mmu_mode);
         value->u64[0] = low;
     }
 }
@@ -367,88 +389,51 @@ void x86_st128(X86Cpu *cpu, const X86Op *op, uint64_t addr, const X86Xmm *value)
         const X86Xmm copy = *value;
 
         x86_probe_write(cpu, op, addr, 16);
-        x86_st64(cpu, op, addr, copy.u64[0]);
-        x86_st64(cpu, op, addr + 8, copy.u64[1]);
+        store(cpu, addr, copy.u64[0], 8, cpu->mmu_mode);
+        store(cpu, addr + 8, copy.u64[1], 8, cpu->mmu_mode);
     }
+}
+
+/* Of SIZE bytes: 8, 4, 2 or 1, so that devices see the accesses a processor makes. */
+static unsigned part_of(unsigned size)
+{
+    return size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
 }
 
 void x86_ld_bytes(X86Cpu *cpu, const X86Op *op, uint64_t addr, void *data, unsigned size)
 {
-    uint8_t *out = data;
+    const X86TlbEntry *t = x86_tlb_entry(cpu, addr);
 
-    for (unsigned i = 0; i < size; i++) {
-        out[i] = x86_ld8(cpu, op, addr + i);
+    if (likely(x86_hit_read(t, addr, size))) {
+        memcpy(data, x86_hit_host(t, addr), size);
+        return;
+    }
+    check_operand(cpu, op, addr, size);
+    translate_all(cpu, addr, size, X86_READ, cpu->mmu_mode);
+    for (unsigned done = 0, part; done < size; done += part) {
+        part = part_of(size - done);
+        const uint64_t value = load(cpu, addr + done, part, cpu->mmu_mode);
+
+        memcpy((uint8_t *)data + done, &value, part);
     }
 }
 
 void x86_st_bytes(X86Cpu *cpu, const X86Op *op, uint64_t addr, const void *data, unsigned size)
 {
-    const uint8_t *in = data;
-
-    if (size > 0) {
-        x86_probe_write(cpu, op, addr, size);
-    }
-    for (unsigned i = 0; i < size; i++) {
-        x86_st8(cpu, op, addr + i, in[i]);
-    }
-}
-
-/* ---- locked accesses --------------------------------------------------------------------------------------------- */
-
-/*
- * RAM that is in one page, but slow for this processor only (a data breakpoint, code in other lines of the page):
- * others have it for fast access, so the host's atomics are needed here, too.
- */
-static uint8_t *slow_ram_target(X86Cpu *cpu, const X86TlbEntry *t, uint64_t addr, unsigned size)
-{
-    uint8_t *p;
-
-    if ((addr & (X86_PAGE - 1)) + size > X86_PAGE || (t->tag_write & X86_PAGE_MASK) != (addr & X86_PAGE_MASK) ||
-        (t->tag_write & X86_TLB_INVALID)) {
-        return NULL;
-    }
-    p = x86_ram_host(cpu, (t->gpa & X86_PAGE_MASK) | (addr & (X86_PAGE - 1)), true);
-    if (p == NULL || (atomic_load_explicit(x86_marks(cpu, p), memory_order_relaxed) & lines_of(p, size))) {
-        return NULL;
-    }
-    if (cpu->dr[7] & 0xff) {
-        check_watch(cpu, addr, size, X86_WRITE);
-    }
-    return p;
-}
-
-uint8_t *x86_lock_target(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size)
-{
     const X86TlbEntry *t = x86_tlb_entry(cpu, addr);
 
-    if (unlikely(!x86_hit_write(t, addr, size))) {
-        x86_probe_write(cpu, op, addr, size);
-        if (!x86_hit_write(t, addr, size)) {
-            return slow_ram_target(cpu, t, addr, size);
-        }
+    if (likely(x86_hit_write(t, addr, size))) {
+        memcpy(x86_hit_host(t, addr), data, size);
+        return;
     }
-    return x86_hit_host(t, addr);
-}
+    x86_probe_write(cpu, op, addr, size);
+    for (unsigned done = 0, part; done < size; done += part) {
+        uint64_t value = 0;
 
-/* Who has it may be in a device, and wait for somebody who waits for this processor to leave guest code. */
-void x86_lock_bus(X86Cpu *cpu)
-{
-    if (!g_mutex_trylock(&cpu->machine->bus_lock)) {
-        if (cpu->bus->wait_begin != NULL) {
-            cpu->bus->wait_begin(cpu->opaque);
-        }
-        g_mutex_lock(&cpu->machine->bus_lock);
-        if (cpu->bus->wait_end != NULL) {
-            cpu->bus->wait_end(cpu->opaque);
-        }
+        part = part_of(size - done);
+        memcpy(&value, (const uint8_t *)data + done, part);
+        store(cpu, addr + done, value, part, cpu->mmu_mode);
     }
-    cpu->bus_locked = true;
-}
-
-void x86_unlock_bus(X86Cpu *cpu)
-{
-    cpu->bus_locked = false;
-    g_mutex_unlock(&cpu->machine->bus_lock);
 }
 
 /* ---- flushing ---------------------------------------------------------------------------------------------------- */

@@ -93,9 +93,24 @@ void x86_st_bytes(X86Cpu *cpu, const X86Op *op, uint64_t addr, const void *data,
 /* Faults as a write of SIZE bytes at ADDR would, and writes nothing. */
 void x86_probe_write(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size);
 
-/* With supervisor rights; X86Cpu.op tells the instruction. */
+/* #AC, when it is in force, unless ADDR is a multiple of ALIGNMENT. */
+static inline void x86_check_alignment(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned alignment)
+{
+    if (unlikely(cpu->mmu_mode == X86_MMU_USER_ALIGNED && (addr & (alignment - 1)))) {
+        x86_raise_op(cpu, op, X86_EXC_AC, 0);
+    }
+}
+
+/*
+ * With supervisor rights; X86Cpu.op tells the instruction.  In long mode #GP where no address is.  x86_probe_sys()
+ * faults as a write would.
+ */
 uint64_t x86_ld_sys(X86Cpu *cpu, uint64_t addr, unsigned size);
 void x86_st_sys(X86Cpu *cpu, uint64_t addr, uint64_t value, unsigned size);
+void x86_probe_sys(X86Cpu *cpu, uint64_t addr, unsigned size);
+
+/* Notes data breakpoints that an access within one page meets. */
+void x86_check_watch(X86Cpu *cpu, uint64_t addr, unsigned size, X86Access access);
 
 /* ---- below linear addresses -------------------------------------------------------------------------------------- */
 

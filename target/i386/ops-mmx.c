@@ -176,13 +176,8 @@ X86_OP(x86_op_pmovmskb_mmx)
 
 X86_OP(x86_op_maskmovq)
 {
-    uint64_t mask = mmx_get(cpu, op, op->rm), value = MM(op->reg);
-
-    for (unsigned i = 0; i < 8; i++) {
-        if (mask >> (i * 8) & 0x80) {
-            x86_st8(cpu, op, cpu->ea + i, (uint8_t)(value >> (i * 8)));
-        }
-    }
+    mmx_enter(cpu, op);
+    x86_store_masked(cpu, op, &MM(op->rm), &MM(op->reg), 8);
     NEXT;
 }
 

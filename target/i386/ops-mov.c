@@ -194,12 +194,12 @@ X86_OP(x86_op_ea_addr32)
     NEXT;
 }
 
-/* reg: address size; aux: segment; imm: bytes accessed, + 256 for writing. */
+/* reg: address size; aux: segment; imm: bytes accessed, and X86_EA_WRITE. */
 X86_OP(x86_op_ea_general)
 {
     cpu->op = op;
-    cpu->ea = x86_segment_address(cpu, op->aux, offset(cpu, op, op->reg), op->imm & 0xff,
-                                  op->imm & 256 ? X86_WRITE : X86_READ);
+    cpu->ea = x86_segment_address(cpu, op->aux, offset(cpu, op, op->reg), op->imm & 0xffff,
+                                  op->imm & X86_EA_WRITE ? X86_WRITE : X86_READ);
     NEXT;
 }
 
@@ -239,15 +239,15 @@ X86_OP(x86_op_bit_address)
 
 X86_OP(x86_op_bit_address_general)
 {
-    const unsigned size = op->imm & 0xff;
+    const unsigned size = op->imm & 0xff, address_size = op->imm >> 8 & 0xff;
     const uint64_t at = X86_ADDR_BIS + bit_offset(cpu, op, size);
 
     cpu->op = op;
     cpu->ea = x86_segment_address(cpu, op->aux,
-                                  op->imm >> 8 == 8   ? at
-                                  : op->imm >> 8 == 4 ? (uint32_t)at
+                                  address_size == 8   ? at
+                                  : address_size == 4 ? (uint32_t)at
                                                       : (uint16_t)at,
-                                  size, X86_READ);
+                                  size, op->imm & X86_EA_WRITE ? X86_WRITE : X86_READ);
     NEXT;
 }
 
@@ -387,6 +387,7 @@ static __attribute__((noinline)) void pusha(X86Cpu *cpu, const X86Op *op)
     uint64_t sp = cpu->regs[X86_RSP];
 
     cpu->op = op;
+    x86_probe_push(cpu, sp, 8, op->aux);
     for (unsigned i = 0; i < 8; i++) {
         x86_push(cpu, &sp, cpu->regs[i], op->aux);
     }
@@ -430,8 +431,8 @@ X86_OP(x86_op_popa)
 /* imm: bytes of locals; rm: nesting level. */
 static __attribute__((noinline)) void enter(X86Cpu *cpu, const X86Op *op)
 {
-    const bool code64 = x86_is_64(cpu);
-    const uint64_t stack_mask = code64 ? ~(uint64_t)0 : cpu->code_flags & X86_CODE_SS32 ? 0xffffffffu : 0xffffu;
+    const uint64_t stack_mask =
+        x86_is_64(cpu) ? ~(uint64_t)0 : cpu->code_flags & X86_CODE_SS32 ? 0xffffffffu : 0xffffu;
     const unsigned level = op->rm & 31;
     uint64_t sp = cpu->regs[X86_RSP], bp = cpu->regs[X86_RBP], frame;
 
@@ -449,7 +450,8 @@ static __attribute__((noinline)) void enter(X86Cpu *cpu, const X86Op *op)
         x86_push(cpu, &sp, frame, op->aux);
     }
     sp -= (uint32_t)op->imm;
-    x86_probe_write(cpu, op, (code64 ? 0 : cpu->seg[X86_SS].base) + (sp & stack_mask), 1);
+    /* The stack with the locals is checked as if it were written to, though what is pushed has been. */
+    x86_probe_write(cpu, op, x86_segment_address(cpu, X86_SS, sp & stack_mask, op->aux, X86_WRITE), op->aux);
     x86_set_sp(cpu, sp);
     if (op->aux == 2) {
         X86_WR16(X86_RBP, frame);

@@ -226,13 +226,22 @@ X86_OP(x86_op_movddup_m)
 
 /* ---- bytes under a mask ------------------------------------------------------------------------------------------ */
 
-/* Faults as the first byte does that is written; without any, it does not fault. */
-X86_OP(x86_op_maskmovdqu)
+__attribute__((noinline)) void x86_store_masked(X86Cpu *cpu, const X86Op *op, const void *mask, const void *value,
+                                                unsigned size)
 {
-    for (unsigned i = 0; i < 16; i++) {
-        if (cpu->fpu.xmm[op->rm].u8[i] & 0x80) {
-            x86_st8(cpu, op, cpu->ea + i, cpu->fpu.xmm[op->reg].u8[i]);
+    const uint8_t *masks = mask, *bytes = value;
+
+    x86_check_alignment(cpu, op, cpu->ea, size);
+    x86_probe_write(cpu, op, cpu->ea, size);
+    for (unsigned i = 0; i < size; i++) {
+        if (masks[i] & 0x80) {
+            x86_st8(cpu, op, cpu->ea + i, bytes[i]);
         }
     }
+}
+
+X86_OP(x86_op_maskmovdqu)
+{
+    x86_store_masked(cpu, op, &cpu->fpu.xmm[op->rm], &cpu->fpu.xmm[op->reg], 16);
     NEXT;
 }

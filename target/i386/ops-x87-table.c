@@ -24,6 +24,20 @@ X86Fn *const x86_x87_mem[8][8] = {
     { LD, ST, ST, ST, LD, LD, ST, ST },
 };
 
+#define STORE(bytes) ((bytes) | X86_OPERAND_WRITE)
+#define WIDE(bytes) ((bytes) | X86_OPERAND_WIDE)
+
+const uint16_t x86_x87_operand[8][8] = {
+    { 4, 4, 4, 4, 4, 4, 4, 4 },
+    { 4, 0, STORE(4), STORE(4), WIDE(14), 2, STORE(WIDE(14)), STORE(2) },
+    { 4, 4, 4, 4, 4, 4, 4, 4 },
+    { 4, STORE(4), STORE(4), STORE(4), 0, 10, 0, STORE(10) },
+    { 8, 8, 8, 8, 8, 8, 8, 8 },
+    { 8, STORE(8), STORE(8), STORE(8), WIDE(94), 0, STORE(WIDE(94)), STORE(2) },
+    { 2, 2, 2, 2, 2, 2, 2, 2 },
+    { 2, STORE(2), STORE(2), STORE(2), 10, 8, STORE(10), STORE(8) },
+};
+
 #define FROM(first, last) [first ... last] = x86_op_x87_reg
 #define CMOV(first, last) [first ... last] = x86_op_fcmov
 #define COMI(first, last) [first ... last] = x86_op_fcomi

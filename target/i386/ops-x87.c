@@ -157,21 +157,18 @@ void x86_x87_set_top(X86Fpu *fpu, unsigned top)
 
 /* ---- memory operands --------------------------------------------------------------------------------------------- */
 
-/* Bytes of the operand by escape and ModRM.reg; 0 where it is no plain operand. */
-static const uint8_t operand_size[8][8] = {
-    { 4, 4, 4, 4, 4, 4, 4, 4 },
-    { 4, 0, 4, 4, 0, 0, 0, 0 },
-    { 4, 4, 4, 4, 4, 4, 4, 4 },
-    { 4, 4, 4, 4, 0, 10, 0, 10 },
-    { 8, 8, 8, 8, 8, 8, 8, 8 },
-    { 8, 8, 8, 8, 0, 0, 0, 0 },
-    { 2, 2, 2, 2, 2, 2, 2, 2 },
-    { 2, 2, 2, 2, 10, 8, 10, 8 },
-};
-
+/* Of an operand that is not the environment. */
 static unsigned size_of(const X86Op *op)
 {
-    return operand_size[(unsigned)op->imm >> 8 & 7][(unsigned)op->imm >> 3 & 7];
+    return x86_x87_operand[(unsigned)op->imm >> 8 & 7][(unsigned)op->imm >> 3 & 7] & X86_OPERAND_BYTES;
+}
+
+/* Where it is checked, 80 bits count as 64. */
+static void check_alignment(X86Cpu *cpu, const X86Op *op)
+{
+    const unsigned size = size_of(op);
+
+    x86_check_alignment(cpu, op, cpu->ea, size == 10 ? 8 : size);
 }
 
 static __attribute__((noinline)) void run_load(X86Cpu *cpu, const X86Op *op)
@@ -179,6 +176,7 @@ static __attribute__((noinline)) void run_load(X86Cpu *cpu, const X86Op *op)
     uint64_t eflags = EFLAGS_FIXED, address = cpu->ea;
     uint8_t operand[16];
 
+    check_alignment(cpu, op);
     x86_ld_bytes(cpu, op, address, operand, size_of(op));
     memory_thunk(op)(&cpu->fpu, &eflags, operand);
     set_pointers(cpu, op, address);
@@ -204,6 +202,7 @@ static __attribute__((noinline)) void run_store(X86Cpu *cpu, const X86Op *op)
     unsigned forbidding;
 
     memcpy(&after, &cpu->fpu, X86_FPU_IMAGE_SIZE);
+    check_alignment(cpu, op);
     /* Rare, but the operand's page must fault whether or not there is a result. */
     x86_probe_write(cpu, op, address, size_of(op));
     after.status &= ~X86_FSW_EXCEPTIONS;
@@ -306,6 +305,11 @@ static unsigned environment_size(const X86Op *op)
     return op->aux == 2 ? 14 : 28;
 }
 
+static void check_environment_alignment(X86Cpu *cpu, const X86Op *op)
+{
+    x86_check_alignment(cpu, op, cpu->ea, op->aux == 2 ? 2 : 4);
+}
+
 static void environment_get(X86Cpu *cpu, const X86Op *op, X87Environment *env)
 {
     const X86Fpu *fpu = &cpu->fpu;
@@ -364,6 +368,7 @@ static __attribute__((noinline)) void fnstenv(X86Cpu *cpu, const X86Op *op)
 {
     X87Environment env;
 
+    check_environment_alignment(cpu, op);
     environment_get(cpu, op, &env);
     x86_st_bytes(cpu, op, cpu->ea, &env, environment_size(op));
     cpu->fpu.control |= X86_FSW_EXCEPTIONS;
@@ -380,6 +385,7 @@ static __attribute__((noinline)) void fldenv(X86Cpu *cpu, const X86Op *op)
 {
     X87Environment env;
 
+    check_environment_alignment(cpu, op);
     x86_ld_bytes(cpu, op, cpu->ea, &env, environment_size(op));
     environment_set(cpu, op, &env);
 }
@@ -399,6 +405,7 @@ static __attribute__((noinline)) void fnsave(X86Cpu *cpu, const X86Op *op)
         X87Environment env;
     } area;
 
+    check_environment_alignment(cpu, op);
     environment_get(cpu, op, &area.env);
     for (unsigned i = 0; i < 8; i++) {
         memcpy(area.bytes + size + i * 10, &cpu->fpu.st[i], 10);
@@ -421,6 +428,7 @@ static __attribute__((noinline)) void frstor(X86Cpu *cpu, const X86Op *op)
         X87Environment env;
     } area;
 
+    check_environment_alignment(cpu, op);
     x86_ld_bytes(cpu, op, cpu->ea, area.bytes, size + 80);
     environment_set(cpu, op, &area.env);
     for (unsigned i = 0; i < 8; i++) {

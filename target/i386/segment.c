@@ -270,6 +270,16 @@ void x86_push(X86Cpu *cpu, uint64_t *sp, uint64_t value, unsigned size)
     *sp = (*sp & ~mask) | offset;
 }
 
+void x86_probe_push(X86Cpu *cpu, uint64_t sp, unsigned count, unsigned size)
+{
+    uint64_t mask = stack_mask(cpu);
+
+    for (unsigned i = 0; i < count; i++) {
+        sp -= size;
+        x86_probe_write(cpu, cpu->op, x86_segment_address(cpu, X86_SS, sp & mask, size, X86_WRITE), size);
+    }
+}
+
 uint64_t x86_pop(X86Cpu *cpu, uint64_t *sp, unsigned size)
 {
     uint64_t mask = stack_mask(cpu);

@@ -692,7 +692,7 @@ void x86_tr_bit_r(X86Translation *t, const X86Insn *insn, const X86Row *row)
             op = x86_emit(t, insn, x86_op_bit_address_general);
             set_address(op, insn);
             op->aux = insn->seg;
-            op->imm = insn->opsize | insn->addrsize << 8;
+            op->imm = insn->opsize | insn->addrsize << 8 | (row->arg ? X86_EA_WRITE : 0);
         }
         op->reg = insn->reg;
         op = x86_emit(t, insn, x86_bit_mr[row->arg][s]);

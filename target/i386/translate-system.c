@@ -120,8 +120,8 @@ void x86_tr_mov_to_seg(X86Translation *t, const X86Insn *insn, const X86Row *row
 void x86_tr_group7(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
     static const X86Row memory[8] = {
-        { NULL, X86_A_END, 10 | 256, x86_op_sgdt }, { NULL, X86_A_END, 10 | 256, x86_op_sidt },
-        { NULL, X86_A_END, 10, x86_op_lgdt }, { NULL, X86_A_END, 10, x86_op_lidt },
+        { NULL, X86_A_END, 6 | 256, x86_op_sgdt }, { NULL, X86_A_END, 6 | 256, x86_op_sidt },
+        { NULL, X86_A_END, 6, x86_op_lgdt }, { NULL, X86_A_END, 6, x86_op_lidt }, /* 10 where nothing has a limit */
         { NULL, X86_A_END, 2 | 256, x86_op_smsw_m }, { NULL }, { NULL, X86_A_END, 2, x86_op_lmsw_m },
         { NULL, X86_A_END, 1, x86_op_invlpg },
     };
@@ -165,6 +165,19 @@ void x86_tr_random(X86Translation *t, const X86Insn *insn, const X86Row *row)
 
 /* ---- x87, MMX, SSE ----------------------------------------------------------------------------------------------- */
 
+/* Puts the address of an operand described as in X86SseRow into cpu->ea. */
+static void emit_operand(X86Translation *t, const X86Insn *insn, unsigned operand)
+{
+    unsigned size = operand & X86_OPERAND_BYTES;
+
+    if (operand & X86_OPERAND_GENERAL) {
+        size = insn->opsize == 8 ? 8 : 4;
+    } else if ((operand & X86_OPERAND_WIDE) && insn->opsize != 2) {
+        size += 14;
+    }
+    x86_emit_ea(t, insn, size, operand & X86_OPERAND_WRITE ? X86_WRITE : X86_READ);
+}
+
 /* True: the instruction raises an exception whatever it is. */
 static bool unavailable(X86Translation *t, const X86Insn *insn, bool wait)
 {
@@ -197,7 +210,7 @@ void x86_tr_x87(X86Translation *t, const X86Insn *insn, const X86Row *row)
         return;
     }
     if (insn->is_mem) {
-        x86_emit_ea(t, insn, 10, X86_READ);
+        emit_operand(t, insn, x86_x87_operand[escape][insn->modrm >> 3 & 7]);
     }
     op = x86_emit(t, insn, fn);
     op->reg = insn->modrm >> 3 & 7;
@@ -222,12 +235,12 @@ void x86_tr_sse(X86Translation *t, const X86Insn *insn, const X86Row *row)
         }
     }
     if (insn->is_mem) {
-        x86_emit_ea(t, insn, 16, X86_READ);
+        emit_operand(t, insn, sse->operand);
     } else if (insn->map == X86_MAP_0F && insn->opcode == 0xf7) {
         X86Insn implied = *insn; /* MASKMOVDQU, MASKMOVQ: DS:[RDI] */
 
         implied.base = X86_RDI;
-        x86_emit_ea(t, &implied, 16, X86_WRITE);
+        emit_operand(t, &implied, sse->operand);
     }
     op = x86_emit(t, insn, insn->is_mem ? sse->mem : sse->reg);
     op->reg = insn->reg;

@@ -47,7 +47,7 @@ void x86_emit_ea(X86Translation *t, const X86Insn *insn, unsigned size, X86Acces
     } else {
         op = x86_emit(t, insn, x86_op_ea_general);
         op->reg = insn->addrsize;
-        op->imm = (int32_t)MIN(size, 255) | (access == X86_WRITE ? 256 : 0);
+        op->imm = (int32_t)size | (access == X86_WRITE ? X86_EA_WRITE : 0);
     }
     op->base = insn->base;
     op->index = insn->index;

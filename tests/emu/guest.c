@@ -190,7 +190,7 @@ void guest_init(const char *model)
         fprintf(stderr, "%s\n", err->message);
         exit(1);
     }
-    signal(SIGALRM, on_alarm);
+    signal(SIGPROF, on_alarm);
 }
 
 void guest_free(void)
@@ -253,11 +253,11 @@ bool guest_run(const uint8_t *code, size_t size, NativeState *state, NativeEnd *
     memcpy(all.fxsave, state->fxsave, 416);
     x86_cpu_set_state(cpu, &all);
     timed_out = false;
-    setitimer(ITIMER_REAL, &second, NULL);
+    setitimer(ITIMER_PROF, &second, NULL);
     do {
         why = x86_cpu_run(cpu);
     } while (why == X86_EXIT_KICKED && !timed_out);
-    setitimer(ITIMER_REAL, &never, NULL);
+    setitimer(ITIMER_PROF, &never, NULL);
     if (why != X86_EXIT_HALTED) {
         return false;
     }
