@@ -105,6 +105,9 @@ static void deliver_real(X86Cpu *cpu, const Event *event)
         x86_raise(cpu, X86_EXC_GP, idt_error(cpu, event));
     }
     uint32_t target = x86_ld_sys(cpu, x86_system_linear(cpu, cpu->idt_base + offset), 4);
+    if ((target & 0xffff) > cpu->seg[X86_CS].limit) {
+        x86_raise_ext(cpu, X86_EXC_GP, 0);
+    }
     x86_current_stack(cpu, &stack);
     x86_stack_push(cpu, &stack, saved_flags(cpu, event), 2);
     x86_stack_push(cpu, &stack, cpu->seg[X86_CS].selector, 2);
@@ -181,7 +184,8 @@ static void deliver_by_task(X86Cpu *cpu, const Event *event, uint64_t gate)
         X86Stack stack;
 
         x86_current_stack(cpu, &stack);
-        x86_stack_push(cpu, &stack, event->error, 4);
+        x86_stack_push(cpu, &stack, event->error,
+                       (cpu->tr.attr & X86_SEG_TYPE) == X86_TYPE_TSS16_BUSY ? 2 : 4);
         cpu->regs[X86_RSP] = stack.sp;
     }
 }

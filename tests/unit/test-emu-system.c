@@ -534,95 +534,7 @@ static void test_swapgs(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- 16- and 32-bit protected mode ----------------------------------------------------------------------------- */
-
-GUEST(limit_read, 32, "mov $0x88, %eax\n mov %eax, %ds\n mov 12, %eax\n mov 13, %eax\n");
-GUEST(limit_push, 32, "mov $0x88, %eax\n mov %eax, %ss\n mov $16, %esp\n pop %eax\n");
-GUEST(write_code, 32, "mov %eax, %cs:0x70000\n");
-GUEST(null_data, 32, "xor %eax, %eax\n mov %eax, %ds\n mov 0, %eax\n");
-GUEST(int_legacy, 32, "int $0x80\n");
-
-static void test_segment_limits(void)
-{
-    SysRig rig;
-
-    sys_rig_init(&rig, NULL);
-    sys_protected(&rig);
-    sys_put(&rig, SYS_DATA + 12, 0x99887766, 4);
-    SYS_CODE(&rig, SYS_KERNEL, limit_read);
-    SYS_RUN_VECTOR(&rig, X86_EXC_GP);
-    g_assert_cmphex(rig.state.gpr[X86_RAX], ==, 0x99887766);
-    g_assert_cmphex(sys_stack(&rig, 1, 4), ==, SYS_KERNEL + (limit_read_end - limit_read) - 5);
-    sys_protected(&rig);
-    SYS_CODE(&rig, SYS_KERNEL, limit_push);
-    SYS_RUN_VECTOR(&rig, X86_EXC_SS);
-    sys_protected(&rig);
-    SYS_CODE(&rig, SYS_KERNEL, write_code);
-    SYS_RUN_VECTOR(&rig, X86_EXC_GP);
-    sys_protected(&rig);
-    SYS_CODE(&rig, SYS_KERNEL, null_data);
-    SYS_RUN_VECTOR(&rig, X86_EXC_GP);
-    sys_rig_clear(&rig);
-}
-
-static void test_legacy_interrupt(void)
-{
-    SysRig rig;
-
-    sys_rig_init(&rig, NULL);
-    sys_protected(&rig);
-    sys_user32(&rig);
-    SYS_CODE(&rig, SYS_USER, int_legacy);
-    SYS_RUN_VECTOR(&rig, 0x80);
-    g_assert_cmphex(rig.state.segment[X86_SS].selector, ==, SYS_DS);
-    g_assert_cmphex(rig.state.gpr[X86_RSP], ==, SYS_INNER_STACK - 20);
-    g_assert_cmphex(sys_stack(&rig, 0, 4), ==, SYS_USER + 2);
-    g_assert_cmphex(sys_stack(&rig, 1, 4), ==, SYS_USER_CS32);
-    g_assert_cmphex(sys_stack(&rig, 3, 4), ==, SYS_USER_STACK);
-    g_assert_cmphex(sys_stack(&rig, 4, 4), ==, SYS_USER_DS);
-    /* A 16-bit gate pushes words. */
-    sys_protected(&rig);
-    sys_gate(&rig, 0x80, SYS_CS32, 0xfff0, 6, 3, 0);
-    sys_put(&rig, 0xfff0, 0xf4, 1);
-    SYS_CODE(&rig, SYS_KERNEL, int_legacy);
-    SYS_RUN_VECTOR(&rig, -1);
-    g_assert_cmphex(rig.state.gpr[X86_RSP], ==, SYS_KERNEL_STACK - 6);
-    g_assert_cmphex(sys_stack(&rig, 0, 2), ==, (SYS_KERNEL + 2) & 0xffff);
-    g_assert_cmphex(sys_stack(&rig, 1, 2), ==, SYS_CS32);
-    sys_rig_clear(&rig);
-}
-
-GUEST(call_gate32, 32, "push $0x1111\n push $0x2222\n lcall $0x6b, $0\n mov %esp, %ebx\n int $0x80\n");
-GUEST(gate_target, 32, "mov 8(%esp), %eax\n mov 12(%esp), %ecx\n mov %ss, %edx\n lret $8\n");
-
-/* To level 0 with two parameters, and back. */
-static void test_call_gate(void)
-{
-    SysRig rig;
-
-    sys_rig_init(&rig, NULL);
-    sys_protected(&rig);
-    sys_user32(&rig);
-    sys_put(&rig, SYS_GDT + SYS_GATE,
-            (SYS_KERNEL & 0xffff) | SYS_CS32 << 16 | 2ull << 32 | 0xecull << 40 | (uint64_t)(SYS_KERNEL >> 16) << 48,
-            8);
-    SYS_CODE(&rig, SYS_KERNEL, gate_target);
-    SYS_CODE(&rig, SYS_USER, call_gate32);
-    SYS_RUN_VECTOR(&rig, 0x80);
-    g_assert_cmphex(rig.state.gpr[X86_RAX], ==, 0x2222);
-    g_assert_cmphex(rig.state.gpr[X86_RCX], ==, 0x1111);
-    g_assert_cmphex(rig.state.gpr[X86_RDX], ==, SYS_DS);
-    g_assert_cmphex(rig.state.gpr[X86_RBX], ==, SYS_USER_STACK);
-    g_assert_cmphex(sys_stack(&rig, 1, 4), ==, SYS_USER_CS32);
-    /* The gate's DPL. */
-    sys_protected(&rig);
-    sys_user32(&rig);
-    sys_put(&rig, SYS_GDT + SYS_GATE + 5, 0x8c, 1);
-    SYS_CODE(&rig, SYS_USER, call_gate32);
-    SYS_RUN_VECTOR(&rig, X86_EXC_GP);
-    g_assert_cmphex(sys_stack(&rig, 0, 4), ==, SYS_GATE);
-    sys_rig_clear(&rig);
-}
+/* ---- call gates ------------------------------------------------------------------------------------------------ */
 
 GUEST(call_gate64, 64, "lcall *1f(%rip)\n int $0x80\n 1: .long 0\n .word 0x6b\n");
 GUEST(gate_target64, 64, "mov (%rsp), %rax\n mov %ss, %ecx\n lretq\n");
@@ -646,106 +558,6 @@ static void test_call_gate64(void)
     sys_rig_clear(&rig);
 }
 
-GUEST(to_vm, 32,
-      "push $0\n push $0\n push $0x7000\n push $0\n push $0x5000\n push $0x8000\n"
-      "push $0x23202\n push $0x3000\n push $0x10\n iret\n");
-GUEST(in_vm, 16, "mov %ds:0, %ax\n mov %cs, %bx\n int $0x80\n");
-
-/* IRET to virtual-8086 mode; an interrupt leaves it. */
-static void test_vm86(void)
-{
-    SysRig rig;
-
-    sys_rig_init(&rig, NULL);
-    sys_protected(&rig);
-    sys_put(&rig, SYS_DATA, 0xbeef, 2);
-    SYS_CODE(&rig, SYS_USER + 0x10, in_vm);
-    SYS_CODE(&rig, SYS_KERNEL, to_vm);
-    SYS_RUN_VECTOR(&rig, 0x80);
-    g_assert_cmphex(rig.state.gpr[X86_RAX] & 0xffff, ==, 0xbeef);
-    g_assert_cmphex(rig.state.gpr[X86_RBX] & 0xffff, ==, 0x3000);
-    g_assert_cmphex(rig.state.rflags & X86_VM, ==, 0);
-    g_assert_cmphex(rig.state.gpr[X86_RSP], ==, SYS_INNER_STACK - 36);
-    g_assert_cmphex(sys_stack(&rig, 0, 4), ==, 0x10 + (in_vm_end - in_vm));
-    g_assert_cmphex(sys_stack(&rig, 1, 4), ==, 0x3000);
-    g_assert_cmphex(sys_stack(&rig, 2, 4) & X86_VM, ==, X86_VM);
-    g_assert_cmphex(sys_stack(&rig, 3, 4), ==, 0x8000);
-    g_assert_cmphex(sys_stack(&rig, 4, 4), ==, 0x5000);
-    g_assert_cmphex(sys_stack(&rig, 6, 4), ==, 0x7000); /* DS */
-    g_assert_cmphex(rig.state.segment[X86_DS].selector, ==, 0);
-    sys_rig_clear(&rig);
-}
-
-GUEST(ud_legacy, 32, "ud2\n");
-
-/* #DF by task gate: the new task has its own stack and tables. */
-static void test_task_gate(void)
-{
-    SysRig rig;
-
-    sys_rig_init(&rig, NULL);
-    sys_protected(&rig);
-    sys_put(&rig, SYS_TSS2 + 32, SYS_HANDLERS + 0x40 * 16, 4);
-    sys_put(&rig, SYS_TSS2 + 36, 2, 4);
-    sys_put(&rig, SYS_TSS2 + 40 + X86_RSP * 4, SYS_IST, 4);
-    sys_put(&rig, SYS_TSS2 + 40 + X86_RBX * 4, 0xb0b, 4);
-    for (unsigned i = 0; i < 6; i++) {
-        sys_put(&rig, SYS_TSS2 + 72 + i * 4, i == X86_CS ? SYS_CS32 : SYS_DS, 4);
-    }
-    sys_put(&rig, SYS_IDT + X86_EXC_GP * 8 + 5, 0, 1); /* so that #GP is #DF */
-    sys_put(&rig, SYS_IDT + X86_EXC_DF * 8, (uint64_t)SYS_TR2 << 16 | 0x85ull << 40, 8);
-    SYS_CODE(&rig, SYS_KERNEL, write_code); /* #GP */
-    rig.state.gpr[X86_RSI] = 0x51;
-    SYS_RUN_VECTOR(&rig, 0x40);
-    g_assert_cmphex(rig.state.tr.selector, ==, SYS_TR2);
-    g_assert_cmphex(rig.state.gpr[X86_RBX], ==, 0xb0b);
-    g_assert_cmphex(rig.state.gpr[X86_RSP], ==, SYS_IST - 4);
-    g_assert_cmphex(sys_stack(&rig, 0, 4), ==, 0);
-    g_assert_cmphex(rig.state.rflags & X86_NT, ==, X86_NT);
-    g_assert_cmphex(rig.state.cr0 & X86_CR0_TS, ==, X86_CR0_TS);
-    g_assert_cmphex(sys_get(&rig, SYS_TSS2, 2), ==, SYS_TR);
-    g_assert_cmphex(sys_get(&rig, SYS_TSS + 32, 4), ==, SYS_KERNEL);
-    g_assert_cmphex(sys_get(&rig, SYS_TSS + 40 + X86_RSI * 4, 4), ==, 0x51);
-    g_assert_cmphex(sys_get(&rig, SYS_GDT + SYS_TR2 + 5, 1), ==, 0x8b);
-    sys_rig_clear(&rig);
-}
-
-/* ---- real mode ------------------------------------------------------------------------------------------------- */
-
-GUEST(real_int, 16, "sti\n int $0x21\n hlt\n");
-GUEST(real_back, 16, "iret\n");
-GUEST(real_far, 16, "lcall $0x3000, $0x10\n mov %cs, %cx\n hlt\n");
-GUEST(real_ret, 16, "mov %cs, %bx\n lret\n");
-GUEST(real_div, 16, "xor %cx, %cx\n div %cx\n");
-
-static void test_real(void)
-{
-    SysRig rig;
-
-    sys_rig_init(&rig, NULL);
-    sys_real(&rig);
-    sys_put(&rig, 0x21 * 4, (SYS_USER >> 4) << 16, 4);
-    SYS_CODE(&rig, SYS_USER, real_back);
-    SYS_CODE(&rig, SYS_KERNEL, real_int);
-    SYS_RUN_VECTOR(&rig, -1);
-    g_assert_cmphex(rig.state.rip, ==, real_int_end - real_int);
-    g_assert_cmphex(rig.state.gpr[X86_RSP], ==, 0xf000);
-    g_assert_cmphex(rig.state.rflags & X86_IF, ==, X86_IF);
-    g_assert_cmphex(sys_get(&rig, 0xf000 - 4, 2), ==, SYS_KERNEL >> 4);
-    sys_real(&rig);
-    SYS_CODE(&rig, SYS_USER + 0x10, real_ret);
-    SYS_CODE(&rig, SYS_KERNEL, real_far);
-    SYS_RUN_VECTOR(&rig, -1);
-    g_assert_cmphex(rig.state.gpr[X86_RBX], ==, 0x3000);
-    g_assert_cmphex(rig.state.gpr[X86_RCX], ==, SYS_KERNEL >> 4);
-    sys_real(&rig);
-    SYS_CODE(&rig, SYS_KERNEL, real_div);
-    SYS_RUN_VECTOR(&rig, X86_EXC_DE);
-    g_assert_cmphex(rig.state.gpr[X86_RSP], ==, 0xf000 - 6);
-    g_assert_cmphex(sys_stack(&rig, 0, 2), ==, 2);
-    sys_rig_clear(&rig);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -764,12 +576,6 @@ int main(int argc, char **argv)
     g_test_add_func("/emu-system/syscall", test_syscall);
     g_test_add_func("/emu-system/sysenter", test_sysenter);
     g_test_add_func("/emu-system/swapgs", test_swapgs);
-    g_test_add_func("/emu-system/segment-limits", test_segment_limits);
-    g_test_add_func("/emu-system/legacy-interrupt", test_legacy_interrupt);
-    g_test_add_func("/emu-system/call-gate", test_call_gate);
     g_test_add_func("/emu-system/call-gate64", test_call_gate64);
-    g_test_add_func("/emu-system/vm86", test_vm86);
-    g_test_add_func("/emu-system/task-gate", test_task_gate);
-    g_test_add_func("/emu-system/real", test_real);
     return g_test_run();
 }
