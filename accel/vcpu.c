@@ -421,12 +421,13 @@ static void vcpu_free(Vcpu *vcpu)
     g_free(vcpu);
 }
 
-static bool vcpu_new(unsigned index, unsigned total, GError **errp)
+static bool vcpu_new(unsigned index, const VcpuTopology *topology, GError **errp)
 {
     Vcpu *vcpu = g_new0(Vcpu, 1);
 
     vcpu->index = vcpu->apic_id = index;
-    vcpu->total = total;
+    vcpu->total = vcpu_topology_count(topology);
+    vcpu->topology = *topology;
     vcpu->thread = g_new0(VcpuThread, 1);
     vcpu->thread->sipi = -1;
     vcpu->thread->wait_sipi = waits_for_sipi(vcpu);
@@ -441,15 +442,15 @@ static bool vcpu_new(unsigned index, unsigned total, GError **errp)
     return true;
 }
 
-bool vcpus_create(unsigned wanted, GError **errp)
+bool vcpus_create(const VcpuTopology *topology, GError **errp)
 {
     accel = accel_current();
     if (!accel->vcpu_init) {
         return true;
     }
     atomic_store(&pause_count, runstate_get() == RUN_STATE_RUNNING ? 0 : 1);
-    while (count < wanted) {
-        if (!vcpu_new(count, wanted, errp)) {
+    while (count < vcpu_topology_count(topology)) {
+        if (!vcpu_new(count, topology, errp)) {
             vcpus_destroy();
             return false;
         }

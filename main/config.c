@@ -95,32 +95,45 @@ static bool opt_cpu(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
-/*
- * -smp [cpus=]N[,maxcpus=N][,sockets=S][,cores=C][,threads=T]: one of the last three that is left out is what is
- * missing to N; N that is left out is their product.
- */
+/* What is left out of T (0) is what is missing to CPUS: cores rather than sockets, threads only when both are given. */
+static void complete_topology(VcpuTopology *t, unsigned cpus)
+{
+    unsigned *missing = t->cores == 0 ? &t->cores : t->sockets == 0 ? &t->sockets : &t->threads;
+
+    if (t->cores == 0) {
+        t->sockets = MAX(t->sockets, 1);
+    }
+    if (missing != &t->threads) {
+        t->threads = MAX(t->threads, 1);
+    }
+    if (*missing == 0) {
+        *missing = 1;
+        *missing = cpus / vcpu_topology_count(t);
+    }
+}
+
+/* -smp [cpus=]N[,maxcpus=N][,sockets=S][,cores=C][,threads=T]; N that is left out is the product of the others. */
 static bool opt_smp(const char *arg, void *opaque, GError **errp)
 {
     static const char *const known[] = { "cpus", "maxcpus", "sockets", "cores", "threads", NULL };
     MainConfig *config = opaque;
     g_autoptr(Options) opts = options_parse("-smp", arg, "cpus", errp);
+    VcpuTopology topology = { 0 };
+    unsigned *const parts[] = { &topology.sockets, &topology.cores, &topology.threads };
     uint64_t cpus = 0, maxcpus = 0, product = 1;
-    unsigned parts = 0;
 
     if (!opts || !options_get_uint(opts, "cpus", UINT32_MAX, &cpus, errp) ||
         !options_get_uint(opts, "maxcpus", UINT32_MAX, &maxcpus, errp)) {
         return false;
     }
-    for (unsigned i = 2; known[i]; i++) {
-        uint64_t part = 0;
+    for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++) {
+        uint64_t part = 1;
 
-        if (options_has(opts, known[i])) {
-            if (!options_get_uint(opts, known[i], VCPUS_MAX, &part, errp)) {
-                return false;
-            }
-            product *= part;
-            parts++;
+        if (!options_get_uint(opts, known[i + 2], VCPUS_MAX, &part, errp)) {
+            return false;
         }
+        product *= part;
+        *parts[i] = options_has(opts, known[i + 2]) ? (unsigned)part : 0;
     }
     if (!options_check_unused(opts, known, errp)) {
         return false;
@@ -132,16 +145,24 @@ static bool opt_smp(const char *arg, void *opaque, GError **errp)
         error_setg(errp, "-smp %s: there can be 1 to %u processors", arg, VCPUS_MAX);
         return false;
     }
-    if (product == 0 || cpus % product != 0 || (parts == 3 && product != cpus)) {
+    if (product != 0) {
+        complete_topology(&topology, (unsigned)cpus);
+    }
+    if (product == 0 || vcpu_topology_count(&topology) != cpus) {
         error_setg(errp, "-smp %s: sockets, cores and threads do not make %" G_GUINT64_FORMAT " processors; leave them "
                    "out", arg, cpus);
+        return false;
+    }
+    if (!vcpu_topology_is_dense(&topology)) {
+        error_setg(errp, "-smp %s: several sockets or cores of three processors each would leave gaps between APIC IDs, "
+                   "which this version cannot have", arg);
         return false;
     }
     if (options_has(opts, "maxcpus") && maxcpus != cpus) {
         error_setg(errp, "-smp %s: processors cannot be added later in this version; leave maxcpus= out", arg);
         return false;
     }
-    config->cpus = (unsigned)cpus;
+    config->cpus = topology;
     return true;
 }
 
@@ -656,7 +677,7 @@ MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
         return NULL;
     }
     config->machine_opts = options_new("-machine");
-    config->cpus = 1;
+    config->cpus = (VcpuTopology){ 1, 1, 1 };
     config->accels = g_ptr_array_new_with_free_func(g_free);
     config->numa_memdevs = g_ptr_array_new_with_free_func(g_free);
     config->remotes = cmdline_actions_new();

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <glib.h>
+#include "accel/vcpu.h"
 #include "hw/char/serial.h"
 #include "hw/isa/isa-bus.h"
 #include "monitor/options.h"
@@ -35,7 +36,7 @@ typedef struct MainConfig {
     const char *bios;
     int64_t rtc_base;                  /* -rtc base=, seconds since 1970 */
     GPtrArray *accels;                 /* char *, owned: -accel, in order; empty: not given */
-    unsigned cpus;                     /* -smp */
+    VcpuTopology cpus;                 /* -smp */
     const char *cpu_model;             /* -cpu; NULL: not given */
     const char *qtest;                 /* -qtest; NULL: not given */
     const char *qtest_log;             /* -qtest-log; NULL: none */

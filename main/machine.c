@@ -189,9 +189,9 @@ static MemoryRegion *make_ram(const MainConfig *config, uint64_t *ret_size, GErr
 /* ---- machine --------------------------------------------------------------------------------- */
 
 /* Processors have no properties, but a place in the tree, which query-cpus-fast tells. */
-static bool make_vcpus(unsigned count, GError **errp)
+static bool make_vcpus(const VcpuTopology *topology, GError **errp)
 {
-    if (!vcpus_create(count, errp)) {
+    if (!vcpus_create(topology, errp)) {
         return false;
     }
     for (unsigned i = 0; i < vcpu_count(); i++) {
@@ -208,7 +208,7 @@ bool machine_create(const MainConfig *config, GError **errp)
     MemoryRegion *ram = make_ram(config, &ram_size, errp);
 
     /* RAM and processors first: the board connects them. */
-    return ram && accel_init(config->cpu_model, errp) && make_vcpus(config->cpus, errp) &&
+    return ram && accel_init(config->cpu_model, errp) && make_vcpus(&config->cpus, errp) &&
            find_type(config->machine)->init(config, ram, ram_size, errp);
 }
 

@@ -14,12 +14,13 @@
 /* Each is a socket of its own. */
 static JsonObject *describe_cpu(Vcpu *vcpu)
 {
+    const VcpuTopology *t = &vcpu->topology;
     JsonObject *object = json_object_new(), *props = json_object_new();
     g_autofree char *path = g_strdup_printf("/machine/cpu[%u]", vcpu->index); /* main/machine.c */
 
-    json_object_set_int_member(props, "socket-id", vcpu->index);
-    json_object_set_int_member(props, "core-id", 0);
-    json_object_set_int_member(props, "thread-id", 0);
+    json_object_set_int_member(props, "socket-id", vcpu->index / (t->cores * t->threads));
+    json_object_set_int_member(props, "core-id", vcpu->index / t->threads % t->cores);
+    json_object_set_int_member(props, "thread-id", vcpu->index % t->threads);
     json_object_set_int_member(object, "cpu-index", vcpu->index);
     json_object_set_string_member(object, "qom-path", path);
     json_object_set_int_member(object, "thread-id", vcpu_thread_id(vcpu));

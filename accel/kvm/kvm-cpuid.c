@@ -146,45 +146,38 @@ struct kvm_cpuid2 *kvm_cpuid_model(int dev_fd, const char *cpu_model, GError **e
     return g_steal_pointer(&cpuid);
 }
 
-/* Bits that number COUNT things. */
-static unsigned bits_for(unsigned count)
+/* The first levels of caches are a core's, the last one is the package's. */
+static void set_topology(struct kvm_cpuid_entry2 *entry, uint32_t apic_id, const VcpuTopology *t)
 {
-    unsigned bits = 0;
+    unsigned of_package = t->cores * t->threads, thread_bits = vcpu_topology_bits(t->threads);
+    unsigned package_bits = thread_bits + vcpu_topology_bits(t->cores);
 
-    while ((1u << bits) < count) {
-        bits++;
-    }
-    return bits;
-}
-
-/* Every vCPU is a core of one package, with one thread. */
-static void set_topology(struct kvm_cpuid_entry2 *entry, uint32_t apic_id, unsigned vcpus)
-{
     switch (entry->function) {
     case 0x1:
-        entry->ebx = (entry->ebx & 0x0000ffffu) | apic_id << 24 | vcpus << 16;
-        entry->edx = vcpus > 1 ? entry->edx | LEAF1_EDX_HTT : entry->edx & ~LEAF1_EDX_HTT;
+        entry->ebx = (entry->ebx & 0x0000ffffu) | apic_id << 24 | 1u << package_bits << 16;
+        entry->edx = of_package > 1 ? entry->edx | LEAF1_EDX_HTT : entry->edx & ~LEAF1_EDX_HTT;
         break;
     case 0x4:
         if (entry->eax & 0x1f) {
             bool shared = (entry->eax >> 5 & 7) >= 3; /* the last level */
 
-            entry->eax = (entry->eax & 0x3fffu) | (vcpus - 1) << 26 | (shared ? vcpus - 1 : 0) << 14;
+            entry->eax = (entry->eax & 0x3fffu) | ((1u << (package_bits - thread_bits)) - 1) << 26 |
+                         ((1u << (shared ? package_bits : thread_bits)) - 1) << 14;
         }
         break;
     case 0xb:
     case 0x1f:
-        entry->eax = entry->index == 1 ? bits_for(vcpus) : 0;
-        entry->ebx = entry->index == 0 ? 1 : entry->index == 1 ? vcpus : 0;
+        entry->eax = entry->index == 0 ? thread_bits : entry->index == 1 ? package_bits : 0;
+        entry->ebx = entry->index == 0 ? t->threads : entry->index == 1 ? of_package : 0;
         entry->ecx = entry->index | (entry->index == 0 ? 1u << 8 : entry->index == 1 ? 2u << 8 : 0);
         entry->edx = apic_id;
         break;
     case 0x80000008:
-        entry->ecx = bits_for(vcpus) << 12 | (vcpus - 1);
+        entry->ecx = package_bits << 12 | (of_package - 1);
         break;
     case 0x8000001e:
         entry->eax = apic_id;
-        entry->ebx = apic_id & 0xff;
+        entry->ebx = apic_id >> thread_bits | (t->threads - 1) << 8;
         entry->ecx = 0;
         break;
     default:
@@ -199,7 +192,7 @@ bool kvm_cpuid_set(const KvmVcpu *vcpu, GError **errp)
     int ret;
 
     for (unsigned i = 0; i < cpuid->nent; i++) {
-        set_topology(&cpuid->entries[i], vcpu->vcpu->apic_id, vcpu->vcpu->total);
+        set_topology(&cpuid->entries[i], vcpu->vcpu->apic_id, &vcpu->vcpu->topology);
     }
     ret = kvm_ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
     if (ret < 0) {

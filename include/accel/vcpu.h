@@ -39,12 +39,46 @@
 
 struct LocalApic;
 
+/* How processors are put together, for what the guest is told; each number at least 1. */
+typedef struct VcpuTopology {
+    unsigned sockets;
+    unsigned cores;   /* of a socket */
+    unsigned threads; /* of a core */
+} VcpuTopology;
+
+static inline unsigned vcpu_topology_count(const VcpuTopology *t)
+{
+    return t->sockets * t->cores * t->threads;
+}
+
+/* Bits of an APIC ID that tell COUNT things apart. */
+static inline unsigned vcpu_topology_bits(unsigned count)
+{
+    unsigned bits = 0;
+
+    while ((1u << bits) < count) {
+        bits++;
+    }
+    return bits;
+}
+
+/*
+ * Whether the APIC IDs, which have bits of their own for the thread, the core and the socket, are 0, 1, 2 and so on: the
+ * only ones there are in this version.
+ */
+static inline bool vcpu_topology_is_dense(const VcpuTopology *t)
+{
+    return (t->cores == 1 || 1u << vcpu_topology_bits(t->threads) == t->threads) &&
+           (t->sockets == 1 || 1u << vcpu_topology_bits(t->cores * t->threads) == t->cores * t->threads);
+}
+
 typedef struct Vcpu Vcpu;
 
 /* Made by vcpus_create(); fields are read-only for others unless noted. */
 struct Vcpu {
     unsigned index;          /* 0: the bootstrap processor */
     unsigned total;          /* how many there are going to be */
+    VcpuTopology topology;   /* the same for all; the index counts threads first, then cores */
     uint32_t apic_id;        /* = index */
     struct LocalApic *apic;  /* set by the board before the first reset; NULL: in the kernel, or none (qtest) */
     void *accel_data;        /* the accelerator's; set by Accel.vcpu_init() */
@@ -52,10 +86,10 @@ struct Vcpu {
 };
 
 /*
- * Makes COUNT vCPUs (1 to VCPUS_MAX) of the accelerator in use, without their threads.  Main thread, after the
+ * Makes the vCPUs of TOPOLOGY (1 to VCPUS_MAX, dense) of the accelerator in use, without their threads.  Main thread, after the
  * accelerator's init, before the board; with the machine lock held.  Nothing for an accelerator without vCPUs.
  */
-bool vcpus_create(unsigned count, GError **errp);
+bool vcpus_create(const VcpuTopology *topology, GError **errp);
 
 /*
  * Makes the threads, which inherit the confinement of the caller.  They are parked until the machine runs, reset by

@@ -96,6 +96,8 @@ X86Cpu *x86_cpu_new(X86Machine *machine, const X86CpuConfig *config, const X86Bu
     cpu->opaque = opaque;
     cpu->index = config->index;
     cpu->count = config->count ? config->count : 1;
+    cpu->threads = config->threads ? config->threads : 1;
+    cpu->cores = config->cores ? config->cores : cpu->count / cpu->threads;
     cpu->fault.vector = -1;
     if (!x86_cpuid_init(cpu, config, errp)) {
         free(cpu);

@@ -266,6 +266,7 @@ struct X86Cpu {
     bool lock_alone;             /* how: no other processor is in guest code meanwhile (mem-lock.c) */
     bool iret_pending;           /* IRET has begun, and has not completed */
     atomic_bool in_guest;        /* in guest code (bus.h) */
+    unsigned pauses;             /* PAUSEs since the last one that yielded */
     bool gave_up_page;           /* x86_tlb_drop_marked() found one: others are to be told */
     bool exec_evicted;           /* since the last flush a page left the exec TLB, and may still be in the jump cache */
     uint64_t fetch_gpa;          /* page of the last fetch, and how large it is (X86_TLB_GPA_2M...) */
@@ -312,6 +313,7 @@ struct X86Cpu {
     void *opaque;
     struct X86CpuidModel *model; /* owned; cpuid.c */
     unsigned index, count;
+    unsigned cores, threads;     /* of a package, of a core */
     uint64_t features;           /* X86_FEAT_*: what the decoder asks about */
 
     X86TlbEntry tlbs[X86_MMU_MODES][X86_TLB_ENTRIES];

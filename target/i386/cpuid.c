@@ -280,15 +280,24 @@ uint64_t x86_cpuid_cr4(const X86Cpu *cpu)
 
 enum { EAX, EBX, ECX, EDX };
 
-/* Bits of an APIC ID that tell the processors of a package apart. */
-static unsigned id_bits(const X86Cpu *cpu)
+static unsigned bits_for(unsigned count)
 {
     unsigned bits = 0;
 
-    while ((1u << bits) < cpu->count) {
+    while ((1u << bits) < count) {
         bits++;
     }
     return bits;
+}
+
+/* Bits of an APIC ID that tell the threads of a core apart, and the processors of a package. */
+static unsigned thread_bits(const X86Cpu *cpu)
+{
+    return bits_for(cpu->threads);
+}
+static unsigned package_bits(const X86Cpu *cpu)
+{
+    return thread_bits(cpu) + bits_for(cpu->cores);
 }
 
 /* Up to 12 characters in the order EBX, ECX, EDX or as given. */
@@ -315,10 +324,10 @@ static void leaf_features(X86Cpu *cpu, uint32_t subleaf, uint32_t out[4])
     uint64_t value;
 
     out[EAX] = X86_CPUID_SIGNATURE;
-    out[EBX] = cpu->index << 24 | (1u << id_bits(cpu)) << 16 | (64 / 8) << 8;
+    out[EBX] = cpu->index << 24 | (1u << package_bits(cpu)) << 16 | (64 / 8) << 8;
     out[ECX] = cpu->model->words[X86_CPUID_1_ECX];
     out[EDX] = cpu->model->words[X86_CPUID_1_EDX];
-    if (cpu->count > 1) {
+    if (cpu->cores * cpu->threads > 1) {
         out[EDX] |= EDX_HTT;
     }
     if (cpu->cr4 & X86_CR4_OSXSAVE) {
@@ -338,10 +347,11 @@ static void leaf_cache_descriptors(X86Cpu *cpu, uint32_t subleaf, uint32_t out[4
     out[EAX] = 0x00ff0001;
 }
 
-/* TYPE: 1 data, 2 instructions, 3 unified; WAYS of 64-byte lines. */
+/* TYPE: 1 data, 2 instructions, 3 unified; WAYS of 64-byte lines.  Each is a core's. */
 static void put_cache(X86Cpu *cpu, uint32_t out[4], unsigned type, unsigned level, unsigned ways, unsigned kib)
 {
-    out[EAX] = type | level << 5 | 1u << 8 | ((1u << id_bits(cpu)) - 1) << 26;
+    out[EAX] = type | level << 5 | 1u << 8 | ((1u << thread_bits(cpu)) - 1) << 14 |
+               ((1u << bits_for(cpu->cores)) - 1) << 26;
     out[EBX] = (64 - 1) | (ways - 1) << 22;
     out[ECX] = kib * 1024 / 64 / ways - 1;
 }
@@ -372,17 +382,17 @@ static void leaf_extended_features(X86Cpu *cpu, uint32_t subleaf, uint32_t out[4
     }
 }
 
-/* Each processor is a core of its own, all are in one package. */
 static void leaf_topology(X86Cpu *cpu, uint32_t subleaf, uint32_t out[4])
 {
     out[ECX] = subleaf & 0xff;
     out[EDX] = cpu->index;
     if (subleaf == 0) {
-        out[EBX] = 1;
+        out[EAX] = thread_bits(cpu);
+        out[EBX] = cpu->threads;
         out[ECX] |= 1u << 8; /* threads */
     } else if (subleaf == 1) {
-        out[EAX] = id_bits(cpu);
-        out[EBX] = cpu->count;
+        out[EAX] = package_bits(cpu);
+        out[EBX] = cpu->cores * cpu->threads;
         out[ECX] |= 2u << 8; /* cores */
     }
 }
@@ -467,7 +477,7 @@ static void leaf_tsc_invariant(X86Cpu *cpu, uint32_t subleaf, uint32_t out[4])
 static void leaf_address_sizes(X86Cpu *cpu, uint32_t subleaf, uint32_t out[4])
 {
     out[EAX] = 48 << 8 | X86_PHYS_BITS;
-    out[ECX] = id_bits(cpu) << 12 | (cpu->count - 1);
+    out[ECX] = package_bits(cpu) << 12 | (cpu->cores * cpu->threads - 1);
 }
 
 /* Those not here are all 0. */

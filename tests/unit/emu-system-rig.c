@@ -113,6 +113,11 @@ static const X86Bus rig_bus = {
     .msr_write = rig_msr_write,
 };
 
+const X86Bus *sys_rig_bus(void)
+{
+    return &rig_bus;
+}
+
 void sys_rig_init(SysRig *rig, const char *model)
 {
     X86CpuConfig config = { .model = model, .count = 1, .code_cache_bytes = 1 << 20 };
@@ -323,6 +328,24 @@ void sys_user32(SysRig *rig)
     rig->state.rflags = X86_IF | 2;
     rig->state.rip = SYS_USER;
     rig->state.gpr[X86_RSP] = SYS_USER_STACK;
+}
+
+void sys_vm86(SysRig *rig, unsigned iopl)
+{
+    static const uint16_t selectors[X86_SEGMENTS] = { 0x7100, 0x3000, 0x5000, 0x7000, 0x7200, 0x7300 };
+
+    sys_protected(rig);
+    for (unsigned i = 0; i < X86_SEGMENTS; i++) {
+        rig->state.segment[i] = (X86SegmentState){
+            .selector = selectors[i], .base = selectors[i] << 4, .limit = 0xffff, .attr = 0x00f3,
+        };
+    }
+    memset(rig->state.gpr, 0, sizeof(rig->state.gpr));
+    rig->state.gpr[X86_RSP] = SYS_VM_STACK;
+    rig->state.rflags = X86_VM | iopl << X86_IOPL_SHIFT | 2;
+    rig->state.rip = 0;
+    memset(rig->ram + SYS_USER, HLT, 64);
+    memset(rig->ram + 0x50000 + SYS_VM_STACK, 0, 64);
 }
 
 void sys_code(SysRig *rig, uint32_t addr, const uint8_t *code, const uint8_t *end)

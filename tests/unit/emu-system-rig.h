@@ -73,6 +73,8 @@ typedef struct SysRig {
 /* MODEL: -cpu text or NULL. */
 void sys_rig_init(SysRig *rig, const char *model);
 void sys_rig_clear(SysRig *rig);
+/* The rig's X86Bus, for other processors with the rig as their OPAQUE. */
+const X86Bus *sys_rig_bus(void);
 
 /* A state in each mode at SYS_KERNEL, with tables in RAM. */
 void sys_real(SysRig *rig);
@@ -81,6 +83,10 @@ void sys_protected_paging(SysRig *rig, bool pae);
 void sys_long(SysRig *rig);        /* 64-bit, level 0 */
 void sys_user64(SysRig *rig);      /* 64-bit, level 3, at SYS_USER */
 void sys_user32(SysRig *rig);      /* legacy 32-bit, level 3; after sys_protected*() */
+
+/* Virtual-8086 mode, no paging: HLTs at 3000h:0 (SYS_USER), a cleared stack at 5000h:SYS_VM_STACK, data at 7000h. */
+void sys_vm86(SysRig *rig, unsigned iopl);
+#define SYS_VM_STACK 0x1000u
 
 void sys_put(SysRig *rig, uint32_t addr, uint64_t value, unsigned size);
 uint64_t sys_get(const SysRig *rig, uint32_t addr, unsigned size);

@@ -166,7 +166,7 @@ static void start_others(void)
 static void setup(Fixture *f, gconstpointer data)
 {
     memset(fake, 0, sizeof(fake));
-    g_assert_true(vcpus_create(COUNT, NULL));
+    g_assert_true(vcpus_create(&(VcpuTopology){ 1, COUNT, 1 }, NULL));
     f->ioapic = IOAPIC(device_new(TYPE_IOAPIC));
     g_assert_true(device_realize(DEVICE(f->ioapic), NULL, NULL));
     apics_create(address_space_root(system_memory()), f->ioapic);

@@ -175,7 +175,7 @@ static void setup(void)
     g_assert_true(emu_accel.open(true, NULL));
     accel_set_current(&emu_accel);
     g_assert_true(emu_accel.init("good", NULL));
-    g_assert_true(vcpus_create(COUNT, NULL));
+    g_assert_true(vcpus_create(&(VcpuTopology){ 1, COUNT, 1 }, NULL));
     memory_region_add(memory, 0x1000, &ram_mr, 0);
     memory_region_add(memory, MMIO_BASE, &device_mr, 0);
     memory_region_add(address_space_root(system_io()), PORT, &port_mr, 0);

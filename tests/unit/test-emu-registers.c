@@ -122,27 +122,39 @@ static void test_features_exist(void)
 static void test_topology(void)
 {
     static const struct {
-        unsigned count, bits;
-    } cases[] = { { 1, 0 }, { 2, 1 }, { 3, 2 }, { 8, 3 } };
+        unsigned count, cores, threads, thread_bits, package_bits;
+    } cases[] = {
+        { 1, 1, 1, 0, 0 }, { 2, 2, 1, 0, 1 }, { 3, 3, 1, 0, 2 }, { 8, 8, 1, 0, 3 },
+        { 8, 2, 2, 1, 2 }, { 4, 1, 1, 0, 0 }, { 4, 1, 4, 2, 2 }, { 6, 3, 2, 1, 3 }, { 6, 6, 1, 0, 3 },
+    };
+    X86CpuConfig config = { .code_cache_bytes = 1 << 20 };
     SysRig rig;
 
     sys_rig_init(&rig, NULL);
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
-        rig.cpu->count = cases[i].count;
-        rig.cpu->index = cases[i].count - 1;
+        const unsigned of_package = cases[i].cores * cases[i].threads;
+
+        config.index = cases[i].count - 1;
+        config.count = cases[i].count;
+        config.cores = cases[i].cores;
+        config.threads = cases[i].threads;
+        x86_cpu_free(rig.cpu);
+        rig.cpu = x86_cpu_new(rig.machine, &config, sys_rig_bus(), &rig, NULL);
         g_assert_cmphex(cpuid_reg(&rig, 1, 0, EBX) >> 24, ==, cases[i].count - 1);
-        g_assert_cmphex(cpuid_reg(&rig, 1, 0, EBX) >> 16 & 0xff, ==, 1u << cases[i].bits);
-        g_assert_cmphex(cpuid_reg(&rig, 1, 0, EDX) >> 28 & 1, ==, cases[i].count > 1);
-        g_assert_cmphex(cpuid_reg(&rig, 0xb, 0, EAX), ==, 0);
+        g_assert_cmphex(cpuid_reg(&rig, 1, 0, EBX) >> 16 & 0xff, ==, 1u << cases[i].package_bits);
+        g_assert_cmphex(cpuid_reg(&rig, 1, 0, EDX) >> 28 & 1, ==, of_package > 1);
+        g_assert_cmphex(cpuid_reg(&rig, 4, 0, EAX) >> 26, ==,
+                        (1u << (cases[i].package_bits - cases[i].thread_bits)) - 1);
+        g_assert_cmphex(cpuid_reg(&rig, 4, 0, EAX) >> 14 & 0xfff, ==, (1u << cases[i].thread_bits) - 1);
+        g_assert_cmphex(cpuid_reg(&rig, 0xb, 0, EAX), ==, cases[i].thread_bits);
+        g_assert_cmphex(cpuid_reg(&rig, 0xb, 0, EBX), ==, cases[i].threads);
         g_assert_cmphex(cpuid_reg(&rig, 0xb, 0, ECX), ==, 0x100);
-        g_assert_cmphex(cpuid_reg(&rig, 0xb, 1, EAX), ==, cases[i].bits);
-        g_assert_cmphex(cpuid_reg(&rig, 0xb, 1, EBX), ==, cases[i].count);
+        g_assert_cmphex(cpuid_reg(&rig, 0xb, 1, EAX), ==, cases[i].package_bits);
+        g_assert_cmphex(cpuid_reg(&rig, 0xb, 1, EBX), ==, of_package);
         g_assert_cmphex(cpuid_reg(&rig, 0xb, 1, ECX), ==, 0x201);
         g_assert_cmphex(cpuid_reg(&rig, 0xb, 2, ECX), ==, 2);
         g_assert_cmphex(cpuid_reg(&rig, 0xb, 0, EDX), ==, cases[i].count - 1);
     }
-    rig.cpu->count = 1;
-    rig.cpu->index = 0;
     sys_rig_clear(&rig);
 }
 

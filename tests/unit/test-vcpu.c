@@ -226,7 +226,7 @@ static void setup(Fixture *f, gconstpointer data)
     memset(fake, 0, sizeof(fake));
     atomic_store(&door, false);
     resets_told = 0;
-    g_assert_true(vcpus_create(COUNT, NULL));
+    g_assert_true(vcpus_create(&(VcpuTopology){ 1, COUNT, 1 }, NULL));
     g_assert_true(vcpus_start(NULL));
     system_reset();
     vm_start();
@@ -271,7 +271,7 @@ static void test_select(void)
 static void test_parked_until_started(void)
 {
     memset(fake, 0, sizeof(fake));
-    g_assert_true(vcpus_create(1, NULL));
+    g_assert_true(vcpus_create(&(VcpuTopology){ 1, 1, 1 }, NULL));
     system_reset(); /* done when the thread begins */
     g_assert_true(vcpus_start(NULL));
     WAIT_FOR(atomic_load(&fake[0].resets) == 1);
@@ -561,7 +561,7 @@ static void test_destroy_running(void)
 {
     memset(fake, 0, sizeof(fake));
     atomic_store(&fake[1].program, HALT);
-    g_assert_true(vcpus_create(COUNT, NULL));
+    g_assert_true(vcpus_create(&(VcpuTopology){ 1, COUNT, 1 }, NULL));
     g_assert_true(vcpus_start(NULL));
     system_reset();
     vm_start();

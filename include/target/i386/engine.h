@@ -73,6 +73,7 @@ typedef struct X86CpuConfig {
     const char *model;        /* "-cpu" text: MODEL[,+FEATURE][,-FEATURE]...; NULL: the default model */
     unsigned index;           /* 0: the bootstrap processor; also the initial APIC ID */
     unsigned count;           /* processors in the machine, for CPUID */
+    unsigned cores, threads;  /* of a package, of a core; 0: one package of cores with one thread */
     size_t code_cache_bytes;  /* bound of translated code; 0: the default */
 } X86CpuConfig;
 
