@@ -236,7 +236,10 @@ static void emu_cleanup(void)
 
 static bool emu_vcpu_init(Vcpu *vcpu, GError **errp)
 {
-    const X86CpuConfig config = { .model = model, .index = vcpu->index, .count = vcpu->total };
+    const X86CpuConfig config = {
+        .model = model, .index = vcpu->index, .count = vcpu->total, .cores = vcpu->topology.cores,
+        .threads = vcpu->topology.threads,
+    };
     EmuCpu *emu = g_new0(EmuCpu, 1);
 
     emu->vcpu = vcpu;
@@ -303,6 +306,7 @@ static char *emu_vcpu_text(Vcpu *vcpu)
 
 static const SyscallTable emu_syscalls = {
     "emu", (const SyscallRule[]) {
+        SYSCALL(sched_yield, "PAUSE: a guest's processor waits for another one"),
         SYSCALL(getrandom, "RDRAND and RDSEED", ARG_IS(2, GRND_NONBLOCK)),
         SYSCALL_END,
     },

@@ -16,13 +16,6 @@
 #define RPL 3u
 #define TI 4u
 
-static void require_cpl0(X86Cpu *cpu)
-{
-    if (cpu->cpl != 0) {
-        x86_raise(cpu, X86_EXC_GP, 0);
-    }
-}
-
 /* CR4.UMIP: programs cannot look at system tables' places. */
 static void check_umip(X86Cpu *cpu)
 {
@@ -120,14 +113,14 @@ static const X86Op *lldt(X86Cpu *cpu, const X86Op *op, uint16_t selector)
 X86_OP(x86_op_lldt_r)
 {
     cpu->op = op;
-    require_cpl0(cpu);
+    x86_require_cpl0(cpu);
     return lldt(cpu, op, cpu->regs[op->rm]);
 }
 
 X86_OP(x86_op_lldt_m)
 {
     cpu->op = op;
-    require_cpl0(cpu);
+    x86_require_cpl0(cpu);
     return lldt(cpu, op, x86_ld16(cpu, op, cpu->ea));
 }
 
@@ -147,14 +140,14 @@ static const X86Op *ltr(X86Cpu *cpu, const X86Op *op, uint16_t selector)
 X86_OP(x86_op_ltr_r)
 {
     cpu->op = op;
-    require_cpl0(cpu);
+    x86_require_cpl0(cpu);
     return ltr(cpu, op, cpu->regs[op->rm]);
 }
 
 X86_OP(x86_op_ltr_m)
 {
     cpu->op = op;
-    require_cpl0(cpu);
+    x86_require_cpl0(cpu);
     return ltr(cpu, op, x86_ld16(cpu, op, cpu->ea));
 }
 
@@ -330,7 +323,7 @@ X86_OP(x86_op_sidt)
 static const X86Op *load_table(X86Cpu *cpu, const X86Op *op, uint64_t *base, uint32_t *limit)
 {
     cpu->op = op;
-    require_cpl0(cpu);
+    x86_require_cpl0(cpu);
     uint16_t new_limit = x86_ld16(cpu, op, cpu->ea);
     uint64_t new_base;
 

@@ -19,6 +19,18 @@
 
 #include "target/i386/cpu.h"
 
+/* Raise unless something is as it has to be. */
+static inline void x86_require(X86Cpu *cpu, bool condition, int vector)
+{
+    if (!condition) {
+        x86_raise(cpu, vector, 0);
+    }
+}
+static inline void x86_require_cpl0(X86Cpu *cpu)
+{
+    x86_require(cpu, cpu->cpl == 0, X86_EXC_GP);
+}
+
 /* ---- segments: segment.c ----------------------------------------------------------------------------------------- */
 
 /* Loads a data or stack segment register with all checks of the mode; raises.  Real mode: base = selector * 16. */
@@ -113,6 +125,7 @@ X86Fn x86_op_mov_from_dr, x86_op_mov_to_dr;
 X86Fn x86_op_clts, x86_op_invd, x86_op_wbinvd, x86_op_invpcid; /* invpcid: op->reg type, cpu->ea descriptor */
 X86Fn x86_op_rdmsr, x86_op_wrmsr, x86_op_rdtsc, x86_op_rdpmc, x86_op_cpuid;
 X86Fn x86_op_syscall, x86_op_sysret, x86_op_sysenter, x86_op_sysexit; /* op->aux: operand size */
+X86Fn x86_op_pause; /* NEXT */
 X86Fn x86_op_hlt;   /* sets cpu->halted and leaves */
 X86Fn x86_op_cli;   /* NEXT */
 X86Fn x86_op_sti;   /* NEXT after x86_check_interrupts(); op->aux 1: last of its block: sets cpu->shadow and leaves */

@@ -437,6 +437,8 @@ void x86_tr_nop90(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
     if (insn->rex & 1) {
         x86_tr_xchg_acc(t, insn, row);
+    } else if (insn->rep == X86_REP_F3 && t->cpu->count > 1) {
+        x86_emit(t, insn, x86_op_pause);
     }
 }
 
