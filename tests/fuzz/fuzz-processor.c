@@ -3,10 +3,10 @@
  * Fuzz target: the built-in processor, by guest code.
  * Runs in: fuzz target
  *
- * Byte 0 chooses the mode; bytes 1 to 8 change what follows: the sixteen registers, by a nibble each.  The rest is
- * code. When the processor halts, or after 10 ms, it gets an interrupt, an NMI, other bytes in its code page as if
- * from a device, and the fourth time it ends.  Checked, besides what the sanitizers see: it comes back, and memory
- * outside of the guest's is not touched.
+ * Byte 0 chooses the mode, what is near an end (a page's, the code segment's), and #AC; bytes 1 to 8 change what
+ * follows: the sixteen registers, by a nibble each.  The rest is code. When the processor halts, or after 10 ms, it
+ * gets an interrupt, an NMI, other bytes in its code page as if from a device, and the fourth time it ends.  Checked,
+ * besides what the sanitizers see: it comes back, and memory outside of the guest's is not touched.
  */
 #include <glib.h>
 #include <stdatomic.h>
@@ -58,9 +58,16 @@ static void set_mode(unsigned mode)
     case 5:
         sys_user64(&rig);
         break;
-    default:
+    case 6:
         sys_long(&rig);
         break;
+    default:
+        sys_vm86(&rig, mode & 0x10 ? 0 : 3);
+        break;
+    }
+    if (mode & 0x20) {
+        rig.state.cr0 |= X86_CR0_AM;
+        rig.state.rflags |= X86_AC;
     }
 }
 
@@ -110,6 +117,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     at = (uint32_t)(rig.state.segment[X86_CS].base + rig.state.rip) & (SYS_RAM_SIZE - 1);
     at = data[0] & 8 ? (at | mask) - 20 : at; /* over the end of a page */
     rig.state.rip += data[0] & 8 ? mask - 20 : 0;
+    if (data[0] & 0x10) {
+        rig.state.segment[X86_CS].limit = (uint32_t)rig.state.rip + 40;
+    }
     memcpy(rig.ram + at, data + HEADER, size - HEADER);
     x86_cpu_set_state(rig.cpu, &rig.state);
     for (unsigned turn = 0; turn < 4; turn++) {

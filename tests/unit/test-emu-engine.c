@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * How the built-in processor executes: translated code that changes, by whomever; pages and what crosses them;
- * repeated, locked and interrupted instructions; processors side by side.
+ * repeated and interrupted instructions.
  */
 #include <string.h>
 #include "emu-system-rig.h"
@@ -478,123 +478,6 @@ static void test_watchpoint(void)
     sys_rig_clear(&rig);
 }
 
-/* ---- several processors ------------------------------------------------------------------------------------------ */
-
-static uint8_t *ram_of_two;
-
-static uint8_t *second_ram_page(void *opaque, uint64_t gpa, bool *writable)
-{
-    *writable = true;
-    return gpa < SYS_RAM_SIZE ? ram_of_two + gpa : NULL;
-}
-
-static int no_interrupt(void *opaque)
-{
-    return -1;
-}
-
-/* A second processor on the RAM of RIG, in its state but for RIP and the stack. */
-static X86Cpu *second_cpu(SysRig *rig, uint64_t rip)
-{
-    static const X86Bus bus = { .ram_page = second_ram_page, .interrupt_ack = no_interrupt };
-    X86CpuConfig config = { .index = 1, .count = 2 };
-    X86State state = rig->state;
-    X86Cpu *cpu = x86_cpu_new(rig->machine, &config, &bus, NULL, NULL);
-
-    ram_of_two = rig->ram;
-    g_assert_nonnull(cpu);
-    state.rip = rip;
-    state.gpr[X86_RSP] = SYS_IST;
-    x86_cpu_set_state(cpu, &state);
-    return cpu;
-}
-
-static gpointer run_cpu(gpointer cpu)
-{
-    return GINT_TO_POINTER(x86_cpu_run(cpu));
-}
-
-/* Two processors that write to the same memory are what ThreadSanitizer calls a fault. */
-static bool guest_may_not_race(void)
-{
-#ifdef __SANITIZE_THREAD__
-    g_test_skip("guest code that races by intent is not for ThreadSanitizer");
-    return true;
-#else
-    return false;
-#endif
-}
-
-GUEST(count, 64,
-      "mov $100000, %ecx\n mov $1, %edx\n mov $0x70000, %ebx\n"
-      "1: lock incl (%rbx)\n lock addq $3, 8(%rbx)\n mov $1, %eax\n lock xaddl %eax, 16(%rbx)\n"
-      "mov 24(%rbx), %rax\n 2: lea 1(%rax), %rsi\n lock cmpxchg %rsi, 24(%rbx)\n jne 2b\n"
-      "3: lock btsl $0, 32(%rbx)\n jc 3b\n incl 36(%rbx)\n movl $0, 32(%rbx)\n"
-      "lock incl 0xffe(%rbx)\n"
-      "dec %ecx\n jnz 1b\n hlt");
-
-static void test_locked(void)
-{
-    GThread *thread;
-    SysRig rig;
-    X86Cpu *second;
-
-    if (guest_may_not_race()) {
-        return;
-    }
-    sys_rig_init(&rig, NULL);
-    sys_long(&rig);
-    SYS_CODE(&rig, SYS_KERNEL, count);
-    second = second_cpu(&rig, SYS_KERNEL);
-    thread = g_thread_new("second", run_cpu, second);
-    SYS_RUN_VECTOR(&rig, -1);
-    g_assert_cmpint(GPOINTER_TO_INT(g_thread_join(thread)), ==, X86_EXIT_HALTED);
-    g_assert_cmpint(sys_get(&rig, 0x70000, 4), ==, 200000);
-    g_assert_cmpint(sys_get(&rig, 0x70008, 8), ==, 600000);
-    g_assert_cmpint(sys_get(&rig, 0x70010, 4), ==, 200000);
-    g_assert_cmpint(sys_get(&rig, 0x70018, 8), ==, 200000);
-    g_assert_cmpint(sys_get(&rig, 0x70024, 4), ==, 200000);
-    g_assert_cmpint(sys_get(&rig, 0x70ffe, 4), ==, 200000); /* crosses pages */
-    x86_cpu_free(second);
-    sys_rig_clear(&rig);
-}
-
-/* One processor rewrites what the other one calls, tells it, and waits for the answer. */
-GUEST(writer, 64,
-      "xor %ecx, %ecx\n"
-      "1: inc %ecx\n mov %ecx, 0x22001\n mov %ecx, 0x70000\n"
-      "2: pause\n cmp %ecx, 0x70004\n jne 2b\n cmp $2000, %ecx\n jne 1b\n hlt");
-GUEST(caller, 64,
-      "xor %ecx, %ecx\n mov $0x22000, %ebx\n xor %ebp, %ebp\n"
-      "1: inc %ecx\n 2: pause\n cmp %ecx, 0x70000\n jne 2b\n push %rcx\n mov $0, %ecx\n mov %ecx, %eax\n cpuid\n pop %rcx\n"
-      "mov $0x22000, %ebx\n call *%rbx\n cmp %ecx, %eax\n je 3f\n inc %ebp\n"
-      "3: mov %ecx, 0x70004\n cmp $2000, %ecx\n jne 1b\n hlt");
-
-static void test_cross_modifying(void)
-{
-    GThread *thread;
-    X86State state;
-    SysRig rig;
-    X86Cpu *second;
-
-    if (guest_may_not_race()) {
-        return;
-    }
-    sys_rig_init(&rig, NULL);
-    sys_long(&rig);
-    sys_code(&rig, 0x22000, function, function_end);
-    sys_code(&rig, 0x24000, caller, caller_end);
-    SYS_CODE(&rig, SYS_KERNEL, writer);
-    second = second_cpu(&rig, 0x24000);
-    thread = g_thread_new("second", run_cpu, second);
-    SYS_RUN_VECTOR(&rig, -1);
-    g_assert_cmpint(GPOINTER_TO_INT(g_thread_join(thread)), ==, X86_EXIT_HALTED);
-    x86_cpu_get_state(second, &state);
-    g_assert_cmpint(state.gpr[X86_RBP], ==, 0);
-    x86_cpu_free(second);
-    sys_rig_clear(&rig);
-}
-
 /* ---- decoding ---------------------------------------------------------------------------------------------------- */
 
 static void test_decoding(void)
@@ -652,8 +535,6 @@ int main(int argc, char **argv)
     g_test_add_func("/emu-engine/stop/kick", test_kick);
     g_test_add_func("/emu-engine/stop/interrupt", test_interrupt);
     g_test_add_func("/emu-engine/debug/breakpoints", test_watchpoint);
-    g_test_add_func("/emu-engine/processors/locked", test_locked);
-    g_test_add_func("/emu-engine/processors/cross-modifying", test_cross_modifying);
     g_test_add_func("/emu-engine/decoding", test_decoding);
     return g_test_run();
 }

@@ -350,6 +350,63 @@ static void test_nmi(void)
     sys_rig_clear(&rig);
 }
 
+/* An IRET that faults ends the blocking, too: the next NMI comes before the fault's handler. */
+GUEST(nmi_bad_iret, 64, "hlt\n movq $0x10, 8(%rsp)\n iretq\n");
+
+static void test_nmi_after_faulting_iret(void)
+{
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    sys_long(&rig);
+    SYS_CODE(&rig, SYS_HANDLERS + X86_EXC_NMI * 16, nmi_bad_iret);
+    SYS_CODE(&rig, SYS_KERNEL, nop_hlt);
+    x86_cpu_nmi(rig.cpu);
+    SYS_RUN_VECTOR(&rig, X86_EXC_NMI);
+    x86_cpu_nmi(rig.cpu);
+    rig.cpu->halted = false;
+    g_assert_cmpint(x86_cpu_run(rig.cpu), ==, X86_EXIT_HALTED);
+    x86_cpu_get_state(rig.cpu, &rig.state);
+    g_assert_cmpint(sys_vector(&rig), ==, X86_EXC_NMI);
+    g_assert_cmphex(sys_stack(&rig, 0, 8), ==, SYS_HANDLERS + X86_EXC_GP * 16);
+    sys_rig_clear(&rig);
+}
+
+/*
+ * An IRET that is begun again, because the accessed bit it sets is beside translated code, is still the one IRET: the
+ * next NMI comes after it, not in its middle.
+ */
+GUEST(nmi_iret, 64, "hlt\n incl %eax\n iretq\n");
+
+static void test_nmi_after_restarted_iret(void)
+{
+    const uint16_t selector = 0xc0; /* right after the GDT's others, in a line with the handler */
+    const uint32_t handler = SYS_GDT + 0xd0;
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    sys_long(&rig);
+    sys_descriptor(&rig, selector, 0, 0xffffffff, 0xa09a);
+    rig.state.gdt_limit = 0xc7;
+    sys_gate(&rig, X86_EXC_NMI, SYS_CS64, handler, 0xe, 0, 0);
+    sys_code(&rig, handler, nmi_iret, nmi_iret_end);
+    SYS_CODE(&rig, SYS_KERNEL, nop_hlt);
+    rig.state.segment[X86_CS].selector = selector;
+    x86_cpu_nmi(rig.cpu);
+    sys_run(&rig);
+    g_assert_cmphex(rig.state.rip, ==, handler + 1);
+    g_assert_cmphex(sys_get(&rig, SYS_GDT + selector + 5, 1), ==, 0x9a);
+    x86_cpu_nmi(rig.cpu);
+    rig.cpu->halted = false;
+    g_assert_cmpint(x86_cpu_run(rig.cpu), ==, X86_EXIT_HALTED);
+    x86_cpu_get_state(rig.cpu, &rig.state);
+    g_assert_cmphex(rig.state.rip, ==, handler + 1);
+    g_assert_cmphex(sys_get(&rig, SYS_GDT + selector + 5, 1), ==, 0x9b);
+    g_assert_cmphex(sys_stack(&rig, 0, 8), ==, SYS_KERNEL);
+    g_assert_cmphex(rig.state.gpr[X86_RSP], ==, SYS_KERNEL_STACK - 40);
+    sys_rig_clear(&rig);
+}
+
 /* ---- IRET ------------------------------------------------------------------------------------------------------ */
 
 GUEST(iret_user, 64,
@@ -571,6 +628,8 @@ int main(int argc, char **argv)
     g_test_add_func("/emu-system/triple-fault", test_triple_fault);
     g_test_add_func("/emu-system/interrupt", test_interrupt);
     g_test_add_func("/emu-system/nmi", test_nmi);
+    g_test_add_func("/emu-system/nmi-after-faulting-iret", test_nmi_after_faulting_iret);
+    g_test_add_func("/emu-system/nmi-after-restarted-iret", test_nmi_after_restarted_iret);
     g_test_add_func("/emu-system/iret", test_iret);
     g_test_add_func("/emu-system/user-flags", test_user_flags);
     g_test_add_func("/emu-system/syscall", test_syscall);

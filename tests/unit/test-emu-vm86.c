@@ -33,26 +33,6 @@ static void test_vm86(void)
     sys_rig_clear(&rig);
 }
 
-#define VM_STACK 0x1000u
-
-/* In the middle of virtual-8086 mode: code at 3000h:0, a stack at 5000h, data at 7000h. */
-static void enter_vm(SysRig *rig, unsigned iopl)
-{
-    static const uint16_t selectors[X86_SEGMENTS] = { 0x7100, 0x3000, 0x5000, 0x7000, 0x7200, 0x7300 };
-
-    sys_protected(rig);
-    for (unsigned i = 0; i < X86_SEGMENTS; i++) {
-        rig->state.segment[i] = (X86SegmentState){
-            .selector = selectors[i], .base = selectors[i] << 4, .limit = 0xffff, .attr = 0x00f3,
-        };
-    }
-    memset(rig->state.gpr, 0, sizeof(rig->state.gpr));
-    rig->state.gpr[X86_RSP] = VM_STACK;
-    rig->state.rflags = X86_VM | iopl << X86_IOPL_SHIFT | 2;
-    memset(rig->ram + SYS_USER, 0xf4, 64);
-    memset(rig->ram + 0x50000 + VM_STACK, 0, 64);
-}
-
 GUEST(vm_cli, 16, "cli\n");
 GUEST(vm_sti, 16, "sti\n");
 GUEST(vm_pushf, 16, "pushf\n");
@@ -125,10 +105,10 @@ static void test_vm86_instructions(void)
             bool with_error = vector != X86_EXC_UD && vector != 0x80;
 
             g_test_message("%s, IOPL %u", cases[i].name, full * 3);
-            enter_vm(&rig, full * 3);
+            sys_vm86(&rig, full * 3);
             memset(rig.ram + SYS_TSS + 104, 0, 8); /* ports 0 to 63 */
-            sys_put(&rig, 0x50000 + VM_STACK, 0x10, 2); /* for IRET: a HLT at 3000h:10h */
-            sys_put(&rig, 0x50000 + VM_STACK + 2, 0x3000, 2);
+            sys_put(&rig, 0x50000 + SYS_VM_STACK, 0x10, 2); /* for IRET: a HLT at 3000h:10h */
+            sys_put(&rig, 0x50000 + SYS_VM_STACK + 2, 0x3000, 2);
             sys_code(&rig, SYS_USER, cases[i].code, cases[i].end);
             SYS_RUN_VECTOR(&rig, vector == ON ? X86_EXC_GP : vector);
             if (with_error) {
@@ -159,7 +139,7 @@ static void test_vm86_flags(void)
     SysRig rig;
 
     sys_rig_init(&rig, NULL);
-    enter_vm(&rig, 3);
+    sys_vm86(&rig, 3);
     SYS_CODE(&rig, SYS_USER, vm_flags);
     /* TF is in what is popped: the first trap is after PUSHFL. */
     sys_put(&rig, SYS_USER + 2, 0x3f3ed7 & ~X86_TF, 4);
@@ -178,7 +158,7 @@ static void test_vm86_round_trip(void)
     SysRig rig;
 
     sys_rig_init(&rig, NULL);
-    enter_vm(&rig, 3);
+    sys_vm86(&rig, 3);
     sys_gate(&rig, 0x81, SYS_CS32, SYS_HANDLERS + 0x81 * 16, 0xe, 3, 0);
     sys_gate(&rig, 0x80, SYS_CS32, SYS_KERNEL, 0xe, 3, 0);
     SYS_CODE(&rig, SYS_KERNEL, vm_handler);
@@ -192,7 +172,7 @@ static void test_vm86_round_trip(void)
     g_assert_cmphex(rig.state.gpr[X86_RCX], ==, 0x7200);
     g_assert_cmphex(rig.state.gpr[X86_RDX], ==, 0);
     g_assert_cmphex(sys_get(&rig, 0x71000, 4), ==, 6);
-    g_assert_cmphex(sys_stack(&rig, 3, 4), ==, VM_STACK);
+    g_assert_cmphex(sys_stack(&rig, 3, 4), ==, SYS_VM_STACK);
     g_assert_cmphex(sys_stack(&rig, 4, 4), ==, 0x5000);
     g_assert_cmphex(sys_stack(&rig, 5, 4), ==, 0x7100); /* ES */
     g_assert_cmphex(sys_stack(&rig, 6, 4), ==, 0x7000);
@@ -209,14 +189,14 @@ static void test_vm86_interrupts(void)
 
     /* From outside. */
     sys_rig_init(&rig, NULL);
-    enter_vm(&rig, 3);
+    sys_vm86(&rig, 3);
     SYS_CODE(&rig, SYS_USER, vm_count);
     rig.interrupt = 0x31;
     x86_cpu_set_intr(rig.cpu, true);
     SYS_RUN_VECTOR(&rig, 0x31);
     g_assert_cmphex(rig.state.gpr[X86_RSP], ==, SYS_INNER_STACK - 36);
     /* By a gate of 16 bits: words. */
-    enter_vm(&rig, 3);
+    sys_vm86(&rig, 3);
     sys_gate(&rig, 0x80, SYS_CS32, 0xfff0, 6, 3, 0);
     sys_put(&rig, 0xfff0, 0xf4, 1);
     SYS_CODE(&rig, SYS_USER, vm_int);
@@ -225,11 +205,11 @@ static void test_vm86_interrupts(void)
     g_assert_cmphex(rig.state.gpr[X86_RSP], ==, SYS_INNER_STACK - 18);
     g_assert_cmphex(sys_stack(&rig, 0, 2), ==, 2);
     g_assert_cmphex(sys_stack(&rig, 1, 2), ==, 0x3000);
-    g_assert_cmphex(sys_stack(&rig, 3, 2), ==, VM_STACK);
+    g_assert_cmphex(sys_stack(&rig, 3, 2), ==, SYS_VM_STACK);
     g_assert_cmphex(sys_stack(&rig, 8, 2), ==, 0x7300);
     /* Handlers are at level 0, and conforming they are not. */
     for (unsigned i = 0; i < 2; i++) {
-        enter_vm(&rig, 3);
+        sys_vm86(&rig, 3);
         sys_descriptor(&rig, 0x90, 0, 0xffffffff, i ? 0xc09e : 0xc0ba);
         sys_gate(&rig, 0x80, 0x90 | (i ? 0 : 1), SYS_HANDLERS, 0xe, 3, 0);
         SYS_CODE(&rig, SYS_USER, vm_int);
@@ -246,7 +226,7 @@ static void test_vm86_interrupts(void)
     /* Pages are accessed with a user's rights. */
     sys_protected_paging(&rig, false);
     X86State paging = rig.state;
-    enter_vm(&rig, 3);
+    sys_vm86(&rig, 3);
     rig.state.cr0 = paging.cr0;
     rig.state.cr3 = paging.cr3;
     SYS_CODE(&rig, SYS_USER, vm_round); /* the INT, then DS is a supervisor's page */
@@ -271,7 +251,7 @@ static void test_task_vm86(void)
         memset(rig.ram + SYS_TSS2, 0, 104);
         sys_put(&rig, SYS_TSS2 + 32, beyond ? 0x10000 : 0, 4);
         sys_put(&rig, SYS_TSS2 + 36, X86_VM | X86_IOPL | 2, 4);
-        sys_put(&rig, SYS_TSS2 + 40 + X86_RSP * 4, VM_STACK, 4);
+        sys_put(&rig, SYS_TSS2 + 40 + X86_RSP * 4, SYS_VM_STACK, 4);
         sys_put(&rig, SYS_TSS2 + 4, SYS_INNER_STACK, 4);
         sys_put(&rig, SYS_TSS2 + 8, SYS_DS, 2);
         for (unsigned i = 0; i < 6; i++) {

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Built-in processors side by side on the same RAM: locked instructions, code that one writes and another runs, waits. */
+#include <string.h>
+#include "emu-system-rig.h"
+#include "target/i386/ops.h"
+
+static uint8_t *ram_of_two;
+
+static uint8_t *second_ram_page(void *opaque, uint64_t gpa, bool *writable)
+{
+    *writable = true;
+    return gpa < SYS_RAM_SIZE ? ram_of_two + gpa : NULL;
+}
+
+static int no_interrupt(void *opaque)
+{
+    return -1;
+}
+
+/* Reads of device memory by the second processor wait here. */
+static GMutex gate;
+static GCond gate_moved;
+static bool gate_reached, gate_open;
+
+static uint64_t second_mmio_read(void *opaque, uint64_t gpa, unsigned size)
+{
+    g_mutex_lock(&gate);
+    gate_reached = true;
+    g_cond_broadcast(&gate_moved);
+    while (!gate_open) {
+        g_cond_wait(&gate_moved, &gate);
+    }
+    g_mutex_unlock(&gate);
+    return 0x55;
+}
+
+/* A second processor on the RAM of RIG, in its state but for RIP and the stack. */
+static X86Cpu *second_cpu(SysRig *rig, uint64_t rip)
+{
+    static const X86Bus bus = {
+        .ram_page = second_ram_page, .interrupt_ack = no_interrupt, .mmio_read = second_mmio_read,
+    };
+    X86CpuConfig config = { .index = 1, .count = 2 };
+    X86State state = rig->state;
+    X86Cpu *cpu = x86_cpu_new(rig->machine, &config, &bus, NULL, NULL);
+
+    ram_of_two = rig->ram;
+    g_assert_nonnull(cpu);
+    state.rip = rip;
+    state.gpr[X86_RSP] = SYS_IST;
+    x86_cpu_set_state(cpu, &state);
+    return cpu;
+}
+
+static gpointer run_cpu(gpointer cpu)
+{
+    return GINT_TO_POINTER(x86_cpu_run(cpu));
+}
+
+/* Two processors that write to the same memory are what ThreadSanitizer calls a fault. */
+static bool guest_may_not_race(void)
+{
+#ifdef __SANITIZE_THREAD__
+    g_test_skip("guest code that races by intent is not for ThreadSanitizer");
+    return true;
+#else
+    return false;
+#endif
+}
+
+GUEST(count, 64,
+      "mov $100000, %ecx\n mov $1, %edx\n mov $0x70000, %ebx\n"
+      "1: lock incl (%rbx)\n lock addq $3, 8(%rbx)\n mov $1, %eax\n lock xaddl %eax, 16(%rbx)\n"
+      "mov 24(%rbx), %rax\n 2: lea 1(%rax), %rsi\n lock cmpxchg %rsi, 24(%rbx)\n jne 2b\n"
+      "3: lock btsl $0, 32(%rbx)\n jc 3b\n incl 36(%rbx)\n movl $0, 32(%rbx)\n"
+      "lock incl 0xffe(%rbx)\n"
+      "dec %ecx\n jnz 1b\n hlt");
+
+static void test_locked(void)
+{
+    GThread *thread;
+    SysRig rig;
+    X86Cpu *second;
+
+    if (guest_may_not_race()) {
+        return;
+    }
+    sys_rig_init(&rig, NULL);
+    sys_long(&rig);
+    SYS_CODE(&rig, SYS_KERNEL, count);
+    second = second_cpu(&rig, SYS_KERNEL);
+    thread = g_thread_new("second", run_cpu, second);
+    SYS_RUN_VECTOR(&rig, -1);
+    g_assert_cmpint(GPOINTER_TO_INT(g_thread_join(thread)), ==, X86_EXIT_HALTED);
+    g_assert_cmpint(sys_get(&rig, 0x70000, 4), ==, 200000);
+    g_assert_cmpint(sys_get(&rig, 0x70008, 8), ==, 600000);
+    g_assert_cmpint(sys_get(&rig, 0x70010, 4), ==, 200000);
+    g_assert_cmpint(sys_get(&rig, 0x70018, 8), ==, 200000);
+    g_assert_cmpint(sys_get(&rig, 0x70024, 4), ==, 200000);
+    g_assert_cmpint(sys_get(&rig, 0x70ffe, 4), ==, 200000); /* crosses pages */
+    x86_cpu_free(second);
+    sys_rig_clear(&rig);
+}
+
+/*
+ * A counter over the end of a cache line, and of a page: one processor adds to all of it, the other one to its upper
+ * half, which is a word of its own for that one.
+ */
+GUEST(split_whole, 64, "mov $300000, %ecx\n 1: lock addl $1, (%rbx)\n dec %ecx\n jnz 1b\n hlt");
+GUEST(split_half, 64, "mov $300000, %ecx\n 1: lock addw $1, 2(%rbx)\n dec %ecx\n jnz 1b\n hlt");
+
+static void test_split_lock(gconstpointer data)
+{
+    const uint32_t at = *(const uint32_t *)data;
+    GThread *thread;
+    SysRig rig;
+    X86Cpu *second;
+
+    if (guest_may_not_race()) {
+        return;
+    }
+    sys_rig_init(&rig, NULL);
+    sys_long(&rig);
+    rig.state.gpr[X86_RBX] = at;
+    sys_put(&rig, at, 0, 8);
+    sys_code(&rig, 0x24000, split_half, split_half_end);
+    SYS_CODE(&rig, SYS_KERNEL, split_whole);
+    second = second_cpu(&rig, 0x24000);
+    thread = g_thread_new("second", run_cpu, second);
+    SYS_RUN_VECTOR(&rig, -1);
+    g_assert_cmpint(GPOINTER_TO_INT(g_thread_join(thread)), ==, X86_EXIT_HALTED);
+    g_assert_cmphex(sys_get(&rig, at, 4), ==, 300000u + (300000u << 16));
+    g_assert_cmphex(sys_get(&rig, at + 4, 4), ==, 0);
+    x86_cpu_free(second);
+    sys_rig_clear(&rig);
+}
+
+/* No place for the host's instructions: what crosses cache lines. */
+static void test_split_lock_stays(void)
+{
+    static const struct {
+        uint32_t at;
+        unsigned size;
+        bool host;
+    } cases[] = {
+        { 0x70000, 8, true }, { 0x7003c, 4, true }, { 0x7003d, 4, false }, { 0x7003f, 2, false }, { 0x70039, 8, false },
+        { 0x70031, 8, true }, { 0x70ffe, 4, false }, { 0x70ff0, 16, true },
+    };
+    const X86Op op = { .pc_off = 0 };
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    sys_long(&rig);
+    x86_cpu_set_state(rig.cpu, &rig.state);
+    for (unsigned round = 0; round < 2; round++) { /* without and with the page in the TLB */
+        for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+            uint8_t *host = x86_lock_target(rig.cpu, &op, cases[i].at, cases[i].size);
+
+            g_assert_true(host == (cases[i].host ? rig.ram + cases[i].at : NULL));
+        }
+    }
+    sys_rig_clear(&rig);
+}
+
+/* A processor that waits in a device holds nobody up; it goes on when the other one has been alone. */
+GUEST(read_device, 64, "mov $0x1900000, %ebx\n mov (%rbx), %eax\n lock incl 0x7003e\n hlt");
+GUEST(split_often, 64, "mov $1000, %ecx\n 1: lock incl 0x7003e\n dec %ecx\n jnz 1b\n hlt");
+
+static void test_split_lock_beside_device(void)
+{
+    GThread *thread;
+    X86State state;
+    SysRig rig;
+    X86Cpu *second;
+
+    if (guest_may_not_race()) {
+        return;
+    }
+    sys_rig_init(&rig, NULL);
+    sys_long(&rig);
+    sys_put(&rig, SYS_PD + 12 * 8, 0x1800083, 8); /* beyond RAM */
+    sys_put(&rig, 0x7003e, 0, 4);
+    sys_code(&rig, 0x24000, read_device, read_device_end);
+    SYS_CODE(&rig, SYS_KERNEL, split_often);
+    second = second_cpu(&rig, 0x24000);
+    thread = g_thread_new("second", run_cpu, second);
+    g_mutex_lock(&gate);
+    while (!gate_reached) {
+        g_cond_wait(&gate_moved, &gate);
+    }
+    g_mutex_unlock(&gate);
+    SYS_RUN_VECTOR(&rig, -1);
+    g_assert_cmpint(sys_get(&rig, 0x7003e, 4), ==, 1000);
+    g_mutex_lock(&gate);
+    gate_open = true;
+    g_cond_broadcast(&gate_moved);
+    g_mutex_unlock(&gate);
+    g_assert_cmpint(GPOINTER_TO_INT(g_thread_join(thread)), ==, X86_EXIT_HALTED);
+    x86_cpu_get_state(second, &state);
+    g_assert_cmphex(state.gpr[X86_RAX], ==, 0x55);
+    g_assert_cmpint(sys_get(&rig, 0x7003e, 4), ==, 1001);
+    x86_cpu_free(second);
+    sys_rig_clear(&rig);
+}
+
+/* Two that spin on PAUSE for each other, on however few cores, take turns: bounded by the test's time. */
+GUEST(spin_even, 64,
+      "xor %ecx, %ecx\n 1: pause\n cmp %ecx, 0x70000\n jne 1b\n inc %ecx\n mov %ecx, 0x70004\n cmp $20000, %ecx\n jne 1b\n hlt");
+GUEST(spin_odd, 64,
+      "xor %ecx, %ecx\n 1: mov %ecx, 0x70000\n inc %ecx\n 2: pause\n cmp %ecx, 0x70004\n jne 2b\n cmp $20000, %ecx\n jne 1b\n hlt");
+
+static void test_pause(void)
+{
+    GThread *thread;
+    SysRig rig;
+    X86Cpu *second;
+
+    if (guest_may_not_race()) {
+        return;
+    }
+    sys_rig_init(&rig, NULL);
+    sys_long(&rig);
+    sys_put(&rig, 0x70000, 0xffffffff, 8);
+    sys_code(&rig, 0x24000, spin_even, spin_even_end);
+    SYS_CODE(&rig, SYS_KERNEL, spin_odd);
+    second = second_cpu(&rig, 0x24000);
+    thread = g_thread_new("second", run_cpu, second);
+    SYS_RUN_VECTOR(&rig, -1);
+    g_assert_cmpint(GPOINTER_TO_INT(g_thread_join(thread)), ==, X86_EXIT_HALTED);
+    g_assert_cmpint(sys_get(&rig, 0x70004, 4), ==, 20000);
+    x86_cpu_free(second);
+    sys_rig_clear(&rig);
+}
+
+GUEST(function, 64, "mov $0, %eax\n ret");
+
+/* One processor rewrites what the other one calls, tells it, and waits for the answer. */
+GUEST(writer, 64,
+      "xor %ecx, %ecx\n"
+      "1: inc %ecx\n mov %ecx, 0x22001\n mov %ecx, 0x70000\n"
+      "2: pause\n cmp %ecx, 0x70004\n jne 2b\n cmp $2000, %ecx\n jne 1b\n hlt");
+GUEST(caller, 64,
+      "xor %ecx, %ecx\n mov $0x22000, %ebx\n xor %ebp, %ebp\n"
+      "1: inc %ecx\n 2: pause\n cmp %ecx, 0x70000\n jne 2b\n push %rcx\n mov $0, %ecx\n mov %ecx, %eax\n cpuid\n pop %rcx\n"
+      "mov $0x22000, %ebx\n call *%rbx\n cmp %ecx, %eax\n je 3f\n inc %ebp\n"
+      "3: mov %ecx, 0x70004\n cmp $2000, %ecx\n jne 1b\n hlt");
+
+static void test_cross_modifying(void)
+{
+    GThread *thread;
+    X86State state;
+    SysRig rig;
+    X86Cpu *second;
+
+    if (guest_may_not_race()) {
+        return;
+    }
+    sys_rig_init(&rig, NULL);
+    sys_long(&rig);
+    sys_code(&rig, 0x22000, function, function_end);
+    sys_code(&rig, 0x24000, caller, caller_end);
+    SYS_CODE(&rig, SYS_KERNEL, writer);
+    second = second_cpu(&rig, 0x24000);
+    thread = g_thread_new("second", run_cpu, second);
+    SYS_RUN_VECTOR(&rig, -1);
+    g_assert_cmpint(GPOINTER_TO_INT(g_thread_join(thread)), ==, X86_EXIT_HALTED);
+    x86_cpu_get_state(second, &state);
+    g_assert_cmpint(state.gpr[X86_RBP], ==, 0);
+    x86_cpu_free(second);
+    sys_rig_clear(&rig);
+}
+
+int main(int argc, char **argv)
+{
+    static const uint32_t over_line = 0x7003e, over_page = 0x70ffe;
+
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/emu-processors/locked", test_locked);
+    g_test_add_data_func("/emu-processors/split-lock/over-cache-lines", &over_line, test_split_lock);
+    g_test_add_data_func("/emu-processors/split-lock/over-pages", &over_page, test_split_lock);
+    g_test_add_func("/emu-processors/split-lock/never-reaches-the-host", test_split_lock_stays);
+    g_test_add_func("/emu-processors/split-lock/waits-for-no-device", test_split_lock_beside_device);
+    g_test_add_func("/emu-processors/pause", test_pause);
+    g_test_add_func("/emu-processors/cross-modifying", test_cross_modifying);
+    return g_test_run();
+}
