@@ -66,13 +66,12 @@ def test_all_processors_work(big):
 
 @pytest.mark.parametrize("smp,expected", [
     ("8,sockets=2,cores=2", ["0 0 0-1", "0 0 0-1", "0 1 2-3", "0 1 2-3", "1 0 4-5", "1 0 4-5", "1 1 6-7", "1 1 6-7"]),
-    ("3", ["0 0 0", "0 1 1", "0 2 2"]),
-    ("sockets=2,cores=1,threads=2", ["0 0 0-1", "0 0 0-1", "1 0 2-3", "1 0 2-3"])])
+    ("3", ["0 0 0", "0 1 1", "0 2 2"])])
 def test_processors_are_put_together_as_asked(linux, tmp_path, smp, expected):
     boot = linux(tmp_path, {"topology": "cd /sys/devices/system/cpu; for cpu in cpu[0-9]*; do cd $cpu/topology; "
                                         "echo $(cat physical_package_id core_id thread_siblings_list); cd ../..; done"})
     text = run_to_end("-m", "256", "-smp", smp, *boot)
-    assert output(text, "topology").splitlines() == expected
+    assert output(text, "topology").strip().splitlines() == expected
 
 
 def test_memory_is_there(big):
