@@ -40,6 +40,7 @@ GUEST(vm_popf, 16, "popf\n");
 GUEST(vm_int, 16, "int $0x80\n");
 GUEST(vm_int_dpl0, 16, "int $0x20\n");
 GUEST(vm_int3, 16, "int3\n");
+GUEST(vm_int1, 16, ".byte 0xf1\n");
 GUEST(vm_iret, 16, "iret\n");
 GUEST(vm_in_allowed, 16, "in $0x10, %al\n");
 GUEST(vm_in_denied, 16, "in $0x40, %al\n");
@@ -77,6 +78,7 @@ static void test_vm86_instructions(void)
         { "INT", vm_int, vm_int_end, { X86_EXC_GP, 0x80 }, 0, 0 },
         { "INT, gate of level 0", vm_int_dpl0, vm_int_dpl0_end, { X86_EXC_GP, X86_EXC_GP }, 0x20 * 8 + 2, 0 },
         { "INT3, gate of level 0", vm_int3, vm_int3_end, { X86_EXC_GP, X86_EXC_GP }, X86_EXC_BP * 8 + 2, 0 },
+        { "INT1", vm_int1, vm_int1_end, { X86_EXC_DB, X86_EXC_DB }, 0, 1 },
         { "IRET", vm_iret, vm_iret_end, { X86_EXC_GP, ON }, 0, 0 },
         { "IN, allowed", vm_in_allowed, vm_in_allowed_end, { ON, ON }, 0, 0 },
         { "IN, denied", vm_in_denied, vm_in_denied_end, { X86_EXC_GP, X86_EXC_GP }, 0, 0 },
@@ -102,7 +104,7 @@ static void test_vm86_instructions(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         for (unsigned full = 0; full < 2; full++) {
             int vector = cases[i].by_iopl[full];
-            bool with_error = vector != X86_EXC_UD && vector != 0x80;
+            bool with_error = vector != X86_EXC_UD && vector != X86_EXC_DB && vector != 0x80;
 
             g_test_message("%s, IOPL %u", cases[i].name, full * 3);
             sys_vm86(&rig, full * 3);
@@ -126,6 +128,8 @@ static void test_vm86_instructions(void)
             g_assert_cmphex(rig.state.rflags & X86_VM, ==, 0);
             g_assert_cmphex(sys_stack(&rig, with_error + 1, 4), ==, 0x3000);
             g_assert_cmphex(sys_stack(&rig, with_error + 2, 4) & X86_VM, ==, X86_VM);
+            g_assert_cmphex(sys_stack(&rig, with_error + 2, 4) & X86_RF, ==,
+                            vector == X86_EXC_DB || vector == 0x80 ? 0 : X86_RF);
         }
     }
     sys_rig_clear(&rig);
