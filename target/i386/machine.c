@@ -53,15 +53,30 @@ void x86_machine_tell_others(X86Cpu *cpu, unsigned pending)
 
 /* ---- one processor alone (bus.h) --------------------------------------------------------------------------------- */
 
+/* With guest_lock held. */
+static void wait_for_change(X86Machine *machine)
+{
+    machine->waiting++;
+    g_cond_wait(&machine->guest_changed, &machine->guest_lock);
+    machine->waiting--;
+}
+
+static void tell_change(X86Machine *machine)
+{
+    if (machine->waiting > 0) {
+        g_cond_broadcast(&machine->guest_changed);
+    }
+}
+
 void x86_guest_wait(X86Cpu *cpu)
 {
     X86Machine *machine = cpu->machine;
 
     g_mutex_lock(&machine->guest_lock);
     atomic_store(&cpu->in_guest, false);
-    g_cond_broadcast(&machine->guest_changed);
+    tell_change(machine);
     while (atomic_load(&machine->exclusive)) {
-        g_cond_wait(&machine->guest_changed, &machine->guest_lock);
+        wait_for_change(machine);
     }
     atomic_store(&cpu->in_guest, true);
     g_mutex_unlock(&machine->guest_lock);
@@ -70,7 +85,7 @@ void x86_guest_wait(X86Cpu *cpu)
 void x86_guest_left(X86Cpu *cpu)
 {
     g_mutex_lock(&cpu->machine->guest_lock);
-    g_cond_broadcast(&cpu->machine->guest_changed);
+    tell_change(cpu->machine);
     g_mutex_unlock(&cpu->machine->guest_lock);
 }
 
@@ -96,13 +111,13 @@ void x86_exclusive_begin(X86Cpu *cpu)
 
     g_mutex_lock(&machine->guest_lock);
     atomic_store(&cpu->in_guest, false); /* for another one that wants the same */
-    g_cond_broadcast(&machine->guest_changed);
+    tell_change(machine);
     while (atomic_load(&machine->exclusive)) {
-        g_cond_wait(&machine->guest_changed, &machine->guest_lock);
+        wait_for_change(machine);
     }
     atomic_store(&machine->exclusive, true);
     while (others_inside(cpu)) {
-        g_cond_wait(&machine->guest_changed, &machine->guest_lock);
+        wait_for_change(machine);
     }
     atomic_store(&cpu->in_guest, true);
     g_mutex_unlock(&machine->guest_lock);
@@ -112,7 +127,7 @@ void x86_exclusive_end(X86Cpu *cpu)
 {
     g_mutex_lock(&cpu->machine->guest_lock);
     atomic_store(&cpu->machine->exclusive, false);
-    g_cond_broadcast(&cpu->machine->guest_changed);
+    tell_change(cpu->machine);
     g_mutex_unlock(&cpu->machine->guest_lock);
 }
 

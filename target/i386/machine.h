@@ -30,6 +30,7 @@ struct X86Machine {
     GMutex bus_lock; /* locked accesses to devices; and `cpus` */
     GMutex guest_lock;      /* bus.h; innermost */
     GCond guest_changed;    /* `exclusive` is unset, or a processor has left guest code */
+    unsigned waiting;       /* for guest_changed */
     atomic_bool exclusive;  /* a processor is alone in guest code, or waits to be; changed under guest_lock */
     X86Cpu *_Atomic cpus[X86_CPUS_MAX];
     _Atomic uint64_t *marks; /* X86_MARKS words */

@@ -452,6 +452,23 @@ def test_other_processors_start(payload, processors):
     ap_end:""", "-smp", str(processors)) == [f"others {processors - 1:08x}", f"ids {(1 << processors) - 2:08x}"]
 
 
+@pytest.mark.parametrize("smp,threads,of_package,bits", [
+    ("8,sockets=2,cores=2", 2, 4, (1, 2)), ("3", 1, 3, (0, 2)), ("4,sockets=4", 1, 1, (0, 0)),
+    ("6,cores=3,threads=2", 2, 6, (1, 3))])
+def test_processors_tell_how_they_are_put_together(payload, smp, threads, of_package, bits):
+    assert payload.run("""
+        movl $0xb, %eax; xorl %ecx, %ecx; cpuid
+        pushl %ebx; show thread-bits; popl %eax; show threads
+        movl $0xb, %eax; movl $1, %ecx; cpuid
+        pushl %ebx; show package-bits; popl %eax; show processors
+        movl $1, %eax; cpuid
+        pushl %edx; movl %ebx, %eax; shrl $16, %eax; andl $0xff, %eax; show numbers
+        popl %eax; shrl $28, %eax; andl $1, %eax; show several
+        quit 0x10""", "-smp", smp) == [
+            f"thread-bits {bits[0]:08x}", f"threads {threads:08x}", f"package-bits {bits[1]:08x}",
+            f"processors {of_package:08x}", f"numbers {1 << bits[1]:08x}", f"several {int(of_package > 1):08x}"]
+
+
 # ---------------------------------------------------------------------------------------- reset
 
 @pytest.mark.parametrize("way", RESETS)

@@ -132,9 +132,10 @@ def test_stop_and_cont(machine, sandbox):
 
 
 def test_processors_are_told(machine):
-    m = machine(TICK, "-smp", "3")
+    m = machine(TICK, "-smp", "3,sockets=1")
     cpus = m.qmp.command("query-cpus-fast")
     assert [cpu["cpu-index"] for cpu in cpus] == [0, 1, 2]
+    assert [cpu["props"] for cpu in cpus] == [{"socket-id": 0, "core-id": i, "thread-id": 0} for i in range(3)]
     assert len({cpu["thread-id"] for cpu in cpus}) == 3
     assert "cpu[2]" in str(m.qmp.command("qom-list", path="/machine"))
     assert "CS =f000" in m.qmp.command("x-query-registers")["human-readable-text"]

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Built-in processors side by side on the same RAM: locked instructions, code that one writes and another runs, waits. */
+#include <stdatomic.h>
 #include <string.h>
 #include "emu-system-rig.h"
 #include "target/i386/ops.h"
@@ -106,8 +107,8 @@ static void test_locked(void)
  * A counter over the end of a cache line, and of a page: one processor adds to all of it, the other one to its upper
  * half, which is a word of its own for that one.
  */
-GUEST(split_whole, 64, "mov $300000, %ecx\n 1: lock addl $1, (%rbx)\n dec %ecx\n jnz 1b\n hlt");
-GUEST(split_half, 64, "mov $300000, %ecx\n 1: lock addw $1, 2(%rbx)\n dec %ecx\n jnz 1b\n hlt");
+GUEST(split_whole, 64, "mov $30000, %ecx\n 1: lock addl $1, (%rbx)\n dec %ecx\n jnz 1b\n hlt");
+GUEST(split_half, 64, "mov $30000, %ecx\n 1: lock addw $1, 2(%rbx)\n dec %ecx\n jnz 1b\n hlt");
 
 static void test_split_lock(gconstpointer data)
 {
@@ -129,7 +130,7 @@ static void test_split_lock(gconstpointer data)
     thread = g_thread_new("second", run_cpu, second);
     SYS_RUN_VECTOR(&rig, -1);
     g_assert_cmpint(GPOINTER_TO_INT(g_thread_join(thread)), ==, X86_EXIT_HALTED);
-    g_assert_cmphex(sys_get(&rig, at, 4), ==, 300000u + (300000u << 16));
+    g_assert_cmphex(sys_get(&rig, at, 4), ==, 30000u + (30000u << 16));
     g_assert_cmphex(sys_get(&rig, at + 4, 4), ==, 0);
     x86_cpu_free(second);
     sys_rig_clear(&rig);
@@ -203,32 +204,78 @@ static void test_split_lock_beside_device(void)
     sys_rig_clear(&rig);
 }
 
-/* Two that spin on PAUSE for each other, on however few cores, take turns: bounded by the test's time. */
-GUEST(spin_even, 64,
-      "xor %ecx, %ecx\n 1: pause\n cmp %ecx, 0x70000\n jne 1b\n inc %ecx\n mov %ecx, 0x70004\n cmp $20000, %ecx\n jne 1b\n hlt");
-GUEST(spin_odd, 64,
-      "xor %ecx, %ecx\n 1: mov %ecx, 0x70000\n inc %ecx\n 2: pause\n cmp %ecx, 0x70004\n jne 2b\n cmp $20000, %ecx\n jne 1b\n hlt");
+/* A device's register, whose reads and writes are far apart. */
+static atomic_uint register_value;
+
+static uint64_t register_read(void *opaque, uint64_t gpa, unsigned size)
+{
+    const unsigned value = atomic_load(&register_value);
+
+    g_usleep(10);
+    return value;
+}
+
+static void register_write(void *opaque, uint64_t gpa, uint64_t value, unsigned size)
+{
+    atomic_store(&register_value, (unsigned)value);
+}
+
+GUEST(lock_device, 64, "mov $0x1900000, %ebx\n mov $500, %ecx\n 1: lock incl (%rbx)\n dec %ecx\n jnz 1b\n hlt");
+
+/* Locked accesses to a device exclude one another. */
+static void test_lock_device(void)
+{
+    static const X86Bus bus = {
+        .ram_page = second_ram_page, .interrupt_ack = no_interrupt, .mmio_read = register_read,
+        .mmio_write = register_write,
+    };
+    X86Cpu *cpus[2];
+    GThread *threads[2];
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    sys_long(&rig);
+    sys_put(&rig, SYS_PD + 12 * 8, 0x1800083, 8);
+    SYS_CODE(&rig, SYS_KERNEL, lock_device);
+    x86_cpu_free(rig.cpu);
+    ram_of_two = rig.ram;
+    atomic_store(&register_value, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        X86CpuConfig config = { .index = i, .count = 2 };
+
+        cpus[i] = x86_cpu_new(rig.machine, &config, &bus, NULL, NULL);
+        x86_cpu_set_state(cpus[i], &rig.state);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        threads[i] = g_thread_new("processor", run_cpu, cpus[i]);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        g_assert_cmpint(GPOINTER_TO_INT(g_thread_join(threads[i])), ==, X86_EXIT_HALTED);
+        x86_cpu_free(cpus[i]);
+    }
+    rig.cpu = NULL;
+    g_assert_cmpuint(atomic_load(&register_value), ==, 1000);
+    sys_rig_clear(&rig);
+}
+
+/* With others around each 64th PAUSE yields, and the count begins anew; a processor by itself does not even count. */
+GUEST(pauses, 64, "mov $100, %ecx\n 1: pause\n dec %ecx\n jnz 1b\n hlt");
 
 static void test_pause(void)
 {
-    GThread *thread;
     SysRig rig;
-    X86Cpu *second;
 
-    if (guest_may_not_race()) {
-        return;
-    }
     sys_rig_init(&rig, NULL);
-    sys_long(&rig);
-    sys_put(&rig, 0x70000, 0xffffffff, 8);
-    sys_code(&rig, 0x24000, spin_even, spin_even_end);
-    SYS_CODE(&rig, SYS_KERNEL, spin_odd);
-    second = second_cpu(&rig, 0x24000);
-    thread = g_thread_new("second", run_cpu, second);
-    SYS_RUN_VECTOR(&rig, -1);
-    g_assert_cmpint(GPOINTER_TO_INT(g_thread_join(thread)), ==, X86_EXIT_HALTED);
-    g_assert_cmpint(sys_get(&rig, 0x70004, 4), ==, 20000);
-    x86_cpu_free(second);
+    for (unsigned count = 1; count <= 2; count++) {
+        const X86CpuConfig config = { .count = count, .code_cache_bytes = 1 << 20 };
+
+        x86_cpu_free(rig.cpu);
+        rig.cpu = x86_cpu_new(rig.machine, &config, sys_rig_bus(), &rig, NULL);
+        sys_long(&rig);
+        SYS_CODE(&rig, SYS_KERNEL, pauses);
+        SYS_RUN_VECTOR(&rig, -1);
+        g_assert_cmpuint(rig.cpu->pauses, ==, count == 1 ? 0 : 100 - 64);
+    }
     sys_rig_clear(&rig);
 }
 
@@ -280,6 +327,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/emu-processors/split-lock/over-pages", &over_page, test_split_lock);
     g_test_add_func("/emu-processors/split-lock/never-reaches-the-host", test_split_lock_stays);
     g_test_add_func("/emu-processors/split-lock/waits-for-no-device", test_split_lock_beside_device);
+    g_test_add_func("/emu-processors/locked-device", test_lock_device);
     g_test_add_func("/emu-processors/pause", test_pause);
     g_test_add_func("/emu-processors/cross-modifying", test_cross_modifying);
     return g_test_run();
