@@ -456,7 +456,7 @@ def test_other_processors_start(payload, processors):
     ("8,sockets=2,cores=2", 2, 4, (1, 2)), ("3", 1, 3, (0, 2)), ("4,sockets=4", 1, 1, (0, 0)),
     ("6,cores=3,threads=2", 2, 6, (1, 3))])
 def test_processors_tell_how_they_are_put_together(payload, smp, threads, of_package, bits):
-    assert payload.run("""
+    lines = payload.run("""
         movl $0xb, %eax; xorl %ecx, %ecx; cpuid
         pushl %ebx; show thread-bits; popl %eax; show threads
         movl $0xb, %eax; movl $1, %ecx; cpuid
@@ -464,9 +464,12 @@ def test_processors_tell_how_they_are_put_together(payload, smp, threads, of_pac
         movl $1, %eax; cpuid
         pushl %edx; movl %ebx, %eax; shrl $16, %eax; andl $0xff, %eax; show numbers
         popl %eax; shrl $28, %eax; andl $1, %eax; show several
-        quit 0x10""", "-smp", smp) == [
-            f"thread-bits {bits[0]:08x}", f"threads {threads:08x}", f"package-bits {bits[1]:08x}",
-            f"processors {of_package:08x}", f"numbers {1 << bits[1]:08x}", f"several {int(of_package > 1):08x}"]
+        quit 0x10""", "-smp", smp)
+    assert lines[:5] == [f"thread-bits {bits[0]:08x}", f"threads {threads:08x}", f"package-bits {bits[1]:08x}",
+                         f"processors {of_package:08x}", f"numbers {1 << bits[1]:08x}"]
+    # A kernel whose KVM interprets has been seen to say so of one processor, too, whatever it was told.
+    if of_package > 1 or payload.accel == "emu":
+        assert lines[5] == f"several {int(of_package > 1):08x}"
 
 
 # ---------------------------------------------------------------------------------------- reset

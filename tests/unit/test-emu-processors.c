@@ -266,15 +266,15 @@ static void test_pause(void)
     SysRig rig;
 
     sys_rig_init(&rig, NULL);
-    for (unsigned count = 1; count <= 2; count++) {
-        const X86CpuConfig config = { .count = count, .code_cache_bytes = 1 << 20 };
+    for (unsigned processors = 1; processors <= 2; processors++) {
+        const X86CpuConfig config = { .count = processors, .code_cache_bytes = 1 << 20 };
 
         x86_cpu_free(rig.cpu);
         rig.cpu = x86_cpu_new(rig.machine, &config, sys_rig_bus(), &rig, NULL);
         sys_long(&rig);
         SYS_CODE(&rig, SYS_KERNEL, pauses);
         SYS_RUN_VECTOR(&rig, -1);
-        g_assert_cmpuint(rig.cpu->pauses, ==, count == 1 ? 0 : 100 - 64);
+        g_assert_cmpuint(rig.cpu->pauses, ==, processors == 1 ? 0 : 100 - 64);
     }
     sys_rig_clear(&rig);
 }
