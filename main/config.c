@@ -154,8 +154,8 @@ static bool opt_smp(const char *arg, void *opaque, GError **errp)
         return false;
     }
     if (!vcpu_topology_is_dense(&topology)) {
-        error_setg(errp, "-smp %s: several sockets or cores of three processors each would leave gaps between APIC IDs, "
-                   "which this version cannot have", arg);
+        error_setg(errp, "-smp %s: several sockets or cores of three processors each would leave gaps between APIC "
+                   "IDs, which this version cannot have", arg);
         return false;
     }
     if (options_has(opts, "maxcpus") && maxcpus != cpus) {

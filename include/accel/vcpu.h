@@ -63,8 +63,8 @@ static inline unsigned vcpu_topology_bits(unsigned count)
 }
 
 /*
- * Whether the APIC IDs, which have bits of their own for the thread, the core and the socket, are 0, 1, 2 and so on: the
- * only ones there are in this version.
+ * Whether the APIC IDs, which have bits of their own for the thread, the core and the socket, are 0, 1, 2 and so on:
+ * the only ones there are in this version.
  */
 static inline bool vcpu_topology_is_dense(const VcpuTopology *t)
 {
@@ -86,8 +86,8 @@ struct Vcpu {
 };
 
 /*
- * Makes the vCPUs of TOPOLOGY (1 to VCPUS_MAX, dense) of the accelerator in use, without their threads.  Main thread, after the
- * accelerator's init, before the board; with the machine lock held.  Nothing for an accelerator without vCPUs.
+ * Makes the vCPUs of TOPOLOGY (1 to VCPUS_MAX, dense) of the accelerator in use, without their threads.  Main thread,
+ * after the accelerator's init, before the board; with the machine lock held.  Nothing for an accelerator without vCPUs.
  */
 bool vcpus_create(const VcpuTopology *topology, GError **errp);
 

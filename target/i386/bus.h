@@ -4,8 +4,8 @@
  *
  * Thread: the processor's own.  Runs in: mpqemu.
  *
- * A locked access that no instruction of the host can make (it crosses cache lines or pages, or changes translated code)
- * is made while no other processor is in guest code: between x86_exclusive_begin() and x86_exclusive_end().  Others are
+ * A locked access that no instruction of the host can make (it crosses cache lines or pages, or changes translated
+ * code) is made while no other processor is in guest code: between x86_exclusive_begin() and x86_exclusive_end().  Others are
  * stopped at the end of a block.  A processor is in guest code from x86_guest_enter() to x86_guest_leave(); it is not
  * while it is in a callback of X86Bus, which may wait for anything, and while it waits itself.  So a processor that
  * wants to be alone waits for nobody but processors that come to the end of a block, and its own section has neither a

@@ -366,8 +366,8 @@ static inline bool x86_long_mode(const X86Cpu *cpu)
 }
 
 /*
- * The mask of IP.  16-bit code has 32 bits of it, too: only branches cut it to 16.  What goes on beyond 64 KiB meets the
- * segment's limit.
+ * The mask of IP.  16-bit code has 32 bits of it, too: only branches cut it to 16.  What goes on beyond 64 KiB meets
+ * the segment's limit.
  */
 static inline uint64_t x86_ip_mask(const X86Cpu *cpu)
 {

@@ -400,7 +400,8 @@ X86_OP(x86_op_xsetbv)
     cpu->op = op;
     x86_require(cpu, cpu->cr4 & X86_CR4_OSXSAVE, X86_EXC_UD);
     x86_require_cpl0(cpu);
-    x86_require(cpu, (uint32_t)cpu->regs[X86_RCX] == 0 && (value & 1) && !(value & ~(uint64_t)X86_XCR0_BITS), X86_EXC_GP);
+    x86_require(cpu, (uint32_t)cpu->regs[X86_RCX] == 0 && (value & 1) && !(value & ~(uint64_t)X86_XCR0_BITS),
+                X86_EXC_GP);
     cpu->xcr0 = value;
     return x86_leave(cpu, op);
 }

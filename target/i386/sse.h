@@ -56,8 +56,8 @@ static inline X86Vec sse_load_aligned(X86Cpu *cpu, const X86Op *op)
 }
 
 /*
- * Stores the bytes of VALUE whose bytes of MASK have bit 7 set.  Faults as a write of all SIZE bytes would, whatever the
- * mask is, as an AMD EPYC does.
+ * Stores the bytes of VALUE whose bytes of MASK have bit 7 set.  Faults as a write of all SIZE bytes would, whatever
+ * the mask is, as an AMD EPYC does.
  */
 void x86_store_masked(X86Cpu *cpu, const X86Op *op, const void *mask, const void *value, unsigned size);
 

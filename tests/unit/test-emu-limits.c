@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where the built-in processor's accesses end: limits of code and data segments, sizes of operands, alignment, canonical
- * addresses of system structures.
+ * Where the built-in processor's accesses end: limits of code and data segments, sizes of operands, alignment,
+ * canonical addresses of system structures.
  */
 #include <string.h>
 #include "emu-system-rig.h"

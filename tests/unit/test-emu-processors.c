@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Built-in processors side by side on the same RAM: locked instructions, code that one writes and another runs, waits. */
+/* Built-in processors side by side on the same RAM: locked instructions, code that changes, waits. */
 #include <stdatomic.h>
 #include <string.h>
 #include "emu-system-rig.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The built-in processor's virtual-8086 mode, without the extensions that CPUID does not tell of, by running guest code. */
+/* The built-in processor's virtual-8086 mode, without extensions, by running guest code. */
 #include <string.h>
 #include "emu-system-rig.h"
 
@@ -223,7 +223,8 @@ static void test_vm86_interrupts(void)
     /* IRET to what is not in the segment is level 0's fault. */
     sys_protected(&rig);
     SYS_CODE(&rig, SYS_KERNEL, to_vm);
-    sys_put(&rig, SYS_KERNEL + (to_vm_end - to_vm) - 3, 0xcf0001000068, 6); /* PUSH 10000h in place of the last one; IRET */
+    /* PUSH 10000h in place of the last one; IRET */
+    sys_put(&rig, SYS_KERNEL + (to_vm_end - to_vm) - 3, 0xcf0001000068, 6);
     SYS_RUN_VECTOR(&rig, X86_EXC_GP);
     g_assert_cmphex(sys_stack(&rig, 0, 4), ==, 0);
     g_assert_cmphex(sys_stack(&rig, 2, 4), ==, SYS_CS32);
