@@ -247,6 +247,16 @@ static void print_flat_view(AddressSpace *as, const char *name, void *opaque)
     if (view->count == 0) {
         hmp_printf(walk->hmp, "  No rendered FlatView\n");
     }
+    for (unsigned i = 0; i < view->eventfd_count; i++) {
+        const MemoryEventfd *eventfd = &view->eventfds[i];
+
+        hmp_printf(walk->hmp, "  %016" PRIx64 "-%016" PRIx64 " (eventfd %d", eventfd->addr,
+                   eventfd->addr + (eventfd->size - 1), eventfd->fd);
+        if (eventfd->match_data) {
+            hmp_printf(walk->hmp, ", value 0x%" PRIx64, eventfd->data);
+        }
+        hmp_printf(walk->hmp, ")\n");
+    }
     hmp_printf(walk->hmp, "\n");
     flat_view_unref(view);
 }

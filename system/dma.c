@@ -4,7 +4,9 @@
  * Runs in: both programs.
  */
 #include <string.h>
+#include "system/dirty-log.h"
 #include "system/dma.h"
+#include "util/rcu.h"
 #include "trace/system.h"
 
 void dma_context_init(DmaContext *dma, AddressSpace *as)
@@ -103,6 +105,17 @@ static void drop_entries(DmaMap *map, unsigned first)
     while (map->count > first) {
         ram_block_unref(map->blocks[--map->count]);
     }
+}
+
+/* The device has written to MAP's memory, or to an unknown part of it: how much is not known of one that failed. */
+static void log_entries(const DmaMap *map)
+{
+    rcu_read_lock();
+    for (unsigned i = 0; i < map->count; i++) {
+        ram_block_dirty(map->blocks[i], (uint64_t)((uint8_t *)map->iov[i].iov_base - map->blocks[i]->host),
+                        map->iov[i].iov_len);
+    }
+    rcu_read_unlock();
 }
 
 /* Appends an entry of the window: never merged, as each stands for a guest range of its own. */
@@ -225,6 +238,8 @@ void dma_unmap(DmaMap *map, uint64_t transferred)
 
     if (map->bounce) {
         end_bounced(map, transferred);
+    } else if (map->direction == DMA_FROM_DEVICE) {
+        log_entries(map);
     }
     drop_entries(map, 0);
     map->size = 0;

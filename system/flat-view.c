@@ -123,6 +123,7 @@ FlatView *flat_view_render(MemoryRegion *root)
             ram_block_ref(view->ranges[i].ram);
         }
     }
+    flat_view_find_eventfds(view);
     return view;
 }
 
@@ -172,5 +173,6 @@ void flat_view_unref(FlatView *view)
     for (unsigned i = 0; i < view->count; i++) {
         ram_block_unref(view->ranges[i].ram);
     }
+    g_free(view->eventfds);
     g_free(view);
 }

@@ -9,6 +9,7 @@
  * lock held, so that the topology stands still during the call.
  */
 #include <string.h>
+#include "system/dirty-log.h"
 #include "system/memory-int.h"
 #include "util/machine-lock.h"
 #include "util/rcu.h"
@@ -142,7 +143,10 @@ static MemResult region_access(MemoryRegion *mr, hwaddr addr, uint64_t *value, u
         if (!write) {
             *value = load_le(host, size);
         } else if (!mr->readonly) {
+            rcu_read_lock();
             store_le(host, *value, size);
+            ram_block_dirty(mr->ram, mr->ram_offset + addr, size);
+            rcu_read_unlock();
         }
         return MEM_OK;
     }
@@ -195,10 +199,10 @@ static const FlatRange *find_range(AddressSpace *as, hwaddr addr, uint64_t size,
 
 /*
  * Accesses at most SIZE (<= 8) bytes at ADDR that lie in one range; *ret_len tells how many were
- * done.
+ * done.  WHOLE: these are all bytes of the guest's access, so that an eventfd may match.
  */
 static MemResult access_once(AddressSpace *as, hwaddr addr, uint64_t *value, unsigned size,
-                             bool write, unsigned *ret_len)
+                             bool write, bool whole, unsigned *ret_len)
 {
     const FlatRange *range;
     MemoryRegion *mr;
@@ -226,7 +230,12 @@ static MemResult access_once(AddressSpace *as, hwaddr addr, uint64_t *value, uns
             *value = load_le(host, (unsigned)len);
         } else if (!range->readonly) {
             store_le(host, *value, (unsigned)len);
+            ram_block_dirty(range->ram, range->ram_offset + (addr - range->start), len);
         }
+        rcu_read_unlock();
+        return MEM_OK;
+    }
+    if (write && whole && len == size && flat_view_signal(rcu_load(&as->view), addr, *value, size)) {
         rcu_read_unlock();
         return MEM_OK;
     }
@@ -241,7 +250,7 @@ static MemResult access_once(AddressSpace *as, hwaddr addr, uint64_t *value, uns
     if (!machine_locked()) {
         /* Look again with the topology held still. */
         machine_lock();
-        result = access_once(as, addr, value, size, write, ret_len);
+        result = access_once(as, addr, value, size, write, whole, ret_len);
         machine_unlock();
         return result;
     }
@@ -258,7 +267,7 @@ static MemResult access_all(AddressSpace *as, hwaddr addr, uint64_t *value, unsi
         uint64_t part = write ? *value >> (done * 8) : 0;
         unsigned len;
 
-        result |= access_once(as, addr + done, &part, size - done, write, &len);
+        result |= access_once(as, addr + done, &part, size - done, write, done == 0, &len);
         joined |= (part & ones(len)) << (done * 8);
         done += len;
     }
@@ -308,6 +317,7 @@ static uint64_t copy_ram(AddressSpace *as, hwaddr addr, uint8_t *buf, uint64_t l
         *result |= MEM_ERROR;
     } else {
         memcpy(range->ram->host + range->ram_offset + (addr - range->start), buf, piece);
+        ram_block_dirty(range->ram, range->ram_offset + (addr - range->start), piece);
     }
     rcu_read_unlock();
     return piece;

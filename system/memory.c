@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Memory regions, transactions, address spaces and listeners.  Access is in memory-access.c,
- * rendering in flat-view.c.
+ * rendering in flat-view.c, eventfds in memory-eventfd.c.
  * Runs in: both programs.
  */
 #include <unistd.h>
@@ -66,8 +66,7 @@ void memory_region_init_alias(MemoryRegion *mr, QomObject *owner, const char *na
     mr->alias_offset = offset;
 }
 
-/* Marks the topology changed; renders at once outside a transaction. */
-static void topology_changed(void)
+void memory_topology_changed(void)
 {
     memory_transaction_begin();
     topology_dirty = true;
@@ -86,7 +85,7 @@ static void region_detach(MemoryRegion *mr)
             ((MemoryRegion *)mr->subregions->pdata[i])->container = NULL;
         }
         g_clear_pointer(&mr->subregions, g_ptr_array_unref);
-        topology_changed();
+        memory_topology_changed();
     }
     memory_transaction_commit();
 }
@@ -113,6 +112,7 @@ void memory_region_destroy(MemoryRegion *mr)
     }
     ram_block_unref(mr->ram);
     mr->ram = NULL;
+    g_clear_pointer(&mr->eventfds, g_array_unref);
     mr->enabled = false;
 }
 
@@ -132,21 +132,21 @@ void memory_region_add(MemoryRegion *container, hwaddr addr, MemoryRegion *mr, i
         index++;
     }
     g_ptr_array_insert(container->subregions, (gint)index, mr);
-    topology_changed();
+    memory_topology_changed();
 }
 
 void memory_region_remove(MemoryRegion *container, MemoryRegion *mr)
 {
     g_ptr_array_remove(container->subregions, mr);
     mr->container = NULL;
-    topology_changed();
+    memory_topology_changed();
 }
 
 void memory_region_set_enabled(MemoryRegion *mr, bool enabled)
 {
     if (mr->enabled != enabled) {
         mr->enabled = enabled;
-        topology_changed();
+        memory_topology_changed();
     }
 }
 
@@ -154,7 +154,7 @@ void memory_region_set_readonly(MemoryRegion *mr, bool readonly)
 {
     if (mr->readonly != readonly) {
         mr->readonly = readonly;
-        topology_changed();
+        memory_topology_changed();
     }
 }
 
@@ -162,7 +162,7 @@ void memory_region_set_address(MemoryRegion *mr, hwaddr addr)
 {
     if (mr->addr != addr) {
         mr->addr = addr;
-        topology_changed();
+        memory_topology_changed();
     }
 }
 
@@ -173,8 +173,9 @@ static void address_space_update(AddressSpace *as)
 {
     FlatView *old = as->view;
     FlatView *new_view = flat_view_render(as->root);
+    bool same_ranges = flat_view_equal(old, new_view);
 
-    if (flat_view_equal(old, new_view)) {
+    if (same_ranges && memory_eventfds_equal(old, new_view)) {
         flat_view_unref(new_view);
         return;
     }
@@ -183,7 +184,10 @@ static void address_space_update(AddressSpace *as)
     for (guint i = 0; i < as->listeners->len; i++) {
         MemoryListener *listener = as->listeners->pdata[i];
 
-        listener->changed(listener, old, new_view);
+        if (!same_ranges && listener->changed) {
+            listener->changed(listener, old, new_view);
+        }
+        memory_listener_tell_eventfds(listener, old, new_view);
     }
     rcu_synchronize();
     flat_view_unref(old);
@@ -252,14 +256,32 @@ void memory_listener_register(MemoryListener *listener, AddressSpace *as)
 
     listener->as = as;
     g_ptr_array_add(as->listeners, listener);
-    listener->changed(listener, empty, as->view);
+    if (listener->changed) {
+        listener->changed(listener, empty, as->view);
+    }
+    memory_listener_tell_eventfds(listener, empty, as->view);
     flat_view_unref(empty);
 }
 
 void memory_listener_unregister(MemoryListener *listener)
 {
+    FlatView *empty = flat_view_empty();
+
+    memory_listener_tell_eventfds(listener, listener->as->view, empty);
+    flat_view_unref(empty);
     g_ptr_array_remove(listener->as->listeners, listener);
     listener->as = NULL;
+}
+
+void memory_listener_foreach(void (*fn)(MemoryListener *listener, void *opaque), void *opaque)
+{
+    for (GList *link = address_spaces; link; link = link->next) {
+        AddressSpace *as = link->data;
+
+        for (guint i = 0; i < as->listeners->len; i++) {
+            fn(as->listeners->pdata[i], opaque);
+        }
+    }
 }
 
 /* ---- walks ------------------------------------------------------------------------------------- */

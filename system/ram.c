@@ -18,6 +18,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 #include <linux/magic.h>
+#include "system/dirty-log.h"
 #include "system/ram.h"
 #include "util/error.h"
 #include "util/fd.h"
@@ -270,6 +271,7 @@ void ram_block_unref(RamBlock *block)
         return;
     }
     guard_remove(block);
+    dirty_state_free(block);
     munmap(block->map_base, block->map_size);
     fd_close(&block->fd);
     g_free(block->name);

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "hw/intc/apic.h"
+#include "system/dirty-log.h"
 #include "system/memory.h"
 #include "target/i386/engine.h"
 #include "util/event-loop.h"
@@ -25,6 +26,7 @@ typedef struct EmuCpu {
 
 static X86Machine *machine;
 static char *model; /* -cpu; NULL: the default */
+static unsigned logged; /* RAM blocks; machine lock */
 
 static X86Cpu *x86(const Vcpu *vcpu)
 {
@@ -44,6 +46,14 @@ static uint8_t *ram_page(void *opaque, uint64_t gpa, bool *writable)
     }
     *writable = !range->readonly;
     return range->ram->host + range->ram_offset + (gpa - range->start);
+}
+
+static void ram_written(void *opaque, uint64_t gpa)
+{
+    EmuCpu *emu = opaque;
+    const FlatRange *range = flat_view_find(emu->view, gpa);
+
+    ram_block_dirty(range->ram, range->ram_offset + (gpa - range->start), PAGE_SIZE);
 }
 
 static void wait_begin(void *opaque)
@@ -108,7 +118,28 @@ static void memory_changed(MemoryListener *listener, const FlatView *old, const 
     vcpu_run_on_all(take_view, NULL);
 }
 
-static MemoryListener listener = { .changed = memory_changed };
+/* vcpu_run_on(): what is written from now on is told. */
+static void log_writes(Vcpu *vcpu, void *opaque)
+{
+    x86_cpu_log_writes(x86(vcpu), logged != 0);
+}
+
+static void log_changed(MemoryListener *listener, RamBlock *block)
+{
+    logged += ram_block_is_logged(block) ? 1 : -1;
+    vcpu_run_on_all(log_writes, NULL);
+}
+
+static void log_cleared(MemoryListener *listener, RamBlock *block)
+{
+    vcpu_run_on_all(log_writes, NULL);
+}
+
+static MemoryListener listener = {
+    .changed = memory_changed,
+    .log_changed = log_changed,
+    .log_cleared = log_cleared,
+};
 
 /* ---- interrupts, time -------------------------------------------------------------------------------- */
 
@@ -194,6 +225,7 @@ static uint64_t tsc(void *opaque)
 
 static const X86Bus bus = {
     .ram_page = ram_page,
+    .ram_written = ram_written,
     .mmio_read = mmio_read,
     .mmio_write = mmio_write,
     .port_in = port_in,
@@ -221,6 +253,7 @@ static bool emu_init(const char *cpu_model, GError **errp)
         return false;
     }
     model = g_strdup(cpu_model);
+    logged = 0;
     machine = x86_machine_new();
     memory_listener_register(&listener, system_memory());
     return true;

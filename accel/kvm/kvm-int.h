@@ -6,6 +6,7 @@
  *
  *   kvm.c         the accelerator: is it usable here, the virtual machine, its end
  *   kvm-memory.c  guest memory: slots follow the flat view of system memory
+ *   kvm-eventfd.c writes to registers that only signal an eventfd
  *   kvm-irq.c     interrupts: routing, lines, irqfds, MSIs
  *   kvm-vcpu.c    running a vCPU, kicking it, what its exits ask for
  *   kvm-state.c   the state after power-on and INIT
@@ -58,6 +59,10 @@ int kvm_ioctl(int fd, unsigned long request, const void *arg);
 /* Starts to follow system memory.  Machine lock held. */
 bool kvm_memory_start(GError **errp);
 void kvm_memory_stop(void);
+
+/* Starts to follow the eventfds of system memory and of the ports.  Machine lock held. */
+void kvm_eventfd_start(void);
+void kvm_eventfd_stop(void); /* nothing when it was not started */
 
 /*
  * Makes the interrupt controllers and the 8254, with the board's routing (hw/i386/pc.h); they are reset with the

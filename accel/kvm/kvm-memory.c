@@ -8,11 +8,15 @@
  * not overlap; meanwhile no vCPU runs, or one could find nothing where there is memory before and after.  A range
  * that is not made of whole host pages has no slot: its accesses come to us, and are carried out by the memory
  * dispatch.  So are writes to ROM.
+ *
+ * While a block is logged (system/dirty-log.h) its slots have KVM_MEM_LOG_DIRTY_PAGES, and the kernel's bitmaps are
+ * collected when somebody asks, and before a slot goes.
  */
 #include <errno.h>
 #include <unistd.h>
 
 #include "accel/kvm/kvm-int.h"
+#include "system/dirty-log.h"
 #include "system/memory.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -26,6 +30,7 @@ typedef struct KvmSlot {
     RamBlock *ram; /* a reference */
     uint64_t ram_offset;
     bool readonly;
+    bool logged;
 } KvmSlot;
 
 static KvmSlot slots[SLOTS_MAX]; /* machine lock */
@@ -51,7 +56,9 @@ static int slot_tell(unsigned i, uint64_t size)
     const KvmSlot *slot = &slots[i];
     struct kvm_userspace_memory_region region = {
         .slot = i,
-        .flags = slot->readonly && size ? KVM_MEM_READONLY : 0,
+        .flags = !size ? 0 : slot->readonly ? KVM_MEM_READONLY
+                           : slot->logged   ? KVM_MEM_LOG_DIRTY_PAGES
+                                            : 0,
         .guest_phys_addr = slot->addr,
         .memory_size = size,
         .userspace_addr = (uintptr_t)(slot->ram->host + slot->ram_offset),
@@ -60,9 +67,37 @@ static int slot_tell(unsigned i, uint64_t size)
     return kvm_ioctl(kvm_vm.vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
+/* Moves the pages that the guest, or the kernel for it, has written in slot I since the last call to its block's log. */
+static void slot_collect(unsigned i)
+{
+    const KvmSlot *slot = &slots[i];
+    const uint64_t count = (slot->size / DIRTY_PAGE + 63) / 64;
+    g_autofree uint64_t *bitmap = g_new0(uint64_t, count);
+    struct kvm_dirty_log log = { .slot = i, .dirty_bitmap = bitmap };
+    int ret = kvm_ioctl(kvm_vm.vm_fd, KVM_GET_DIRTY_LOG, &log);
+
+    if (ret < 0) {
+        log_error("KVM does not tell which memory was written: %s; all of it counts", errno_text(-ret));
+        ram_block_dirty(slot->ram, slot->ram_offset, slot->size);
+        return;
+    }
+    for (uint64_t word = 0; word < count; word++) {
+        for (uint64_t bits = bitmap[word]; bits; bits &= bits - 1) {
+            const uint64_t page = word * 64 + (unsigned)__builtin_ctzll(bits);
+
+            ram_block_dirty(slot->ram, slot->ram_offset + page * DIRTY_PAGE, DIRTY_PAGE);
+        }
+    }
+}
+
 static void slot_drop(unsigned i)
 {
-    int ret = slot_tell(i, 0);
+    int ret;
+
+    if (slots[i].logged) {
+        slot_collect(i);
+    }
+    ret = slot_tell(i, 0);
 
     if (ret < 0) {
         log_error("KVM does not give memory back: %s", errno_text(-ret));
@@ -95,6 +130,7 @@ static void slot_ensure(const FlatRange *range)
         .ram = ram_block_ref(range->ram),
         .ram_offset = range->ram_offset,
         .readonly = range->readonly,
+        .logged = !range->readonly && ram_block_is_logged(range->ram),
     };
     ret = slot_tell(free_slot, range->size);
     if (ret < 0) {
@@ -155,7 +191,37 @@ static void kvm_memory_changed(MemoryListener *listener, const FlatView *old, co
     }
 }
 
-static MemoryListener listener = { .changed = kvm_memory_changed };
+static void kvm_log_changed(MemoryListener *listener, RamBlock *block)
+{
+    for (unsigned i = 0; i < SLOTS_MAX; i++) {
+        int ret;
+
+        if (!slots[i].size || slots[i].ram != block || slots[i].readonly) {
+            continue;
+        }
+        slots[i].logged = ram_block_is_logged(block);
+        ret = slot_tell(i, slots[i].size);
+        if (ret < 0) {
+            log_error("KVM does not %s logging of written memory: %s", slots[i].logged ? "begin" : "end",
+                      errno_text(-ret));
+        }
+    }
+}
+
+static void kvm_log_collect(MemoryListener *listener, RamBlock *block)
+{
+    for (unsigned i = 0; i < SLOTS_MAX; i++) {
+        if (slots[i].logged && slots[i].ram == block) {
+            slot_collect(i);
+        }
+    }
+}
+
+static MemoryListener listener = {
+    .changed = kvm_memory_changed,
+    .log_changed = kvm_log_changed,
+    .log_collect = kvm_log_collect,
+};
 
 bool kvm_memory_start(GError **errp)
 {

@@ -33,6 +33,7 @@ static const struct {
     const char *name;
 } needed[] = {
     { KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
+    { KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD" },
     { KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },
     { KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING" },
     { KVM_CAP_PIT2, "KVM_CAP_PIT2" },
@@ -141,11 +142,16 @@ static bool kvm_init(const char *cpu_model, GError **errp)
         return false;
     }
     kvm_clock_start();
-    return kvm_irq_init(errp) && kvm_memory_start(errp);
+    if (!kvm_irq_init(errp) || !kvm_memory_start(errp)) {
+        return false;
+    }
+    kvm_eventfd_start();
+    return true;
 }
 
 static void kvm_cleanup(void)
 {
+    kvm_eventfd_stop();
     kvm_memory_stop();
     kvm_clock_end();
     fd_close(&kvm_vm.vm_fd);
@@ -181,6 +187,8 @@ const SyscallTable kvm_syscalls = {
     .rules = (const SyscallRule[]) {
         SYSCALL(ioctl, "runs a vCPU", ARG_IS(1, KVM_RUN)),
         SYSCALL(ioctl, "guest memory", ARG_IS(1, KVM_SET_USER_MEMORY_REGION)),
+        SYSCALL(ioctl, "which memory was written", ARG_IS(1, KVM_GET_DIRTY_LOG)),
+        SYSCALL(ioctl, "eventfds of devices' registers", ARG_IS(1, KVM_IOEVENTFD)),
         SYSCALL(ioctl, "interrupt lines", ARG_IS(1, KVM_IRQ_LINE)),
         SYSCALL(ioctl, "interrupt eventfds of devices", ARG_IS(1, KVM_IRQFD)),
         SYSCALL(ioctl, "MSIs", ARG_IS(1, KVM_SIGNAL_MSI)),

@@ -59,6 +59,20 @@ typedef struct MemoryRegionOps {
     bool unlocked;     /* called without the machine lock, from several threads at once */
 } MemoryRegionOps;
 
+/*
+ * An eventfd of an I/O region, the hook of doorbells ("ioeventfd"): a write of SIZE bytes at ADDR adds 1 to FD and does
+ * nothing else; the region's write() is not called for it.
+ */
+typedef struct MemoryEventfd {
+    hwaddr addr;     /* in the region; in a flat view: in the address space */
+    unsigned size;   /* 1, 2, 4 or 8 bytes: exactly the guest's access */
+    bool match_data; /* only when the value written is `data` */
+    uint64_t data;   /* 0 without match_data */
+    int fd;
+} MemoryEventfd;
+
+#define MEMORY_EVENTFDS_MAX 256 /* of one region */
+
 typedef enum MemoryRegionKind {
     MEMORY_REGION_CONTAINER,
     MEMORY_REGION_RAM, /* and ROM: read-only for the bus */
@@ -85,6 +99,7 @@ struct MemoryRegion {
     int priority;
     GPtrArray *subregions;     /* sorted by priority, highest first */
     unsigned entered;          /* I/O: calls in progress; atomic */
+    GArray *eventfds;          /* I/O: MemoryEventfd; NULL: none */
 };
 
 /* Initialise an embedded region.  OWNER's life bounds the region's; NAME must stay valid. */
@@ -121,6 +136,22 @@ void memory_region_set_readonly(MemoryRegion *mr, bool readonly);
 MemResult memory_region_read(MemoryRegion *mr, hwaddr addr, uint64_t *ret_value, unsigned size);
 MemResult memory_region_write(MemoryRegion *mr, hwaddr addr, uint64_t value, unsigned size);
 
+/*
+ * Adds EVENTFD to MR, an I/O region, or takes away what was added with the same values.  Writes find it wherever MR is
+ * in a flat view with all its bytes (behind aliases, too; not where another region covers a part), by every way that
+ * leads through an address space; memory_region_write() does not look.  With KVM the kernel carries it out, and the
+ * vCPU does not leave the guest; other accelerators come here.
+ *
+ * The descriptor stays the caller's, which keeps it open until the outermost commit after memory_region_del_eventfd()
+ * or memory_region_destroy() has returned.  It is an eventfd with EFD_NONBLOCK; whoever else has it could take that flag
+ * away and fill the counter, so that a vCPU waits for him: only a peer that is confined against F_SETFL gets a copy.
+ *
+ * False with *errp, nothing changed: MR is no I/O region, EVENTFD does not fit into it, its data does not fit into its
+ * size, a write would match another one, too, or there are MEMORY_EVENTFDS_MAX.
+ */
+bool memory_region_add_eventfd(MemoryRegion *mr, const MemoryEventfd *eventfd, GError **errp);
+void memory_region_del_eventfd(MemoryRegion *mr, const MemoryEventfd *eventfd);
+
 /* Several changes as one. Nests. */
 void memory_transaction_begin(void);
 void memory_transaction_commit(void);
@@ -140,6 +171,8 @@ typedef struct FlatRange {
 struct FlatView {
     int refs;
     unsigned count;
+    unsigned eventfd_count;
+    MemoryEventfd *eventfds; /* sorted by address; descriptors are not the view's */
     FlatRange ranges[];
 };
 
@@ -181,16 +214,31 @@ void *address_space_map_ram(AddressSpace *as, hwaddr addr, uint64_t *len, bool w
                             RamBlock **ret_block);
 
 /*
- * Called after each commit that changed AS's view, with the machine lock held; OLD and NEW live
- * during the call.
+ * Who follows an address space, an accelerator.  All callbacks come with the machine lock held, behind a commit that
+ * changed what they tell of; each may be NULL.
  */
 typedef struct MemoryListener MemoryListener;
 struct MemoryListener {
+    /* The ranges of AS's view; OLD and NEW live during the call. */
     void (*changed)(MemoryListener *listener, const FlatView *old, const FlatView *new_view);
+    /*
+     * One of the view's eventfds has come, with its address there, or has gone: first all that went, then those that
+     * came.  Who cannot take one leaves it: a write that comes to address_space_write() finds it there.
+     */
+    void (*eventfd_add)(MemoryListener *listener, const MemoryEventfd *eventfd);
+    void (*eventfd_del)(MemoryListener *listener, const MemoryEventfd *eventfd);
+    /*
+     * Dirty logs (system/dirty-log.h), of whichever address space BLOCK is in.  log_changed: BLOCK began to be logged,
+     * or ended (ram_block_is_logged()).  log_collect: what the listener knows of written pages goes to
+     * ram_block_dirty() now.  log_cleared: a page that is written from now on must be told again.
+     */
+    void (*log_changed)(MemoryListener *listener, RamBlock *block);
+    void (*log_collect)(MemoryListener *listener, RamBlock *block);
+    void (*log_cleared)(MemoryListener *listener, RamBlock *block);
     AddressSpace *as; /* private */
 };
 
-/* Registering calls changed() once with an empty old view. */
+/* Registering calls changed() once with an empty old view, and eventfd_add(); unregistering calls eventfd_del(). */
 void memory_listener_register(MemoryListener *listener, AddressSpace *as);
 void memory_listener_unregister(MemoryListener *listener);
 

@@ -33,6 +33,8 @@ typedef struct RamBlock {
     bool lost;         /* the file was shrunk under us; relaxed atomic, set by the SIGBUS handler */
     void *map_base;    /* what munmap() gets: whole pages of the file's kind around the block */
     size_t map_size;
+    uint64_t *dirty;   /* while it is logged (system/dirty-log.h): a bit for each page.  Else NULL.  Atomic */
+    struct DirtyState *dirty_state; /* dirty-log.c's; NULL before the first log */
 } RamBlock;
 
 /* A new block on a memfd of SIZE bytes (sealed against growing and shrinking when SEAL). */

@@ -77,6 +77,14 @@ void x86_cpu_flush_memory(X86Cpu *cpu)
     x86_tlb_flush(cpu, false);
 }
 
+void x86_cpu_log_writes(X86Cpu *cpu, bool on)
+{
+    cpu->log_writes = on;
+    if (on) {
+        x86_tlb_drop_written(cpu);
+    }
+}
+
 X86Cpu *x86_cpu_new(X86Machine *machine, const X86CpuConfig *config, const X86Bus *bus, void *opaque, GError **errp)
 {
     X86Cpu *cpu;

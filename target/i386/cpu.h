@@ -268,6 +268,7 @@ struct X86Cpu {
     atomic_bool in_guest;        /* in guest code (bus.h) */
     unsigned pauses;             /* PAUSEs since the last one that yielded */
     bool gave_up_page;           /* x86_tlb_drop_marked() found one: others are to be told */
+    bool log_writes;             /* X86Bus.ram_written() wants to know; a page is in a TLB for writing when it does */
     bool exec_evicted;           /* since the last flush a page left the exec TLB, and may still be in the jump cache */
     uint64_t fetch_gpa;          /* page of the last fetch, and how large it is (X86_TLB_GPA_2M...) */
     uint8_t fetch_large;

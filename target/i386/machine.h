@@ -57,5 +57,7 @@ void x86_machine_written(X86Cpu *cpu, const uint8_t *host);
 void x86_machine_tell_others(X86Cpu *cpu, unsigned pending);
 /* X86_PENDING_MARKS: gives up fast writing to marked pages. */
 void x86_tlb_drop_marked(X86Cpu *cpu);
+/* Gives up fast writing to all pages. */
+void x86_tlb_drop_written(X86Cpu *cpu);
 
 #endif

@@ -45,6 +45,7 @@ static __attribute__((noinline)) uint8_t *slow_target(X86Cpu *cpu, const X86Op *
     if (p != NULL && !crosses_line(addr, size) &&
         !(atomic_load_explicit(x86_marks(cpu, p), memory_order_relaxed) & x86_lines(p, size))) {
         x86_check_watch(cpu, addr, size, X86_WRITE);
+        x86_ram_written(cpu, x86_tlb_entry(cpu, addr)->gpa);
         return p;
     }
     cpu->lock_alone = p != NULL && probed_ram(cpu, last) != NULL;

@@ -32,6 +32,13 @@ uint8_t *x86_ram_host(X86Cpu *cpu, uint64_t gpa, bool write)
     return cpu->ram_cache[slot].host + (gpa & (X86_PAGE - 1));
 }
 
+void x86_ram_written(X86Cpu *cpu, uint64_t gpa)
+{
+    if (unlikely(cpu->log_writes)) {
+        cpu->bus->ram_written(cpu->opaque, gpa & X86_PAGE_MASK);
+    }
+}
+
 /* Devices get accesses that lie within an 8-byte unit; others are made byte by byte. */
 static uint64_t mmio_read(X86Cpu *cpu, uint64_t gpa, unsigned size)
 {
@@ -133,11 +140,12 @@ static X86TlbEntry *translate(X86Cpu *cpu, uint64_t addr, X86Access access, X86M
         gpa | x86_large_flag(walk.page_size) | (walk.global ? X86_TLB_GPA_GLOBAL : 0) | (host ? X86_TLB_GPA_RAM : 0);
     t->addend = (uintptr_t)host - (uintptr_t)page;
     t->tag_read = page | (host ? slow : X86_TLB_SLOW);
-    if (!may_write) {
+    if (!may_write || (cpu->log_writes && access != X86_WRITE && writable_host != NULL)) {
         t->tag_write = X86_TLB_INVALID;
     } else if (writable_host == NULL) {
         t->tag_write = page | X86_TLB_SLOW;
     } else {
+        x86_ram_written(cpu, gpa);
         t->tag_write = page | slow;
         /* x86_machine_mark() sets the mark before it asks for X86_PENDING_MARKS: one of both is seen. */
         atomic_thread_fence(memory_order_seq_cst);
@@ -231,6 +239,7 @@ static void write_in_page(X86Cpu *cpu, X86TlbEntry *t, uint64_t addr, uint64_t v
         return;
     }
     code = write_hits_code(cpu, p, size);
+    x86_ram_written(cpu, gpa);
     switch (size) {
     case 1:
         *(X86Mem8 *)p = (uint8_t)value;
@@ -514,6 +523,21 @@ void x86_tlb_drop_marked(X86Cpu *cpu)
             if (atomic_load_explicit(x86_marks(cpu, x86_hit_host(t, t->tag_write)), memory_order_relaxed) != 0) {
                 t->tag_write = X86_TLB_INVALID;
                 cpu->gave_up_page = true;
+            }
+        }
+    }
+}
+
+void x86_tlb_drop_written(X86Cpu *cpu)
+{
+    x86_tlb_drop_marked(cpu);
+    for (unsigned mode = 0; mode < X86_MMU_MODES; mode++) {
+        for (unsigned i = 0; cpu->tlb_used[mode] && i < X86_TLB_ENTRIES; i++) {
+            X86TlbEntry *t = &cpu->tlbs[mode][i];
+
+            /* Slow ones tell of each write, and devices' stay. */
+            if (!(t->tag_write & X86_TLB_SLOW)) {
+                t->tag_write = X86_TLB_INVALID;
             }
         }
     }

@@ -120,6 +120,9 @@ void x86_check_watch(X86Cpu *cpu, uint64_t addr, unsigned size, X86Access access
  */
 uint8_t *x86_ram_host(X86Cpu *cpu, uint64_t gpa, bool write);
 
+/* RAM in the page of GPA is written, for X86Bus.ram_written(). */
+void x86_ram_written(X86Cpu *cpu, uint64_t gpa);
+
 /* The result of a page walk. */
 typedef struct X86Walk {
     uint64_t gpa;    /* of the 4 KiB page */

@@ -56,6 +56,7 @@ static const Format format_4level = {
 
 typedef struct Entry {
     uint8_t *host; /* NULL: not in RAM, its bits cannot be set */
+    uint64_t gpa;
     uint64_t value;
 } Entry;
 
@@ -65,6 +66,7 @@ static void read_entry(X86Cpu *cpu, const Format *format, uint64_t gpa, Entry *r
     uint8_t *host = x86_ram_host(cpu, gpa, true);
 
     ret_entry->host = host;
+    ret_entry->gpa = gpa;
     if (host == NULL) {
         host = x86_ram_host(cpu, gpa, false);
     }
@@ -78,7 +80,7 @@ static void read_entry(X86Cpu *cpu, const Format *format, uint64_t gpa, Entry *r
 }
 
 /* False: the entry is no longer what the walk went by. */
-static bool set_bits(const Format *format, Entry *entry, uint64_t bits)
+static bool set_bits(X86Cpu *cpu, const Format *format, Entry *entry, uint64_t bits)
 {
     uint64_t old = entry->value;
 
@@ -86,6 +88,7 @@ static bool set_bits(const Format *format, Entry *entry, uint64_t bits)
         return true;
     }
     entry->value = old | bits;
+    x86_ram_written(cpu, entry->gpa);
     if (format->entry_size == 4) {
         uint32_t old32 = old;
 
@@ -203,7 +206,7 @@ static WalkResult walk_once(X86Cpu *cpu, const Format *format, uint64_t linear, 
         return WALK_FAULT;
     }
     for (unsigned i = 0; i < count; i++) {
-        if (!set_bits(format, &path[i], PTE_A | (i == count - 1 && access == X86_WRITE ? PTE_D : 0))) {
+        if (!set_bits(cpu, format, &path[i], PTE_A | (i == count - 1 && access == X86_WRITE ? PTE_D : 0))) {
             return WALK_CHANGED;
         }
     }

@@ -22,6 +22,15 @@ static uint8_t *rig_ram_page(void *opaque, uint64_t gpa, bool *writable)
     return gpa < SYS_RAM_SIZE ? rig->ram + gpa : NULL;
 }
 
+static void rig_ram_written(void *opaque, uint64_t gpa)
+{
+    SysRig *rig = opaque;
+
+    g_assert_cmpuint(gpa % 4096, ==, 0);
+    g_assert_cmpuint(gpa, <, SYS_RAM_SIZE);
+    rig->written[gpa / 4096 / 64] |= 1ull << (gpa / 4096 % 64);
+}
+
 static uint64_t rig_mmio_read(void *opaque, uint64_t gpa, unsigned size)
 {
     return ~0ull;
@@ -47,6 +56,9 @@ static void rig_port_out(void *opaque, uint16_t port, uint32_t value, unsigned s
     rig->port = port;
     rig->port_size = size;
     rig->port_value = value;
+    if (rig->port_hook) {
+        rig->port_hook(rig);
+    }
 }
 
 static int rig_interrupt_ack(void *opaque)
@@ -101,6 +113,7 @@ static bool rig_msr_write(void *opaque, uint32_t msr, uint64_t value)
 
 static const X86Bus rig_bus = {
     .ram_page = rig_ram_page,
+    .ram_written = rig_ram_written,
     .mmio_read = rig_mmio_read,
     .mmio_write = rig_mmio_write,
     .port_in = rig_port_in,

@@ -61,6 +61,8 @@ typedef struct SysRig {
     uint64_t apic_base;
     unsigned port, port_size; /* of the last access */
     uint32_t port_value;
+    uint64_t written[SYS_RAM_SIZE / 4096 / 64]; /* a bit for each page told to X86Bus.ram_written() */
+    void (*port_hook)(struct SysRig *rig); /* of an OUT; may be NULL */
 } SysRig;
 
 /* Guest code by the assembler: GUEST(name, 64, "hlt") defines name and name_end. */

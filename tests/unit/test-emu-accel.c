@@ -9,6 +9,7 @@
 
 #include "accel/emu.h"
 #include "hw/intc/apic.h"
+#include "system/dirty-log.h"
 #include "system/memory.h"
 #include "system/reset.h"
 #include "target/i386/engine.h"
@@ -34,7 +35,8 @@ struct X86Cpu {
     void *opaque;
     unsigned index, count;
     atomic_bool kicked, intr;
-    atomic_uint nmis, flushes, resets;
+    atomic_uint nmis, flushes, resets, logs;
+    atomic_bool log_writes;
     _Atomic(Program *) program; /* executed once */
     atomic_bool spin;           /* then never stand by itself */
     uint8_t *page;              /* kept, as a TLB does, until it is flushed */
@@ -131,6 +133,12 @@ void x86_cpu_flush_memory(X86Cpu *cpu)
 {
     cpu->page = NULL;
     atomic_fetch_add(&cpu->flushes, 1);
+}
+
+void x86_cpu_log_writes(X86Cpu *cpu, bool on)
+{
+    atomic_store(&cpu->log_writes, on);
+    atomic_fetch_add(&cpu->logs, 1);
 }
 
 char *x86_cpu_text(X86Cpu *cpu)
@@ -281,6 +289,37 @@ static void test_ram_goes(void)
     teardown();
 }
 
+static void program_ram_written(X86Cpu *cpu)
+{
+    cpu->bus->ram_written(cpu->opaque, 0x3000);
+}
+
+/* Every vCPU tells of its writes while some block is logged, and anew whenever the bits were taken. */
+static void test_dirty_log(void)
+{
+    DirtyLog *log, *second;
+    uint64_t bits;
+
+    setup();
+    log = dirty_log_start(ram_mr.ram);
+    for (unsigned i = 0; i < COUNT; i++) {
+        g_assert_true(atomic_load(&cpus[i]->log_writes));
+        g_assert_cmpuint(atomic_load(&cpus[i]->logs), ==, 1);
+    }
+    run(1, program_ram_written);
+    g_assert_cmpuint(dirty_log_take(log, &bits), ==, 1);
+    g_assert_cmphex(bits, ==, 1 << 2); /* RAM begins at 0x1000 */
+    g_assert_cmpuint(atomic_load(&cpus[0]->logs), ==, 2);
+    second = dirty_log_start(ram_mr.ram);
+    dirty_log_stop(log);
+    g_assert_true(atomic_load(&cpus[0]->log_writes));
+    dirty_log_stop(second);
+    g_assert_false(atomic_load(&cpus[0]->log_writes));
+    g_assert_false(atomic_load(&cpus[1]->log_writes));
+    run(1, program_ram_written); /* late: nobody is there to hear it */
+    teardown();
+}
+
 static void program_devices(X86Cpu *cpu)
 {
     const X86Bus *bus = cpu->bus;
@@ -358,6 +397,7 @@ int main(int argc, char **argv)
     g_test_add_func("/emu-accel/model", test_model);
     g_test_add_func("/emu-accel/ram", test_ram);
     g_test_add_func("/emu-accel/ram-goes", test_ram_goes);
+    g_test_add_func("/emu-accel/dirty-log", test_dirty_log);
     g_test_add_func("/emu-accel/devices", test_devices);
     g_test_add_func("/emu-accel/apic", test_apic);
     g_test_add_func("/emu-accel/time", test_time);

@@ -32,7 +32,7 @@ typedef enum X86Exit {
 
 /*
  * What surrounds the processor.  All callbacks come on the processor's own thread and get X86Cpu's OPAQUE.  They may
- * call the "any thread" functions of any processor, and x86_cpu_flush_memory() of their own.
+ * call the "any thread" functions of any processor, and x86_cpu_flush_memory() and x86_cpu_log_writes() of their own.
  */
 typedef struct X86Bus {
     /*
@@ -41,6 +41,11 @@ typedef struct X86Bus {
      * mmio_write().  The engine keeps the answer until x86_cpu_flush_memory().
      */
     uint8_t *(*ram_page)(void *opaque, uint64_t gpa, bool *writable);
+    /*
+     * With x86_cpu_log_writes() only: the processor writes to the writable RAM page at GPA, or is about to.  It may
+     * turn out to fault instead.
+     */
+    void (*ram_written)(void *opaque, uint64_t gpa);
     /* SIZE is 1, 2, 4 or 8, within an 8-byte unit. */
     uint64_t (*mmio_read)(void *opaque, uint64_t gpa, unsigned size);
     void (*mmio_write)(void *opaque, uint64_t gpa, uint64_t value, unsigned size);
@@ -58,8 +63,8 @@ typedef struct X86Bus {
     bool (*msr_read)(void *opaque, uint32_t msr, uint64_t *value);
     bool (*msr_write)(void *opaque, uint32_t msr, uint64_t value);
     /*
-     * Around a wait for another processor, which may be in a callback of its own meanwhile; x86_cpu_flush_memory() is
-     * allowed in between.  NULL: nobody wants to know.
+     * Around a wait for another processor, which may be in a callback of its own meanwhile; x86_cpu_flush_memory() and
+     * x86_cpu_log_writes() are allowed in between.  NULL: nobody wants to know.
      */
     void (*wait_begin)(void *opaque);
     void (*wait_end)(void *opaque);
@@ -109,6 +114,12 @@ void x86_cpu_nmi(X86Cpu *cpu);
  * or while its own thread is in a callback of X86Bus (and goes on only when this has returned).
  */
 void x86_cpu_flush_memory(X86Cpu *cpu);
+
+/*
+ * ON: X86Bus.ram_written() is called for each page before, or with, the first write to it from here on; again so after
+ * each call.  Not ON, as a processor begins: never.  When and where as x86_cpu_flush_memory().
+ */
+void x86_cpu_log_writes(X86Cpu *cpu, bool on);
 
 /* Registers as text, many lines.  Caller frees.  Own thread, or while it does not run. */
 char *x86_cpu_text(X86Cpu *cpu);
