@@ -66,4 +66,5 @@ void kvm_clock_start(void)
 void kvm_clock_end(void)
 {
     runstate_unregister(clock_runstate, NULL);
+    stopped = false; /* the pause went with the vCPUs */
 }

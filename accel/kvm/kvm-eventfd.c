@@ -4,8 +4,8 @@
  *
  * Runs in: mpqemu.
  *
- * What the kernel does not take (it has room for some hundreds) is not lost: the write ends KVM_RUN as others do, and
- * the memory dispatch finds the eventfd.
+ * What the kernel does not take is not lost: the write ends KVM_RUN as others do, and the memory dispatch finds the
+ * eventfd.
  */
 #include <errno.h>
 
