@@ -150,11 +150,12 @@ GUEST(slow_pages, 64,
       "mov $0x20800, %edi\n movl $1, (%rdi)\n out %al, $1\n movl $2, (%rdi)\n lock incl (%rdi)\n out %al, $2\n"
       "lock incl (%rdi)\n out %al, $3\n"
       "mov $0x100100, %edi\n mov %rdi, %dr0\n mov $0xd0001, %eax\n mov %rax, %dr7\n"
-      "movl $3, 8(%rdi)\n out %al, $4\n lock incl 8(%rdi)\n out %al, $5\n mov 8(%rdi), %eax\n hlt");
+      "movl $3, 8(%rdi)\n out %al, $4\n movl $4, 8(%rdi)\n out %al, $5\n lock incl 8(%rdi)\n out %al, $6\n"
+      "mov 8(%rdi), %eax\n hlt");
 
 static void ask_slow(SysRig *rig)
 {
-    static const char *const expected[] = { "", "20000", "20000", "20000", "100000", "100000" };
+    static const char *const expected[] = { "", "20000", "20000", "20000", "100000", "100000", "100000" };
 
     told(rig, expected[rig->port]);
     x86_cpu_log_writes(rig->cpu, true);
@@ -170,7 +171,7 @@ static void test_slow_pages(void)
     x86_cpu_log_writes(rig.cpu, true);
     SYS_CODE(&rig, SYS_KERNEL, slow_pages);
     SYS_RUN_VECTOR(&rig, -1);
-    g_assert_cmpuint(rig.port, ==, 5);
+    g_assert_cmpuint(rig.port, ==, 6);
     told(&rig, "");
     sys_rig_clear(&rig);
 }
@@ -201,6 +202,11 @@ static void test_page_walks(void)
     SYS_RUN_VECTOR(&rig, -1);
     g_assert_false(rig.written[table / 64] >> (table % 64) & 1);
     told(&rig, "100000");
+    /* A page that could be written because its D bit is set is only read. */
+    x86_cpu_flush_memory(rig.cpu);
+    SYS_CODE(&rig, SYS_KERNEL, read_only);
+    SYS_RUN_VECTOR(&rig, -1);
+    told(&rig, "");
     sys_rig_clear(&rig);
 }
 
