@@ -62,14 +62,17 @@ typedef struct ApicMessage {
     uint8_t vector;
 } ApicMessage;
 
-/* Sends MSG to all APICs that it means. */
-void apic_deliver(const ApicMessage *msg);
+/* Sends MSG to all APICs that it means.  False: none took it. */
+bool apic_deliver(const ApicMessage *msg);
+
+/* After a change by which an APIC may take messages that it did not before: what the I/O APIC holds comes again. */
+void apic_takes_more(void);
 
 /* Sends MSG as APIC's own, to those that SHORTHAND (of the ICR, not 0) means. */
 void apic_deliver_shorthand(LocalApic *apic, unsigned shorthand, const ApicMessage *msg);
 
-/* Takes fixed interrupt VECTOR. */
-void apic_accept_fixed(LocalApic *apic, uint8_t vector, bool level);
+/* Takes fixed interrupt VECTOR; false: not, it is disabled or the vector is none. */
+bool apic_accept_fixed(LocalApic *apic, uint8_t vector, bool level);
 
 /* The interrupt of an LVT entry that is not masked. */
 void apic_local_interrupt(LocalApic *apic, ApicLvt entry);

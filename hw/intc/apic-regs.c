@@ -189,6 +189,7 @@ static void write_svr(LocalApic *apic, uint32_t value)
         }
     }
     apic_update(apic);
+    apic_takes_more();
 }
 
 /* REG is writable, and VALUE has no other bits. */
@@ -205,9 +206,11 @@ static void reg_write(LocalApic *apic, unsigned reg, uint32_t value)
         break;
     case APIC_REG_LDR:
         apic->ldr = value;
+        apic_takes_more();
         break;
     case APIC_REG_DFR:
         apic->dfr = value | 0x0fffffff;
+        apic_takes_more();
         break;
     case APIC_REG_SVR:
         write_svr(apic, value);
@@ -326,6 +329,7 @@ static bool write_base(LocalApic *apic, uint64_t value)
     }
     apic->icr_high = from == to ? apic->icr_high : 0; /* it means something else now */
     apic_update(apic);
+    apic_takes_more();
     return true;
 }
 

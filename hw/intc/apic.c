@@ -156,18 +156,19 @@ void apic_error(LocalApic *apic, uint32_t error)
     }
 }
 
-void apic_accept_fixed(LocalApic *apic, uint8_t vector, bool level)
+bool apic_accept_fixed(LocalApic *apic, uint8_t vector, bool level)
 {
     if (!(apic->svr & APIC_SVR_ENABLE)) {
-        return;
+        return false;
     }
     if (vector < 16) {
         apic_error(apic, APIC_ERROR_RECEIVE_VECTOR);
-        return;
+        return false;
     }
     set_bit(apic->irr, vector, true);
     set_bit(apic->tmr, vector, level);
     apic_update(apic);
+    return true;
 }
 
 static void apic_nmi(LocalApic *apic)
@@ -265,14 +266,14 @@ static bool matches(const LocalApic *apic, const ApicMessage *msg)
     return msg->logical ? matches_logical(apic, msg) : msg->dest == apic->vcpu->apic_id;
 }
 
-static void deliver_to(LocalApic *apic, const ApicMessage *msg)
+/* Whether APIC takes MSG. */
+static bool deliver_to(LocalApic *apic, const ApicMessage *msg)
 {
     trace_apic_deliver(apic->vcpu->index, msg->mode, msg->vector);
     switch (msg->mode) {
     case APIC_MODE_FIXED:
     case APIC_MODE_LOWEST:
-        apic_accept_fixed(apic, msg->vector, msg->level);
-        break;
+        return apic_accept_fixed(apic, msg->vector, msg->level);
     case APIC_MODE_NMI:
         apic_nmi(apic);
         break;
@@ -290,6 +291,7 @@ static void deliver_to(LocalApic *apic, const ApicMessage *msg)
     default: /* SMI, reserved */
         break;
     }
+    return true;
 }
 
 /* The one of TARGETS, a bit an APIC, that takes a lowest-priority message; -1: none can. */
@@ -308,32 +310,42 @@ static int choose_lowest(unsigned targets)
     return best;
 }
 
-static void deliver_to_all(unsigned targets, const ApicMessage *msg)
+static bool deliver_to_all(unsigned targets, const ApicMessage *msg)
 {
+    bool taken = false;
+
     if (msg->mode == APIC_MODE_LOWEST) {
         int n = choose_lowest(targets);
 
-        if (n >= 0) {
-            last_lowest = (unsigned)n;
-            deliver_to(apics[n], msg);
+        if (n < 0) {
+            return false;
         }
-        return;
+        last_lowest = (unsigned)n;
+        return deliver_to(apics[n], msg);
     }
     for (unsigned i = 0; i < apic_count; i++) {
         if (targets >> i & 1) {
-            deliver_to(apics[i], msg);
+            taken |= deliver_to(apics[i], msg);
         }
     }
+    return taken;
 }
 
-void apic_deliver(const ApicMessage *msg)
+bool apic_deliver(const ApicMessage *msg)
 {
     unsigned targets = 0;
 
     for (unsigned i = 0; i < apic_count; i++) {
         targets |= (unsigned)matches(apics[i], msg) << i;
     }
-    deliver_to_all(targets, msg);
+    return deliver_to_all(targets, msg);
+}
+
+void apic_takes_more(void)
+{
+    if (apics_ioapic) {
+        ioapic_send_refused(apics_ioapic);
+    }
 }
 
 void apic_deliver_shorthand(LocalApic *apic, unsigned shorthand, const ApicMessage *msg)
@@ -347,7 +359,7 @@ void apic_deliver_shorthand(LocalApic *apic, unsigned shorthand, const ApicMessa
     deliver_to_all(targets, msg);
 }
 
-static void deliver_ioapic(void *opaque, const IoapicMessage *msg)
+static bool deliver_ioapic(void *opaque, const IoapicMessage *msg)
 {
     const ApicMessage message = {
         .dest = msg->dest,
@@ -357,7 +369,7 @@ static void deliver_ioapic(void *opaque, const IoapicMessage *msg)
         .vector = msg->vector,
     };
 
-    apic_deliver(&message);
+    return apic_deliver(&message);
 }
 
 /* Address and data as in the SDM's "Message Signalled Interrupts". */

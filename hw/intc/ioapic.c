@@ -6,8 +6,9 @@
  *
  * Theory of operation.  An edge pin sends its message at each rising edge while not masked; an
  * edge on a masked pin is lost.  A level pin sends while it is asserted, not masked, and its
- * remote IRR bit is clear; sending sets the bit.  The guest's end of interrupt clears it and so
- * allows the next message.  Between, the sources of the pin are told (gsi.h): one that is only
+ * remote IRR bit is clear; a local APIC that takes it sets the bit.  A message that nobody takes is
+ * sent again when that may have changed, as the bus of real parts repeats it.  The guest's end of
+ * interrupt clears the bit and so allows the next message.  Between, the sources of the pin are told (gsi.h): one that is only
  * emulated as a level lowers its line then, so that no second message goes out for a level that
  * nobody asserts any more.
  */
@@ -31,7 +32,8 @@ static const GInterfaceInfo ioapic_pins_interface = {
 QOM_DEFINE_TYPE_WITH_CODE(Ioapic, ioapic, "ioapic", TYPE_DEVICE, 0,
                           g_type_add_interface_static(type, TYPE_IRQ_PINS, &ioapic_pins_interface))
 
-static void ioapic_send(Ioapic *ioapic, unsigned pin)
+/* Whether somebody took it. */
+static bool ioapic_send(Ioapic *ioapic, unsigned pin)
 {
     uint64_t entry = ioapic->redir[pin];
     IoapicMessage msg = {
@@ -43,20 +45,33 @@ static void ioapic_send(Ioapic *ioapic, unsigned pin)
     };
 
     ioapic->delivered++;
-    if (ioapic->deliver != NULL) {
-        ioapic->deliver(ioapic->deliver_opaque, &msg);
-    }
+    /* Without CPUs (qtest) the test program is whoever takes it. */
+    return ioapic->deliver == NULL || ioapic->deliver(ioapic->deliver_opaque, &msg);
 }
 
 /* Sends the message of level pin PIN when all conditions hold; called whenever one may have changed. */
 static void ioapic_update_level(Ioapic *ioapic, unsigned pin)
 {
+    const uint32_t bit = 1u << pin;
     uint64_t entry = ioapic->redir[pin];
 
-    if ((ioapic->asserted & (1u << pin)) && (entry & IOAPIC_ENTRY_LEVEL) &&
-        !(entry & (IOAPIC_ENTRY_MASKED | IOAPIC_ENTRY_REMOTE_IRR))) {
-        ioapic->redir[pin] |= IOAPIC_ENTRY_REMOTE_IRR;
-        ioapic_send(ioapic, pin);
+    ioapic->refused &= ~bit;
+    if (!(ioapic->asserted & bit) || !(entry & IOAPIC_ENTRY_LEVEL) ||
+        (entry & (IOAPIC_ENTRY_MASKED | IOAPIC_ENTRY_REMOTE_IRR))) {
+        return;
+    }
+    /* The bit first: an end of interrupt that comes during delivery finds it. */
+    ioapic->redir[pin] |= IOAPIC_ENTRY_REMOTE_IRR;
+    if (!ioapic_send(ioapic, pin)) {
+        ioapic->redir[pin] &= ~IOAPIC_ENTRY_REMOTE_IRR;
+        ioapic->refused |= bit;
+    }
+}
+
+void ioapic_send_refused(Ioapic *ioapic)
+{
+    for (uint32_t pins = ioapic->refused; pins; pins &= pins - 1) {
+        ioapic_update_level(ioapic, (unsigned)__builtin_ctz(pins));
     }
 }
 
@@ -203,6 +218,7 @@ static void ioapic_reset(Device *dev)
 
     ioapic->select = 0;
     ioapic->apic_id = 0;
+    ioapic->refused = 0;
     /* `asserted` is the sources' and stays; their own reset lowers the lines. */
     for (unsigned i = 0; i < IOAPIC_PINS; i++) {
         ioapic->redir[i] = IOAPIC_ENTRY_MASKED;

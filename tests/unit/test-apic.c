@@ -466,6 +466,37 @@ static void test_ioapic(Fixture *f, gconstpointer data)
     g_assert_cmpint(take(f, 2), ==, 0x61);
 }
 
+/* A level that comes while no APIC takes it is there when one does: enabled, or addressed by a new logical id. */
+static void test_ioapic_level_waits_for_an_apic(Fixture *f, gconstpointer data)
+{
+    wr(2, APIC_REG_SVR, 0xff);
+    f->ioapic->redir[5] = 0x61 | IOAPIC_ENTRY_LEVEL | 2ull << IOAPIC_ENTRY_DEST_SHIFT;
+    irq_set(f->ioapic->pins[5], 1);
+    check_nobody(f);
+    g_assert_false(f->ioapic->redir[5] & IOAPIC_ENTRY_REMOTE_IRR);
+    wr(2, APIC_REG_SVR, 0x1ff);
+    g_assert_true(f->ioapic->redir[5] & IOAPIC_ENTRY_REMOTE_IRR);
+    irq_set(f->ioapic->pins[5], 0);
+    g_assert_cmpint(take(f, 2), ==, 0x61);
+
+    f->ioapic->redir[6] = 0x62 | IOAPIC_ENTRY_LEVEL | IOAPIC_ENTRY_LOGICAL | 0x80ull << IOAPIC_ENTRY_DEST_SHIFT |
+                          APIC_MODE_LOWEST << IOAPIC_ENTRY_MODE_SHIFT;
+    irq_set(f->ioapic->pins[6], 1);
+    check_nobody(f);
+    g_assert_false(f->ioapic->redir[6] & IOAPIC_ENTRY_REMOTE_IRR);
+    wr(1, APIC_REG_LDR, 0x80000000);
+    irq_set(f->ioapic->pins[6], 0);
+    g_assert_cmpint(take(f, 1), ==, 0x62);
+    check_nobody(f);
+
+    /* An id that nobody has. */
+    f->ioapic->redir[7] = 0x63 | IOAPIC_ENTRY_LEVEL | 9ull << IOAPIC_ENTRY_DEST_SHIFT;
+    irq_set(f->ioapic->pins[7], 1);
+    g_assert_false(f->ioapic->redir[7] & IOAPIC_ENTRY_REMOTE_IRR);
+    irq_set(f->ioapic->pins[7], 0);
+    check_nobody(f);
+}
+
 static void test_msi(Fixture *f, gconstpointer data)
 {
     apic_send_msi(0xfee01000, 0x70);
@@ -750,6 +781,7 @@ int main(int argc, char **argv)
         { "/apic/lowest-priority", test_lowest_priority },
         { "/apic/init-sipi-nmi", test_init_sipi_nmi },
         { "/apic/ioapic", test_ioapic },
+        { "/apic/ioapic-level-waits-for-an-apic", test_ioapic_level_waits_for_an_apic },
         { "/apic/msi", test_msi },
         { "/apic/extint", test_extint },
         { "/apic/nmi-button", test_nmi_button },

@@ -14,14 +14,16 @@ typedef struct Fixture {
     Ioapic *ioapic;
     IoapicMessage last;
     unsigned count;
+    bool refuses; /* no local APIC takes it */
 } Fixture;
 
-static void deliver(void *opaque, const IoapicMessage *msg)
+static bool deliver(void *opaque, const IoapicMessage *msg)
 {
     Fixture *f = opaque;
 
     f->last = *msg;
     f->count++;
+    return !f->refuses;
 }
 
 static void setup(Fixture *f, gconstpointer data)
@@ -175,6 +177,34 @@ static void test_masked_level_waits(Fixture *f, gconstpointer data)
     g_assert_cmpuint(f->count, ==, 2);
 }
 
+/* What no local APIC takes is not in service anywhere, and comes again when one may. */
+static void test_refused_level_sets_no_remote_irr(Fixture *f, gconstpointer data)
+{
+    f->refuses = true;
+    entry_write(f, PIN, IOAPIC_ENTRY_LEVEL | VECTOR);
+    set_pin(f, PIN, 1);
+    g_assert_cmpuint(f->count, ==, 1);
+    g_assert_false(entry_read(f, PIN) & IOAPIC_ENTRY_REMOTE_IRR);
+    ioapic_send_refused(f->ioapic);
+    g_assert_cmpuint(f->count, ==, 2);
+    f->refuses = false;
+    ioapic_send_refused(f->ioapic);
+    g_assert_cmpuint(f->count, ==, 3);
+    g_assert_true(entry_read(f, PIN) & IOAPIC_ENTRY_REMOTE_IRR);
+    ioapic_send_refused(f->ioapic);
+    g_assert_cmpuint(f->count, ==, 3);
+    /* One that is not asserted any more has nothing to send. */
+    window_write(f, IOAPIC_EOI, VECTOR);
+    g_assert_cmpuint(f->count, ==, 4);
+    set_pin(f, PIN, 0);
+    window_write(f, IOAPIC_EOI, VECTOR);
+    f->refuses = true;
+    set_pin(f, PIN, 1);
+    set_pin(f, PIN, 0);
+    ioapic_send_refused(f->ioapic);
+    g_assert_cmpuint(f->count, ==, 5);
+}
+
 static void test_reset(Fixture *f, gconstpointer data)
 {
     entry_write(f, PIN, IOAPIC_ENTRY_LEVEL | VECTOR);
@@ -273,6 +303,7 @@ int main(int argc, char **argv)
     ADD("masked-edge-is-lost", test_masked_edge_is_lost);
     ADD("level-until-eoi", test_level);
     ADD("masked-level-waits", test_masked_level_waits);
+    ADD("refused-level-sets-no-remote-irr", test_refused_level_sets_no_remote_irr);
     ADD("reset", test_reset);
     ADD("source-lowers-at-eoi", test_source_lowers_at_eoi);
     ADD("notifiers-of-one-gsi", test_notifiers_of_one_gsi);

@@ -59,7 +59,8 @@ typedef struct IoapicMessage {
     bool level;
 } IoapicMessage;
 
-typedef void IoapicDeliver(void *opaque, const IoapicMessage *msg);
+/* False: no local APIC took it (none is meant, or it is disabled). */
+typedef bool IoapicDeliver(void *opaque, const IoapicMessage *msg);
 
 typedef struct Ioapic {
     Device dev;
@@ -72,6 +73,7 @@ typedef struct Ioapic {
     IoapicDeliver *deliver; /* NULL: a machine without CPUs (qtest); messages end here */
     void *deliver_opaque;
     uint64_t delivered;  /* messages sent */
+    uint32_t refused;    /* bit n: nobody took pin n's last message, and it is still asserted, a level */
 } Ioapic;
 
 typedef struct IoapicClass {
@@ -83,6 +85,9 @@ QOM_DECLARE_TYPE(Ioapic, ioapic, IOAPIC)
 
 /* Messages go to DELIVER from now on. */
 void ioapic_set_deliver(Ioapic *ioapic, IoapicDeliver *deliver, void *opaque);
+
+/* A local APIC may take now what it would not before: messages that were refused are sent again. */
+void ioapic_send_refused(Ioapic *ioapic);
 
 /* The local APICs' broadcast that the interrupt with VECTOR has ended (also the EOI register). */
 void ioapic_eoi(Ioapic *ioapic, uint8_t vector);
