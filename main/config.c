@@ -318,6 +318,7 @@ static bool opt_rtc(const char *arg, void *opaque, GError **errp)
                    "or leave it out", arg);
         return false;
     }
+    config->rtc_arg = arg;
     return !base || rtc_parse_base(base, &config->rtc_base, errp);
 }
 
@@ -644,6 +645,42 @@ static bool opt_help(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
+/* What the machine has nothing for: a user who says it expects something of it. */
+static bool check_machine(const MainConfig *config, GError **errp)
+{
+    const char *option = NULL, *arg = NULL, *lacks = NULL;
+
+    if (g_str_equal(config->accels->pdata[0], "qtest") && (config->cpu_model || config->cpus > 1)) {
+        error_setg(errp, "%s: with qtest a test program plays the CPU, and there are no processors; leave it out",
+                   config->cpu_model ? "-cpu" : "-smp");
+        return false;
+    }
+    if (!g_str_equal(config->machine, "none")) {
+        return true;
+    }
+    for (unsigned i = 0; i < config->num_serials && !option; i++) {
+        if (!g_str_equal(config->serials[i].arg, "none")) {
+            option = "-serial";
+            arg = config->serials[i].arg;
+            lacks = "serial ports";
+        }
+    }
+    if (config->debugcon.arg && !g_str_equal(config->debugcon.arg, "none")) {
+        option = "-debugcon";
+        arg = config->debugcon.arg;
+        lacks = "I/O ports";
+    } else if (config->rtc_arg) {
+        option = "-rtc";
+        arg = config->rtc_arg;
+        lacks = "clock";
+    }
+    if (option) {
+        error_setg(errp, "%s %s: -machine none has no %s; leave it out, or use -machine pc", option, arg, lacks);
+        return false;
+    }
+    return true;
+}
+
 /* What was not said. */
 static bool complete_accels(MainConfig *config, GError **errp)
 {
@@ -691,7 +728,7 @@ MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
     if (!complete_accels(config, errp)) {
         return NULL;
     }
-    if (!check_boot(config, errp)) {
+    if (!check_boot(config, errp) || !check_machine(config, errp)) {
         return NULL;
     }
     warn_memory(config);

@@ -35,6 +35,7 @@ typedef struct MainConfig {
     const char *append;
     const char *bios;
     int64_t rtc_base;                  /* -rtc base=, seconds since 1970 */
+    const char *rtc_arg;               /* -rtc; NULL: not given */
     GPtrArray *accels;                 /* char *, owned: -accel, in order; empty: not given */
     VcpuTopology cpus;                 /* -smp */
     const char *cpu_model;             /* -cpu; NULL: not given */

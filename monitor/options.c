@@ -111,6 +111,10 @@ static bool open_socket(Options *opts, MonitorMode mode, GError **errp)
         error_setg(errp, "a monitor's socket needs path=PATH, or fd=N of a connected socket");
         return false;
     }
+    if (options_has(opts, "wait") && !server) {
+        error_setg(errp, "wait=%s is for one that listens; leave it out, or add server=on", options_get(opts, "wait"));
+        return false;
+    }
     if (path) {
         return server ? endpoint_listen(path, wait, mode, errp) : endpoint_connect(path, mode, errp);
     }

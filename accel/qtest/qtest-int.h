@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <glib.h>
+#include "chardev/unix-socket.h"
 #include "hw/core/irq.h"
 #include "util/event-loop.h"
 
@@ -34,7 +35,7 @@ struct Qtest {
 
     /* Main thread before and after the qtest thread's life. */
     int listen_fd;      /* -1: a connection that was made at start */
-    char *socket_path;  /* to be unlinked; NULL: none */
+    UnixSocketFile *socket_file; /* of listen_fd; NULL: none */
     bool own_fds;       /* in_fd and out_fd are the same socket, ours to close; not with stdio */
     int stop_fd;        /* eventfd: the thread shall end */
     FILE *log;          /* NULL: none; stdio locks it */

@@ -16,13 +16,10 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "accel/qtest.h"
 #include "qtest-int.h"
-#include "sandbox/sandbox.h"
 #include "system/runstate.h"
 #include "trace/accel-qtest.h"
 #include "util/error.h"
@@ -57,7 +54,7 @@ static bool qtest_accel_open(bool alone, GError **errp)
 
 static bool qtest_accel_init(const char *cpu_model, GError **errp)
 {
-    return true; /* a model that nobody looks at */
+    return true; /* there is none: -cpu is refused */
 }
 
 const Accel qtest_accel = {
@@ -339,34 +336,11 @@ static gpointer qtest_thread(gpointer opaque)
 
 /* ---- start and stop -------------------------------------------------------------------------- */
 
-static bool set_address(struct sockaddr_un *addr, const char *path, GError **errp)
-{
-    *addr = (struct sockaddr_un) { .sun_family = AF_UNIX };
-    if (strlen(path) >= sizeof(addr->sun_path)) {
-        error_setg(errp, "-qtest unix:%s: the path is longer than %zu bytes; use a shorter one",
-                   path, sizeof(addr->sun_path) - 1);
-        return false;
-    }
-    strcpy(addr->sun_path, path); /* NOLINT(clang-analyzer-security.insecureAPI.strcpy): length checked */
-    return true;
-}
-
-/* Removes a socket that an earlier program left at PATH; anything else makes bind(2) fail. */
-static void remove_stale_socket(const char *path)
-{
-    struct stat st;
-
-    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
-        unlink(path);
-    }
-}
-
 static bool open_unix(Qtest *q, const char *text, GError **errp)
 {
     static const char *const known[] = { "path", "server", "wait", NULL };
     g_autoptr(Options) opts = options_parse("-qtest", text, "path", errp);
     bool server = false, unused_wait = true;
-    struct sockaddr_un addr;
     const char *path;
     auto_fd fd = -1;
 
@@ -379,35 +353,33 @@ static bool open_unix(Qtest *q, const char *text, GError **errp)
         error_setg(errp, "-qtest unix:%s: the path is missing; give unix:PATH,server=on", text);
         return false;
     }
-    if (!options_check_unused(opts, known, errp) || !set_address(&addr, path, errp)) {
+    if (!options_check_unused(opts, known, errp)) {
         return false;
     }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        error_setg_errno(errp, errno,
-                         "-qtest: cannot make a socket; raise the limit of descriptors "
-                         "(ulimit -n)");
+    if (options_has(opts, "wait") && !server) {
+        error_setg(errp, "-qtest unix:%s: wait=%s is for one that listens; leave it out, or add server=on", path,
+                   options_get(opts, "wait"));
         return false;
     }
     q->own_fds = true;
+    fd = unix_socket_connect(path, server ? NULL : errp);
     if (!server) {
-        if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-            error_setg_errno(errp, errno, "-qtest unix:%s: cannot connect; start the listening "
-                             "program first, or add server=on", path);
+        if (fd < 0 || fd_set_nonblock(fd, false) < 0) {
+            g_prefix_error(errp, "-qtest ");
             return false;
         }
         q->in_fd = q->out_fd = fd_steal(&fd);
         return true;
     }
-    remove_stale_socket(path);
-    fd_set_nonblock(fd, true); /* a client may go before accept(2), which shall not wait then */
-    if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 1) < 0) {
-        error_setg_errno(errp, errno, "-qtest unix:%s: cannot listen; choose another path", path);
+    if (fd >= 0) {
+        error_setg(errp, "-qtest unix:%s: another program listens there; end it, or give another path", path);
         return false;
     }
-    q->socket_path = g_strdup(path);
-    sandbox_remove_at_end(path);
-    q->listen_fd = fd_steal(&fd);
+    q->listen_fd = unix_socket_listen(path, 1, &q->socket_file, errp);
+    if (q->listen_fd < 0) {
+        g_prefix_error(errp, "-qtest ");
+        return false;
+    }
     return true;
 }
 
@@ -427,9 +399,7 @@ static bool open_chardev(Qtest *q, const char *chardev, GError **errp)
 
 static void qtest_free(Qtest *q)
 {
-    if (q->socket_path && !fd_paths_forbidden()) {
-        unlink(q->socket_path);
-    }
+    unix_socket_file_remove(q->socket_file);
     if (q->own_fds) {
         fd_close(&q->in_fd);
     }
@@ -442,7 +412,6 @@ static void qtest_free(Qtest *q)
     g_string_free(q->queue, TRUE);
     g_string_free(q->reply, TRUE);
     g_free(q->line_buf);
-    g_free(q->socket_path);
     pthread_mutex_destroy(&q->lock);
     pthread_cond_destroy(&q->done_cond);
     g_free(q);

@@ -254,6 +254,33 @@ static bool pc_add_isa_devices(const PcConfig *config, GError **errp)
     return true;
 }
 
+/* Ports that no device of the ISA bus has; where the guest has not moved it, the power management block. */
+static void pc_reserve_ports(void)
+{
+    static const struct {
+        const char *name;
+        uint32_t base, count;
+        bool kernel; /* with controllers in the kernel only */
+    } ports[] = {
+        { "the PCI config mechanism", 0xcf8, 8 },
+        { "fw_cfg", FW_CFG_BASE, 12 },
+        { "ACPI power management", PM_BASE, PM_BLOCK_SIZE },
+        { "ACPI GPE", PM_GPE0_BASE, PM_GPE0_SIZE },
+        { "ACPI PCI hot-plug", ACPI_PCI_HOTPLUG_BASE, ACPI_PCI_HOTPLUG_SIZE },
+        { "the kernel's 8259", 0x20, 2, true },
+        { "the kernel's 8254", 0x40, 4, true },
+        { "the kernel's 8254", 0x61, 1, true },
+        { "the kernel's 8259", 0xa0, 2, true },
+        { "the kernel's 8259", 0x4d0, 2, true },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(ports); i++) {
+        if (!ports[i].kernel || board.irqs.kernel) {
+            isa_reserve_ports(board.isa, ports[i].name, ports[i].base, ports[i].count);
+        }
+    }
+}
+
 /* ---- boot ------------------------------------------------------------------------------------ */
 
 static void pc_describe(const PcConfig *config)
@@ -356,6 +383,7 @@ static void pc_reset(void *opaque)
     if (board.irqs.ioapic) {
         device_reset(DEVICE(board.irqs.ioapic));
     }
+    pci_host_reset(board.host);
     fw_cfg_reset(board.fw_cfg);
     if (board.linux_boot) {
         pc_load_linux();
@@ -378,6 +406,7 @@ bool pc_init(const PcConfig *config, GError **errp)
     if (!pc_add_isa_devices(config, errp)) {
         return false;
     }
+    pc_reserve_ports();
     pc_add_fw_cfg(config);
     if (!pc_add_boot(config, errp)) {
         return false;

@@ -171,6 +171,11 @@ PciHost *pci_host_new(PciBus *bus, MemoryRegion *io)
     return host;
 }
 
+void pci_host_reset(PciHost *host)
+{
+    __atomic_store_n(&host->address, 0, __ATOMIC_RELAXED);
+}
+
 void pci_host_set_reset_control(PciHost *host, MemoryRegion *reset_control)
 {
     host->reset_control = reset_control;

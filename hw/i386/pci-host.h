@@ -14,6 +14,9 @@ typedef struct PciHost PciHost;
 /* Puts the config mechanism for BUS at 0xcf8 and 0xcfc of IO.  Lives as long as the program. */
 PciHost *pci_host_new(PciBus *bus, MemoryRegion *io);
 
+/* The address register's state after power-on: nothing is selected.  Machine lock held. */
+void pci_host_reset(PciHost *host);
+
 /*
  * RESET_CONTROL, a region of one byte, answers to byte accesses at 0xcf9, inside the config mechanism's double word.
  * Before the guest runs.

@@ -8,7 +8,8 @@
 #include "util/error.h"
 
 typedef struct IsaRange {
-    Device *owner;
+    const char *name;
+    Device *owner;    /* NULL, and no region: the board's */
     MemoryRegion *mr;
     uint32_t base;
     uint32_t last;
@@ -40,7 +41,7 @@ bool isa_add_ports(IsaDevice *dev, MemoryRegion *mr, const MemoryRegionOps *ops,
                    uint32_t count, GError **errp)
 {
     IsaBus *bus = isa_device_bus(dev);
-    IsaRange own = { DEVICE(dev), mr, base, base + count - 1 };
+    IsaRange own = { G_OBJECT_TYPE_NAME(dev), DEVICE(dev), mr, base, base + count - 1 };
 
     if (base >= ISA_PORTS || count > ISA_PORTS - base) {
         error_setg(errp, "I/O port 0x%x: %u ports do not fit there, 0x%x is the last; choose a lower one", base, count,
@@ -52,7 +53,7 @@ bool isa_add_ports(IsaDevice *dev, MemoryRegion *mr, const MemoryRegionOps *ops,
 
         if (own.base <= other->last && other->base <= own.last) {
             error_setg(errp, "I/O ports 0x%x to 0x%x: '%s' has 0x%x to 0x%x; choose others", own.base, own.last,
-                       G_OBJECT_TYPE_NAME(other->owner), other->base, other->last);
+                       other->name, other->base, other->last);
             return false;
         }
     }
@@ -60,6 +61,13 @@ bool isa_add_ports(IsaDevice *dev, MemoryRegion *mr, const MemoryRegionOps *ops,
     memory_region_init_io(mr, QOM_OBJECT(dev), ops, dev, name, count);
     memory_region_add(bus->io, base, mr, 0);
     return true;
+}
+
+void isa_reserve_ports(IsaBus *bus, const char *name, uint32_t base, uint32_t count)
+{
+    IsaRange range = { name, NULL, NULL, base, base + count - 1 };
+
+    g_array_append_val(bus->ranges, range);
 }
 
 /* BusClass.unplug: behind the device's unrealize, and when its realize has failed. */

@@ -63,6 +63,17 @@ def test_ports(q):
     assert q.command("inb 0xcfd") == "0x0080"
 
 
+def test_reset_clears_the_config_address(q):
+    q.outl(0xcf8, 0x80000000)
+    assert q.inl(0xcfc) == 0x12378086
+    q.outb(0xcf9, 2)
+    q.outb(0xcf9, 6)
+    deadline = time.monotonic() + 20
+    while q.inl(0xcf8) != 0:  # the main loop resets
+        assert time.monotonic() < deadline
+    assert q.inl(0xcfc) == 0xffffffff
+
+
 def test_config_address_register_is_a_double_word(q):
     q.outl(0xcf8, 0x80000008)
     q.outb(0xcf8, 0)
@@ -156,6 +167,32 @@ def test_server_serves_one_client_after_the_other(main_program, tmp_path):
         process.terminate()
         assert process.wait(20) == 0
     assert not os.path.exists(path)
+
+
+def test_socket_of_another_program_is_left_alone(main_program, tmp_path):
+    """One that somebody listens at is not replaced; one that came later is not removed; a stale one is in nobody's way."""
+    path = str(tmp_path / "qtest.sock")
+    args = [main_program, "-qtest", f"unix:{path},server=on"]
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(path)
+        other.listen()
+        result = subprocess.run(args, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False)
+        assert result.returncode == 1
+        assert result.stderr == (f"mpqemu: -qtest unix:{path}: another program listens there; end it, or give another "
+                                 "path\n")
+        assert os.path.exists(path)
+    # Nobody listens any more.
+    with subprocess.Popen(args, stderr=subprocess.DEVNULL) as process:
+        with socket.socket(socket.AF_UNIX) as client:
+            while client.connect_ex(path) != 0:
+                assert process.poll() is None
+                time.sleep(0.01)
+        os.rename(path, path + ".old")
+        with open(path, "w", encoding="ascii"):
+            pass
+        process.terminate()
+        assert process.wait(20) == 0
+    assert os.path.exists(path)
 
 
 def test_stdio(main_program):

@@ -63,6 +63,12 @@ IrqLine *isa_bus_irq(IsaBus *bus, unsigned n);
 bool isa_add_ports(IsaDevice *dev, MemoryRegion *mr, const MemoryRegionOps *ops, const char *name, uint32_t base,
                    uint32_t count, GError **errp);
 
+/*
+ * For boards: COUNT ports from BASE are NAME's, which is no device of the bus; isa_add_ports() refuses them.  NAME must
+ * stay valid.
+ */
+void isa_reserve_ports(IsaBus *bus, const char *name, uint32_t base, uint32_t count);
+
 /* The bus DEV is plugged into. */
 IsaBus *isa_device_bus(IsaDevice *dev);
 
