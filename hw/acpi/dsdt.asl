@@ -81,12 +81,12 @@ DefinitionBlock ("", "DSDT", 2, "MPQEMU", "MPQEMUPC", 1)
                 Return (ConcatenateResTemplate (CRES, CR64))
             }
 
-            /* Pin p of slot s is PIRQ (s + p) & 3: I/O APIC pin 16 + that, or the PIIX3's route at the 8259s. */
+            /* Pin p of slot s is PIRQ (s - 1 + p) & 3: I/O APIC pin 16 + that, or the PIIX3's route at the 8259s. */
 #define PRT_SLOT(n, a, b, c, d) \
     Package () { ((n) << 16) | 0xffff, 0, TARGET(a) }, Package () { ((n) << 16) | 0xffff, 1, TARGET(b) }, \
     Package () { ((n) << 16) | 0xffff, 2, TARGET(c) }, Package () { ((n) << 16) | 0xffff, 3, TARGET(d) },
 #define PRT_4_SLOTS(n) \
-    PRT_SLOT(n, A, B, C, D) PRT_SLOT(n + 1, B, C, D, A) PRT_SLOT(n + 2, C, D, A, B) PRT_SLOT(n + 3, D, A, B, C)
+    PRT_SLOT(n, D, A, B, C) PRT_SLOT(n + 1, A, B, C, D) PRT_SLOT(n + 2, B, C, D, A) PRT_SLOT(n + 3, C, D, A, B)
 #define PRT_ALL \
     PRT_4_SLOTS(0) PRT_4_SLOTS(4) PRT_4_SLOTS(8) PRT_4_SLOTS(12) \
     PRT_4_SLOTS(16) PRT_4_SLOTS(20) PRT_4_SLOTS(24) PRT_4_SLOTS(28)

@@ -6,8 +6,9 @@
  */
 #include "hw/i386/pc-irq.h"
 
+#include <stddef.h>
+
 #include "hw/i386/pc.h"
-#include "hw/intc/gsi.h"
 
 #define IOAPIC_PIN_OF_TIMER 2
 
@@ -16,7 +17,7 @@ static void set_bit(uint16_t *bits, unsigned n, int level)
     *bits = (uint16_t)(level ? *bits | 1u << n : *bits & ~(1u << n));
 }
 
-/* Tells the 8259s, or the kernel's controllers, of ISA interrupt N. */
+/* Tells the controllers of ISA interrupt N. */
 static void update_isa(PcIrqs *irqs, unsigned n)
 {
     int level = (irqs->isa | irqs->routed) >> n & 1;
@@ -25,6 +26,7 @@ static void update_isa(PcIrqs *irqs, unsigned n)
         irqs->kernel->set_gsi(n, level);
     } else {
         irq_set(irqs->pic->pins[n], level);
+        irq_set(irqs->ioapic->pins[n ? n : IOAPIC_PIN_OF_TIMER], level);
     }
 }
 
@@ -34,9 +36,6 @@ void pc_irq_set_isa(void *opaque, int n, int level)
 
     set_bit(&irqs->isa, (unsigned)n, level);
     update_isa(irqs, (unsigned)n);
-    if (irqs->ioapic) {
-        irq_set(irqs->ioapic->pins[n ? n : IOAPIC_PIN_OF_TIMER], level);
-    }
 }
 
 void pc_irq_set_routed(void *opaque, unsigned irq, int level)
@@ -63,12 +62,25 @@ void pc_irq_set_pci(void *opaque, int gsi, int level)
 
 void pc_irq_pic_eoi(void *opaque, unsigned irq)
 {
-    PcIrqs *irqs = opaque;
-
     gsi_eoi(irq);
+}
+
+/* An ISA interrupt's end is that of what is routed to it. */
+static void isa_ended(GsiNotifier *notifier)
+{
+    PcIrqs *irqs = (PcIrqs *)(void *)((char *)(notifier - notifier->gsi) - offsetof(PcIrqs, isa_eoi));
+
     for (unsigned pirq = 0; pirq < PIIX3_PIRQS; pirq++) {
-        if (piix3_route(irqs->piix3, pirq) == (int)irq) {
+        if (piix3_route(irqs->piix3, pirq) == (int)notifier->gsi) {
             gsi_eoi(PC_PCI_GSI_FIRST + pirq);
         }
+    }
+}
+
+void pc_irq_init(PcIrqs *irqs)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(irqs->isa_eoi); i++) {
+        irqs->isa_eoi[i].eoi = isa_ended;
+        gsi_notifier_add(&irqs->isa_eoi[i], i);
     }
 }

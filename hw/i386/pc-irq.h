@@ -5,17 +5,18 @@
  * Thread: with the machine lock held.  Runs in: mpqemu.
  *
  * An ISA interrupt has one source on the ISA bus or the board (SCI), and those that the PIIX3 routes to it.  The 8259s
- * see the two together, the I/O APIC the first alone.  With the controllers in the kernel, GSI n is both, so there the
- * I/O APIC sees the routed ones, too; operating systems that use it mask those pins.
+ * and the I/O APIC see the two together: the MP table that SeaBIOS makes sends PCI interrupts to the I/O APIC's pins of
+ * their ISA interrupts.  Who knows the pins 16 to 19 from ACPI masks those.
  *
- * The end of a level-triggered interrupt is told as a GSI's (hw/intc/gsi.h): by the I/O APIC itself, and for the 8259s
- * here, as that of the ISA interrupt and of each PIRQ that is routed to it.
+ * The end of a level-triggered interrupt is told as a GSI's (hw/intc/gsi.h), by either controller; that of an ISA
+ * interrupt is told on, here, as the end of each PIRQ that is routed to it.
  */
 #ifndef HW_I386_PC_IRQ_H
 #define HW_I386_PC_IRQ_H
 
 #include "accel/accel.h"
 #include "hw/i386/piix3.h"
+#include "hw/intc/gsi.h"
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
 
@@ -27,7 +28,11 @@ typedef struct PcIrqs {
     Piix3 *piix3;
     uint16_t isa;       /* bit n: ISA interrupt n is asserted by its own source */
     uint16_t routed;    /* by a PIRQ */
+    GsiNotifier isa_eoi[16];
 } PcIrqs;
+
+/* Begins to tell the ends of routed interrupts on.  IRQS lives as long as the program. */
+void pc_irq_init(PcIrqs *irqs);
 
 /* ISA interrupt N, from the ISA bus or the board. */
 void pc_irq_set_isa(void *opaque, int n, int level);

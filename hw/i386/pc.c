@@ -14,6 +14,7 @@
 #include "hw/i386/pc-firmware.h"
 #include "hw/i386/pc-irq.h"
 #include "hw/i386/pci-host.h"
+#include "hw/i386/pir.h"
 #include "hw/i386/smbios.h"
 #include "hw/input/i8042.h"
 #include "hw/intc/apic.h"
@@ -36,6 +37,7 @@
 #define KIB64 0x10000u
 
 #define SMBIOS_BASE 0xf0000u
+#define PIR_BASE 0xf8000u
 #define TABLES_ALIGN 0x1000u /* a memory map in whole pages */
 
 GType (*const pc_types[])(void) = {
@@ -65,6 +67,7 @@ typedef struct PcBoard {
     GBytes *acpi_tables;
     uint64_t acpi_base;
     GBytes *smbios_tables;
+    GBytes *pir_table;
 } PcBoard;
 
 static PcBoard board;
@@ -134,7 +137,8 @@ static bool pc_add_irqchip(GError **errp)
     if (!board.irqs.pic || !pc_add_ioapic(errp) || !pit_create(board.isa, errp)) {
         return false;
     }
-    i8259_set_eoi(board.irqs.pic, pc_irq_pic_eoi, &board.irqs);
+    i8259_set_eoi(board.irqs.pic, pc_irq_pic_eoi, NULL);
+    pc_irq_init(&board.irqs);
     if (vcpu_count() > 0) {
         apics_create(address_space_root(system_memory()), board.irqs.ioapic);
         apic_set_pic(pc_acknowledge, board.irqs.pic);
@@ -147,7 +151,7 @@ static bool pc_add_irqchip(GError **errp)
 
 static unsigned pc_map_irq(PciDevice *dev, unsigned pin)
 {
-    return PC_PCI_GSI_FIRST + ((PCI_SLOT_OF(dev->devfn) + pin) & 3);
+    return PC_PCI_GSI_FIRST + pc_pirq(PCI_SLOT_OF(dev->devfn), pin);
 }
 
 static void pc_send_msi(void *opaque, PciDevice *dev, uint64_t address, uint32_t data)
@@ -322,7 +326,7 @@ static void pc_add_fw_cfg(const PcConfig *config)
     smbios_add_to_fw_cfg(&board.smbios, board.fw_cfg);
 }
 
-/* A kernel without firmware: ACPI's tables are at the end of low RAM, SMBIOS's where kernels search. */
+/* A kernel without firmware: ACPI's tables are at the end of low RAM, SMBIOS's and the one of interrupt routing where kernels search. */
 static bool pc_add_linux(const PcConfig *config, GError **errp)
 {
     g_autoptr(GBytes) any_place = acpi_tables_place(&board.acpi, 0, &board.acpi_base);
@@ -343,6 +347,7 @@ static bool pc_add_linux(const PcConfig *config, GError **errp)
     board.acpi_base = ram.low_end;
     board.acpi_tables = acpi_tables_place(&board.acpi, (uint32_t)board.acpi_base, &rsdp);
     board.smbios_tables = smbios_place(&board.smbios, SMBIOS_BASE);
+    board.pir_table = pir_table();
     linux_boot_set_board(board.linux_boot, map, pc_e820(config->ram_size, tables_size, map), rsdp);
     params = linux_boot_params(board.linux_boot);
     return pc_firmware_boot_rom(&params, address_space_root(system_memory()), errp);
@@ -372,6 +377,7 @@ static void pc_load_linux(void)
     linux_boot_load(board.linux_boot);
     write_tables(board.acpi_base, board.acpi_tables);
     write_tables(SMBIOS_BASE, board.smbios_tables);
+    write_tables(PIR_BASE, board.pir_table);
 }
 
 /* Sources before the interrupt controllers: they lower their lines. */

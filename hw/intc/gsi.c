@@ -34,14 +34,14 @@ void gsi_eoi(unsigned gsi)
     GsiNotifier *n;
 
     /*
-     * A callback may change the list, so no pointer into it is kept across one: the notifiers to
-     * call are marked, and the list is searched anew after each.
+     * A callback may change the list, or end another GSI, so no pointer into the list is kept across one: the
+     * notifiers to call are marked, and the list is searched anew after each.
      */
     for (n = notifiers; n != NULL; n = n->next) {
-        n->pending = n->gsi == gsi;
+        n->pending |= n->gsi == gsi;
     }
     for (;;) {
-        for (n = notifiers; n != NULL && !n->pending; n = n->next) {
+        for (n = notifiers; n != NULL && !(n->pending && n->gsi == gsi); n = n->next) {
         }
         if (n == NULL) {
             return;

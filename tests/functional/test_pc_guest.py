@@ -125,3 +125,22 @@ def test_old_interrupt_controllers_serve_a_disk(linux, tmp_path):
     with open(image, "rb") as stream:
         assert hashlib.sha256(stream.read()).hexdigest() in output(text, "disk"), text[-2000:]
     assert "XT-PIC" in output(text, "interrupts") and "sym53c8xx" in output(text, "interrupts")
+
+
+@pytest.mark.parametrize("firmware", ["none", "seabios"])
+def test_disk_without_acpi(linux, tmp_path, firmware):
+    """PCI interrupts by the tables of old: $PIR of ours without firmware; $PIR and the MP table of SeaBIOS with it."""
+    image = disks.patterned(tmp_path / "disk0", 8, seed=4)
+    steps = {"disk": "load_drivers 1; dd if=$(disk 0) bs=1M count=8 2>/dev/null | sha256sum",
+             "interrupts": "cat /proc/interrupts"}
+    boot = linux(tmp_path, steps)
+    boot[boot.index("-append") + 1] += " acpi=off"
+    if firmware == "seabios":
+        boot = by_firmware(tmp_path, boot)
+    with guest("-no-reboot", "-m", "256", *boot, *disks.CONTROLLER, *disks.hard_disk(0, image)) as (_, console):
+        assert console.wait_for("@@end interrupts", SECONDS), console.text[-2000:]
+        text = console.text.replace("\r", "")
+    with open(image, "rb") as stream:
+        assert hashlib.sha256(stream.read()).hexdigest() in output(text, "disk"), text[-2000:]
+    line = next(line for line in output(text, "interrupts").splitlines() if "sym53c8xx" in line)
+    assert ("XT-PIC" if firmware == "none" else "IO-APIC") in line

@@ -524,7 +524,7 @@ static void test_interrupt_routing(void)
     apic += strlen("Name (PRTA, Package (0x80)");
     pic += strlen("Name (PRTP, Package (0x80)");
     for (unsigned i = 0; i < 128; i++) {
-        unsigned slot = i / 4, pin = i % 4, pirq = (slot + pin) & 3;
+        unsigned slot = i / 4, pin = i % 4, pirq = (slot + 3 + pin) & 3;
         g_autofree char *address = slot ? g_strdup_printf("0x%08X", slot << 16 | 0xffff) : g_strdup("0xFFFF");
         g_autofree char *gsi = g_strdup_printf("0x%02X", 16 + pirq), *link = g_strdup_printf("LNK%c", 'A' + pirq);
 

@@ -4,6 +4,7 @@
  */
 #include "accel/accel.h"
 #include "hw/i386/pc.h"
+#include "hw/i386/pir.h"
 #include "hw/intc/gsi.h"
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
@@ -150,10 +151,10 @@ static void unplug_probe(Device *dev)
     g_object_unref(dev);
 }
 
-/* Slot 5's INTA is PIRQ B, GSI 17. */
+/* Slot 6's INTA is PIRQ B, GSI 17. */
 static void test_pci_interrupt_takes_both_ways(void)
 {
-    Device *dev = plug_probe(5);
+    Device *dev = plug_probe(6);
 
     system_reset();
     program_pic();
@@ -162,9 +163,10 @@ static void test_pci_interrupt_takes_both_ways(void)
     g_assert_cmphex(pic_requests(0xa0), ==, 0); /* no route yet */
     config_write(1, PIIX3_ROUTES, 0x80800b80);  /* PIRQ B to 11 */
     g_assert_cmphex(pic_requests(0xa0), ==, 1 << 3);
-    g_assert_cmphex(ioapic_levels(), ==, 1u << 17); /* its pin 11 does not see that */
+    g_assert_cmphex(ioapic_levels(), ==, 1u << 17 | 1u << 11); /* where SeaBIOS's MP table has it */
     config_write(1, PIIX3_ROUTES, 0x80800a80);
     g_assert_cmphex(pic_requests(0xa0), ==, 1 << 2);
+    g_assert_cmphex(ioapic_levels(), ==, 1u << 17 | 1u << 10);
     pci_set_irq(PCI_DEVICE(dev), 0);
     g_assert_cmphex(pic_requests(0xa0), ==, 0);
     g_assert_cmphex(ioapic_levels(), ==, 0);
@@ -181,7 +183,7 @@ static void count_eoi(GsiNotifier *notifier)
 /* Who waits for the end of GSI 17 hears of it from the 8259s, too, while PIRQ B is routed. */
 static void test_end_at_the_8259s_is_told_of_the_pirq(void)
 {
-    Device *dev = plug_probe(5);
+    Device *dev = plug_probe(6);
     I8259 *pic = (I8259 *)qom_resolve("/machine/unattached/isa-i8259");
     GsiNotifier own = { .eoi = count_eoi }, other = { .eoi = count_eoi };
 
@@ -202,6 +204,69 @@ static void test_end_at_the_8259s_is_told_of_the_pirq(void)
     gsi_notifier_remove(&own);
     gsi_notifier_remove(&other);
     unplug_probe(dev);
+}
+
+/* The same by the I/O APIC, whichever of its pins the guest uses. */
+static void test_end_at_the_io_apic_is_told_of_the_pirq(void)
+{
+    Device *dev = plug_probe(6);
+    GsiNotifier own = { .eoi = count_eoi }, other = { .eoi = count_eoi };
+    Ioapic *ioapic = IOAPIC(qom_resolve("/machine/ioapic"));
+
+    memset(eois, 0, sizeof(eois));
+    gsi_notifier_add(&own, 17);
+    gsi_notifier_add(&other, 18);
+    system_reset();
+    config_write(1, PIIX3_ROUTES, 0x80800b80);
+    ioapic->redir[11] = IOAPIC_ENTRY_LEVEL | 0x41;
+    pci_set_irq(PCI_DEVICE(dev), 1);
+    g_assert_true(ioapic->redir[11] & IOAPIC_ENTRY_REMOTE_IRR);
+    ioapic_eoi(ioapic, 0x41);
+    g_assert_cmpuint(eois[17], ==, 1);
+    ioapic->redir[17] = IOAPIC_ENTRY_LEVEL | 0x42;
+    ioapic_eoi(ioapic, 0x42);
+    g_assert_cmpuint(eois[17], ==, 2);
+    g_assert_cmpuint(eois[18], ==, 0);
+    pci_set_irq(PCI_DEVICE(dev), 0);
+    gsi_notifier_remove(&own);
+    gsi_notifier_remove(&other);
+    unplug_probe(dev);
+}
+
+/* The table for kernels without ACPI says what the bus does, pin by pin, and by which register it is routed. */
+static void test_interrupt_routing_table(void)
+{
+    g_autoptr(GBytes) bytes = pir_table();
+    gsize size;
+    const uint8_t *table = g_bytes_get_data(bytes, &size);
+    uint8_t sum = 0;
+
+    g_assert_cmpmem(table, 4, "$PIR", 4);
+    g_assert_cmpuint(size, ==, table[6] | table[7] << 8);
+    g_assert_cmpuint(size, ==, 32 + 32 * 16);
+    g_assert_cmpmem(table + 8, 8, "\0\x08\0\0\x86\x80\0\x70", 8);
+    for (unsigned i = 0; i < size; i++) {
+        sum += table[i];
+    }
+    g_assert_cmpuint(sum, ==, 0);
+    for (unsigned slot = 2; slot < 32; slot++) {
+        const uint8_t *entry = table + 32 + 16 * slot;
+        Device *dev = plug_probe(slot);
+
+        g_assert_cmphex(entry[1], ==, slot << 3);
+        g_assert_cmphex(entry[3] | entry[4] << 8, ==, 1u << 5 | 1u << 10 | 1u << 11);
+        for (unsigned pirq = 0; pirq < 4; pirq++) {
+            config_write(1, PIIX3_ROUTES, 0x80808080 ^ 0x8bu << (8 * pirq));
+            pci_set_irq(PCI_DEVICE(dev), 1);
+            g_assert_cmpuint(ioapic_levels() >> 11 & 1, ==, entry[2] == PIIX3_ROUTES + pirq);
+            pci_set_irq(PCI_DEVICE(dev), 0);
+        }
+        unplug_probe(dev);
+    }
+    /* As SeaBIOS has it: the first slot behind the bridge begins with PIRQ A. */
+    g_assert_cmphex(table[32 + 16 + 2], ==, PIIX3_ROUTES);
+    g_assert_cmphex(table[32 + 16 + 5], ==, PIIX3_ROUTES + 1);
+    g_assert_cmphex(table[32 + 32 + 2], ==, PIIX3_ROUTES + 1);
 }
 
 /* ISA interrupt 0 is pin 2 of the I/O APIC; the others have their own number. */
@@ -226,7 +291,7 @@ static void test_isa_interrupts(void)
 static void test_routed_and_own_source_are_ored(void)
 {
     IsaBus *isa = (IsaBus *)bus_find("isa.0");
-    Device *dev = plug_probe(5);
+    Device *dev = plug_probe(6);
 
     system_reset();
     program_pic();
@@ -266,6 +331,8 @@ int main(int argc, char **argv)
                     test_reset_reaches_devices_and_interrupt_controller);
     g_test_add_func("/pc/pci-interrupt-takes-both-ways", test_pci_interrupt_takes_both_ways);
     g_test_add_func("/pc/end-at-the-8259s-is-told-of-the-pirq", test_end_at_the_8259s_is_told_of_the_pirq);
+    g_test_add_func("/pc/end-at-the-io-apic-is-told-of-the-pirq", test_end_at_the_io_apic_is_told_of_the_pirq);
+    g_test_add_func("/pc/interrupt-routing-table", test_interrupt_routing_table);
     g_test_add_func("/pc/isa-interrupts", test_isa_interrupts);
     g_test_add_func("/pc/routed-and-own-source-are-ored", test_routed_and_own_source_are_ored);
     g_test_add_func("/pc/hole-below-1m", test_hole_below_1m);

@@ -22,9 +22,10 @@
  * I/O BARs.
  *
  * Interrupts.  GSI n is pin n of the I/O APIC, but ISA interrupt 0 (the 8254) is pin 2.  GSIs 0 to 15 are the ISA
- * interrupts, and go to the 8259s, too.  Pin INTA to INTD (0 to 3) of the function in slot s is PIRQ (s + pin) & 3,
- * which is GSI 16 + that, and, at the 8259s only, the ISA interrupt that the PIIX3 routes it to.  The PCI bus's lines
- * are numbered by GSI.
+ * interrupts, and go to the 8259s, too.  Pin INTA to INTD (0 to 3) of the function in slot s is PIRQ (s - 1 + pin) & 3,
+ * as SeaBIOS's tables for this kind of board say; so do ACPI's _PRT and, for a kernel without firmware, the $PIR table.
+ * A PIRQ is GSI 16 + its number, and the ISA interrupt that the PIIX3 routes it to.  The PCI bus's lines are numbered
+ * by GSI.
  *
  * QOM paths: /machine/ioapic, /machine/pci.0 (bus "pci.0"), the host bridge at slot 0, PIIX3 and PIIX4 PM at slot 1.
  */
@@ -46,6 +47,11 @@
 #define PC_PCI64_SIZE 0x1000000000ull
 
 #define PC_PCI_GSI_FIRST 16u /* INTx uses four GSIs from here */
+
+static inline unsigned pc_pirq(unsigned slot, unsigned pin)
+{
+    return (slot + 3 + pin) & 3;
+}
 
 /* What firmware is looked for when the user has not named any. */
 #define PC_FIRMWARE_DEFAULT "bios-256k.bin"

@@ -25,7 +25,7 @@ typedef struct GsiNotifier GsiNotifier;
 
 /* Embedded in its owner; the owner sets `eoi` and keeps the rest alone. */
 struct GsiNotifier {
-    /* The guest ended interrupt GSI.  May change interrupt lines and (un)register notifiers. */
+    /* The guest ended interrupt GSI.  May change interrupt lines, (un)register notifiers, and tell of another GSI. */
     void (*eoi)(GsiNotifier *notifier);
     unsigned gsi;        /* set by gsi_notifier_add() */
     GsiNotifier *next;   /* private */
