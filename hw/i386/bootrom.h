@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The boot ROM: brings the bootstrap processor from reset to the entry of a kernel that is in RAM already.
+ * The boot ROM: brings the bootstrap processor from reset to the entry of a kernel that is in RAM already, and leaves
+ * all processors' memory types as firmware does.
  *
  * Thread: main thread.  Runs in: mpqemu (these declarations); the code in bootrom.S runs in the guest.
  *
@@ -10,6 +11,9 @@
  *   0xfffff000  code and GDT
  *   0xffffff80  struct BootRomParams
  *   0xfffffff0  reset vector: a jump to the start of the page
+ *
+ * Its first BOOT_ROM_CODE_SIZE bytes are also at BOOT_ROM_COPY, where the board has put them and the memory map says
+ * that they are reserved: the other processors begin there.
  *
  * The state at the entry is, for BOOT_ROM_LINUX64, that of the 64-bit boot protocol (Linux,
  * Documentation/arch/x86/boot.rst): long mode, paging by the loader's tables, CS 0x10, DS = ES = SS 0x18, interrupts
@@ -22,6 +26,8 @@
 #define BOOT_ROM_BASE 0xfffff000
 #define BOOT_ROM_SIZE 0x1000
 #define BOOT_ROM_PARAMS 0xf80 /* offset */
+#define BOOT_ROM_CODE_SIZE BOOT_ROM_PARAMS
+#define BOOT_ROM_COPY 0xf9000
 #define BOOT_ROM_VECTOR 0xff0 /* offset */
 
 /* Offsets in BootRomParams. */

@@ -9,6 +9,7 @@
 #include "hw/acpi/pci-hotplug.h"
 #include "hw/acpi/pm.h"
 #include "hw/acpi/tables.h"
+#include "hw/i386/bootrom.h"
 #include "hw/i386/i440fx.h"
 #include "hw/i386/linux-boot.h"
 #include "hw/i386/pc-firmware.h"
@@ -68,6 +69,7 @@ typedef struct PcBoard {
     uint64_t acpi_base;
     GBytes *smbios_tables;
     GBytes *pir_table;
+    GBytes *boot_rom; /* what the other processors need of it */
 } PcBoard;
 
 static PcBoard board;
@@ -348,6 +350,7 @@ static bool pc_add_linux(const PcConfig *config, GError **errp)
     board.acpi_tables = acpi_tables_place(&board.acpi, (uint32_t)board.acpi_base, &rsdp);
     board.smbios_tables = smbios_place(&board.smbios, SMBIOS_BASE);
     board.pir_table = pir_table();
+    board.boot_rom = g_bytes_new_static(boot_rom, BOOT_ROM_CODE_SIZE);
     linux_boot_set_board(board.linux_boot, map, pc_e820(config->ram_size, tables_size, map), rsdp);
     params = linux_boot_params(board.linux_boot);
     return pc_firmware_boot_rom(&params, address_space_root(system_memory()), errp);
@@ -378,6 +381,7 @@ static void pc_load_linux(void)
     write_tables(board.acpi_base, board.acpi_tables);
     write_tables(SMBIOS_BASE, board.smbios_tables);
     write_tables(PIR_BASE, board.pir_table);
+    write_tables(BOOT_ROM_COPY, board.boot_rom);
 }
 
 /* Sources before the interrupt controllers: they lower their lines. */

@@ -66,6 +66,7 @@ static const Feature features[] = {
     { "pcid", X86_CPUID_PCID, LEVEL_NONE, true },
     { "sse4.1", X86_CPUID_BIT(1_ECX, 19), LEVEL_V2, true, X86_FEAT_SSE41 },
     { "sse4.2", X86_CPUID_BIT(1_ECX, 20), LEVEL_V2, true, X86_FEAT_SSE42 },
+    { "x2apic", X86_CPUID_X2APIC, LEVEL_V2, true },
     { "movbe", X86_CPUID_BIT(1_ECX, 22), LEVEL_MAX, true, X86_FEAT_MOVBE },
     { "popcnt", X86_CPUID_BIT(1_ECX, 23), LEVEL_V2, true, X86_FEAT_POPCNT },
     { "aes", X86_CPUID_BIT(1_ECX, 25), LEVEL_MAX, true, X86_FEAT_AES },
@@ -105,7 +106,6 @@ static const struct {
 /* Bits of leaf 1 that depend on more than the model */
 #define EDX_APIC (1u << 9)
 #define EDX_HTT (1u << 28)
-#define ECX_X2APIC (1u << 21)
 #define ECX_TSC_DEADLINE (1u << 24)
 #define ECX_OSXSAVE (1u << 27)
 
@@ -333,7 +333,9 @@ static void leaf_features(X86Cpu *cpu, uint32_t subleaf, uint32_t out[4])
     if (cpu->cr4 & X86_CR4_OSXSAVE) {
         out[ECX] |= ECX_OSXSAVE;
     }
-    if (x86_bus_msr_read(cpu, MSR_APIC_BASE, &value) && (value & APIC_BASE_ENABLE)) {
+    if (!x86_bus_msr_read(cpu, MSR_APIC_BASE, &value)) {
+        out[ECX] &= ~(1u << X86_CPUID_X2APIC % 32); /* the board has no local APICs */
+    } else if (value & APIC_BASE_ENABLE) {
         out[EDX] |= EDX_APIC;
         if (x86_bus_msr_read(cpu, MSR_TSC_DEADLINE, &value)) {
             out[ECX] |= ECX_TSC_DEADLINE;

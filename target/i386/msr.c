@@ -19,6 +19,7 @@
 #define MSR_TSC 0x10u
 #define MSR_PLATFORM_ID 0x17u
 #define MSR_APIC_BASE 0x1bu
+#define APIC_BASE_X2 0x400u
 #define MSR_TSC_ADJUST 0x3bu
 #define MSR_UCODE_REV 0x8bu
 #define MSR_MTRR_CAP 0xfeu
@@ -247,6 +248,9 @@ bool x86_wrmsr(X86Cpu *cpu, uint32_t msr, uint64_t value)
             /* The bus knows no offset.  One that is over already must not become 0, which disarms. */
             value = value > cpu->tsc_offset || (int64_t)cpu->tsc_offset < 0 ? value - cpu->tsc_offset : 1;
             value = value ? value : 1;
+        }
+        if (msr == MSR_APIC_BASE && (value & APIC_BASE_X2) && !x86_cpuid_has(cpu, X86_CPUID_X2APIC)) {
+            return false;
         }
         return x86_bus_msr_write(cpu, msr, value);
     }

@@ -48,6 +48,7 @@ def big(linux, tmp_path_factory):
              "interrupts": "cat /proc/interrupts",
              "ipi": "for i in 0 1 2 3; do taskset $((1 << i)) sh -c "
                     "'echo runs on $(cut -d\" \" -f39 /proc/self/stat)'; done",
+             "memory-types": "cat /proc/mtrr; dmesg | grep -iE 'mtrr|x86/PAT'",
              "complaints": "dmesg | grep -E 'WARNING|BUG:|Oops|rcu.*stall|spurious' || echo none"}
     boot = linux(tmp_path_factory.mktemp("big"), steps)
     return run_to_end("-m", "512", "-smp", "4", "-sandbox", "on", "-rtc", "base=2031-02-03T04:05:06", *boot)
@@ -93,6 +94,14 @@ def test_interrupts_come_through_the_io_apic(big):
     assert sum(map(int, table["4"].split()[1:5])) > 0
     assert all(int(count) > 0 for count in table["LOC"].split()[1:5])       # each local APIC's timer
     assert table["ERR"].split()[1] == "0"
+
+
+def test_memory_types_are_as_firmware_sets_them(big):
+    """All processors' MTRRs, so that the kernel uses PAT."""
+    types = output(big, "memory-types")
+    assert "base=0x0c0000000 ( 3072MB), size= 1024MB, count=1: uncachable" in types
+    assert "x86/PAT: Configuration [0-7]: WB  WC  UC- UC" in types
+    assert "disabled" not in types and "inconsistent" not in types
 
 
 def test_kernel_complains_of_nothing(big):

@@ -56,6 +56,7 @@ static void test_features(void)
     sys_rig_init(&rig, NULL);
     g_assert_cmphex(cpuid_reg(&rig, 1, 0, ECX) & 1u << 23, ==, 1u << 23);
     g_assert_cmphex(rig.cpu->features & X86_FEAT_POPCNT, ==, X86_FEAT_POPCNT);
+    g_assert_cmphex(cpuid_reg(&rig, 1, 0, ECX) & 1u << 21, ==, 1u << 21); /* x2APIC */
     /* What the guest switches on and off. */
     g_assert_cmphex(cpuid_reg(&rig, 1, 0, EDX) & 1u << 9, ==, 1u << 9);
     rig.apic_base = 0xfee00000;
@@ -116,6 +117,24 @@ static void test_features_exist(void)
             SYS_RUN_VECTOR(&rig, on ? -1 : X86_EXC_UD);
             sys_rig_clear(&rig);
         }
+    }
+}
+
+/* x2APIC mode is there when CPUID says so; what the APIC itself has to say of it is its own. */
+GUEST(enter_x2apic, 64, "mov $0x1b, %ecx\n xor %edx, %edx\n mov $0xfee00d00, %eax\n wrmsr\n hlt");
+
+static void test_x2apic(void)
+{
+    for (unsigned on = 0; on < 2; on++) {
+        SysRig rig;
+
+        sys_rig_init(&rig, on ? NULL : "max,-x2apic");
+        sys_long(&rig);
+        g_assert_cmphex(cpuid_reg(&rig, 1, 0, ECX) >> 21 & 1, ==, on);
+        SYS_CODE(&rig, SYS_KERNEL, enter_x2apic);
+        SYS_RUN_VECTOR(&rig, on ? -1 : X86_EXC_GP);
+        g_assert_cmphex(rig.apic_base, ==, on ? 0xfee00d00 : 0xfee00900);
+        sys_rig_clear(&rig);
     }
 }
 
@@ -693,6 +712,7 @@ int main(int argc, char **argv)
     g_test_add_func("/emu-registers/models", test_models);
     g_test_add_func("/emu-registers/features", test_features);
     g_test_add_func("/emu-registers/features-exist", test_features_exist);
+    g_test_add_func("/emu-registers/x2apic", test_x2apic);
     g_test_add_func("/emu-registers/topology", test_topology);
     g_test_add_func("/emu-registers/msrs", test_msrs);
     g_test_add_func("/emu-registers/tsc", test_tsc);

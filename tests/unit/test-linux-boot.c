@@ -576,10 +576,17 @@ static void test_files_that_cannot_be_used(void)
 
 static void test_boot_rom_vector(void)
 {
-    /* At 0xfff0 a near jump, 16 bits, to the page's first byte, which is CLI. */
+    uint16_t start = (uint16_t)(BOOT_ROM_VECTOR + 3 + get(boot_rom + BOOT_ROM_VECTOR + 1, 2));
+
+    /* At 0xfff0 a near jump, 16 bits, into the page, to CLI; other processors begin with the page's first byte. */
     g_assert_cmphex(boot_rom[BOOT_ROM_VECTOR], ==, 0xe9);
-    g_assert_cmphex((uint16_t)(BOOT_ROM_VECTOR + 3 + get(boot_rom + BOOT_ROM_VECTOR + 1, 2)), ==, 0);
+    g_assert_cmpuint(start, <, BOOT_ROM_PARAMS);
+    g_assert_cmphex(boot_rom[start], ==, 0xfa);
     g_assert_cmphex(boot_rom[0], ==, 0xfa);
+    /* A far jump to the next instruction, by the segment in which the copy's offsets are the reset vector's. */
+    g_assert_cmphex(boot_rom[1], ==, 0xea);
+    g_assert_cmphex(get(boot_rom + 2, 2), ==, 0xf006);
+    g_assert_cmphex((get(boot_rom + 4, 2) << 4) + 0xf000, ==, BOOT_ROM_COPY);
     for (unsigned i = 0; i < sizeof(BootRomParams); i++) {
         g_assert_cmphex(boot_rom[BOOT_ROM_PARAMS + i], ==, 0);
     }
