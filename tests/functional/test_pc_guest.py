@@ -6,12 +6,14 @@
 import contextlib
 import hashlib
 import os
+import struct
 import subprocess
 
 import pytest
 
 import disks
 import guest_image
+from test_seabios import assemble
 from witness import BUILD, Console
 
 MAIN = os.environ.get("MPQEMU_MAIN", os.path.join(BUILD, "main", "mpqemu"))
@@ -136,20 +138,47 @@ def test_old_interrupt_controllers_serve_a_disk(linux, tmp_path):
     assert "XT-PIC" in output(text, "interrupts") and "sym53c8xx" in output(text, "interrupts")
 
 
-@pytest.mark.parametrize("firmware", ["none", "seabios"])
+PARTS = 0x1a0                       # as in linuxsector.S
+INITRD_BASE = 160 << 20
+COMMAND_LINE_BASE = 0x98000
+
+
+def disk_with_kernel(path, rundir, boot):
+    """PATH becomes a disk from which firmware starts what BOOT, -kernel and so on, names."""
+    kernel, initrd = (bytearray(open(boot[boot.index(option) + 1], "rb").read()) for option in ("-kernel", "-initrd"))
+    command_line = boot[boot.index("-append") + 1].encode() + b"\0"
+    real_mode_size = (kernel[0x1f1] + 1) * 512
+    kernel[0x210] = 0xff            # a boot loader without a number
+    kernel[0x211] |= 0x80           # there is a heap, to:
+    struct.pack_into("<H", kernel, 0x224, 0x8000 - 0x200)
+    struct.pack_into("<II", kernel, 0x218, INITRD_BASE, len(initrd))
+    struct.pack_into("<I", kernel, 0x228, COMMAND_LINE_BASE)
+    image = bytearray(assemble(rundir, "linuxsector.S"))
+    at = PARTS
+    for address, data in ((0x90000, kernel[:real_mode_size]), (0x100000, kernel[real_mode_size:]),
+                          (INITRD_BASE, initrd), (COMMAND_LINE_BASE, command_line)):
+        sectors = (len(data) + 511) // 512
+        struct.pack_into("<III", image, at, len(image) // 512, sectors, address)
+        at += 12
+        image += data.ljust(sectors * 512, b"\0")
+    path.write_bytes(image.ljust((len(image) + 0xfffff) & ~0xfffff, b"\0"))
+    return str(path)
+
+
+@pytest.mark.parametrize("firmware", [False, True], ids=["boot-rom", "seabios"])
 def test_disk_without_acpi(linux, tmp_path, firmware):
-    """PCI interrupts by the tables of old: $PIR of ours without firmware; $PIR and the MP table of SeaBIOS with it."""
-    image = disks.patterned(tmp_path / "disk0", 8, seed=4)
-    steps = {"disk": "load_drivers 1; dd if=$(disk 0) bs=1M count=8 2>/dev/null | sha256sum",
+    """PCI interrupts by the tables of old: our $PIR without firmware, the MP table of SeaBIOS with it."""
+    image = disks.patterned(tmp_path / "disk1", 8, seed=4)
+    steps = {"disk": "load_drivers 2; dd if=$(disk 1) bs=1M count=8 2>/dev/null | sha256sum",
              "interrupts": "cat /proc/interrupts"}
     boot = linux(tmp_path, steps)
     boot[boot.index("-append") + 1] += " acpi=off"
-    if firmware == "seabios":
-        boot = by_firmware(tmp_path, boot)
-    with guest("-no-reboot", "-m", "256", *boot, *disks.CONTROLLER, *disks.hard_disk(0, image)) as (_, console):
+    kernel_disk = disk_with_kernel(tmp_path / "disk0", tmp_path, boot)
+    with guest("-no-reboot", "-m", "256", *([] if firmware else boot), *disks.CONTROLLER,
+               *disks.hard_disk(0, kernel_disk), *disks.hard_disk(1, image)) as (_, console):
         assert console.wait_for("@@end interrupts", SECONDS), console.text[-2000:]
         text = console.text.replace("\r", "")
     with open(image, "rb") as stream:
         assert hashlib.sha256(stream.read()).hexdigest() in output(text, "disk"), text[-2000:]
     line = next(line for line in output(text, "interrupts").splitlines() if "sym53c8xx" in line)
-    assert ("XT-PIC" if firmware == "none" else "IO-APIC") in line
+    assert ("IO-APIC" if firmware else "XT-PIC") in line

@@ -18,10 +18,10 @@ MESSAGE_LBA, COPY_LBA, MESSAGE_SECTORS = 100, 300, 32       # as in bootsector.S
 MESSAGE = b"text from the last of 32 sectors\r\n"
 
 
-def assemble(rundir):
-    """The boot sector as bytes."""
+def assemble(rundir, name="bootsector.S"):
+    """The boot sector of tests/guest/NAME as bytes."""
     need("as", "ld")
-    source = os.path.join(TESTS, "guest", "bootsector.S")
+    source = os.path.join(TESTS, "guest", name)
     linked, binary = str(rundir / "boot.o"), str(rundir / "boot.bin")
     subprocess.run([guest_image.which("as"), "--32", "-o", linked, source], check=True)
     subprocess.run([guest_image.which("ld"), "-m", "elf_i386", "-Ttext", "0x7c00",
