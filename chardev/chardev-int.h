@@ -28,6 +28,7 @@ typedef struct ChardevClass {
     void (*detached)(Chardev *chr); /* `ops` has become NULL */
     void (*start)(Chardev *chr);
     bool (*waiting)(Chardev *chr); /* holds up the start of the machine */
+    bool (*in_use)(Chardev *chr);  /* has a front; NULL: when it has `ops` */
     void (*stop)(Chardev *chr);    /* at the end of the program; nothing but free() is called behind it */
     void (*free)(Chardev *chr);    /* the last reference has gone: frees CHR itself, too */
 } ChardevClass;
@@ -35,6 +36,7 @@ typedef struct ChardevClass {
 struct Chardev {
     const ChardevClass *klass;
     char *id; /* of chardev_init() */
+    char *filename; /* what it is connected to, for people; owned.  Whoever opens it may set it; NULL: its kind */
     unsigned refs;
     const ChardevOps *ops; /* the front's; NULL: none */
     void *opaque;

@@ -42,6 +42,7 @@ void chardev_unref(Chardev *chr)
 {
     if (chr && --chr->refs == 0) {
         g_free(chr->id);
+        g_free(chr->filename);
         if (chr->klass->free) {
             chr->klass->free(chr);
         } else {
@@ -204,6 +205,9 @@ bool chardev_add(Options *opts, GError **errp)
     if (!chr) {
         return false;
     }
+    if (!chr->filename) {
+        chr->filename = g_strdup(kind);
+    }
     if (mux) {
         chardev_mux_new(chr);
     } else {
@@ -222,6 +226,18 @@ bool chardev_is_mux(const char *id)
     Chardev *chr = find(id);
 
     return chr && chardev_is_mux_of(chr);
+}
+
+void chardevs_foreach(void (*fn)(const char *id, const char *filename, bool in_use, void *opaque), void *opaque)
+{
+    for (unsigned i = 0; backends && i < backends->len; i++) {
+        Chardev *chr = g_ptr_array_index(backends, i);
+
+        /* Without a filename: the terminal of a monitor on a mux, which no -chardev made. */
+        if (chr->filename) {
+            fn(chr->id, chr->filename, chr->klass->in_use ? chr->klass->in_use(chr) : chr->ops != NULL, opaque);
+        }
+    }
 }
 
 static bool any_waiting(void)

@@ -536,6 +536,11 @@ static bool mux_waiting(Chardev *chr)
     return base->klass->waiting && base->klass->waiting(base);
 }
 
+static bool mux_in_use(Chardev *chr)
+{
+    return of(chr)->num_ports > 0;
+}
+
 static void mux_stop(Chardev *chr)
 {
     MuxChardev *mux = of(chr);
@@ -559,6 +564,7 @@ static const ChardevClass mux_class = {
     .attach = mux_attach,
     .start = mux_start,
     .waiting = mux_waiting,
+    .in_use = mux_in_use,
     .stop = mux_stop,
 };
 
@@ -573,6 +579,7 @@ void chardev_mux_new(Chardev *base)
     MuxChardev *mux = g_new0(MuxChardev, 1);
 
     chardev_init(&mux->chr, &mux_class, base->id);
+    mux->chr.filename = g_strdup(base->filename);
     mux->bh = event_bh_new(event_loop_main(), mux_step, mux);
     mux->stall_timer = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, stall_expired, mux);
     mux->base = base;

@@ -65,12 +65,15 @@ Chardev *chardev_open_pty(const char *id, Options *opts, GError **errp)
         cfmakeraw(&modes);
         tcsetattr(terminal, TCSANOW, &modes);
     }
-    if (ptsname_r(ours, name, sizeof(name)) == 0) {
+    if (ptsname_r(ours, name, sizeof(name)) != 0) {
+        name[0] = '\0';
+    } else {
         printf("char device redirected to %s (label %s)\n", name, id);
         fflush(stdout);
     }
     self = g_new0(PtyChardev, 1);
     stream_chardev_init(&self->stream, &stream_chardev_class, id);
+    self->stream.chr.filename = g_strdup_printf("pty:%s", name);
     self->stream.freed = pty_freed;
     self->terminal_fd = terminal;
     if (!stream_chardev_take_fds(&self->stream, ours, out, false)) {

@@ -128,6 +128,7 @@ static Chardev *open_listening(const char *id, const char *path, bool wait, GErr
         return NULL;
     }
     self = of(socket_new(id));
+    self->stream.chr.filename = g_strdup_printf("unix:%s,server=on", path);
     self->listen_fd = fd;
     self->file = file;
     self->is_waiting = wait;
@@ -142,11 +143,12 @@ static Chardev *open_listening(const char *id, const char *path, bool wait, GErr
     return &self->stream.chr;
 }
 
-/* FD is taken. */
-static Chardev *open_connected(const char *id, int fd, GError **errp)
+/* FD is taken.  PATH: what it is connected to; NULL: unknown. */
+static Chardev *open_connected(const char *id, const char *path, int fd, GError **errp)
 {
     Chardev *chr = socket_new(id);
 
+    chr->filename = path ? g_strdup_printf("unix:%s", path) : g_strdup("fd");
     if (!stream_chardev_take_fds(&of(chr)->stream, fd, fd, true)) {
         error_setg_errno(errp, errno, "the socket cannot be watched");
         chardev_unref(chr);
@@ -184,5 +186,5 @@ Chardev *chardev_open_socket(const char *id, Options *opts, GError **errp)
         fd_close(&fd);
         return NULL;
     }
-    return open_connected(id, fd, errp);
+    return open_connected(id, path, fd, errp);
 }

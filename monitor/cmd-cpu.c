@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * QMP commands on processors and on the buttons of the machine.
+ * QMP commands on processors, character devices and the buttons of the machine.
  *
  * Runs in: mpqemu.
  */
 #include "accel/accel.h"
+#include "chardev/chardev.h"
 #include "hw/intc/apic.h"
 #include "monitor/commands.h"
 #include "monitor/commands-int.h"
@@ -92,6 +93,25 @@ static bool cmd_nmi(QmpCall *call, JsonObject *args, JsonNode **ret_value, GErro
     return true;
 }
 
+static void add_chardev(const char *id, const char *filename, bool in_use, void *opaque)
+{
+    JsonObject *object = json_object_new();
+
+    json_object_set_string_member(object, "label", id);
+    json_object_set_string_member(object, "filename", filename);
+    json_object_set_boolean_member(object, "frontend-open", in_use);
+    json_array_add_object_element(opaque, object);
+}
+
+static bool cmd_chardevs(QmpCall *call, JsonObject *args, JsonNode **ret_value, GError **errp)
+{
+    JsonArray *devices = json_array_new();
+
+    chardevs_foreach(add_chardev, devices);
+    *ret_value = node_take_array(devices);
+    return true;
+}
+
 static bool cmd_powerdown(QmpCall *call, JsonObject *args, JsonNode **ret_value, GError **errp)
 {
     powerdown_request();
@@ -103,6 +123,7 @@ void qmp_register_cpus(void)
     static const QmpCommandImpl commands[] = {
         { "query-cpus-fast", cmd_cpus },
         { "x-query-registers", cmd_registers },
+        { "query-chardev", cmd_chardevs },
         { "inject-nmi", cmd_nmi },
         { "system_powerdown", cmd_powerdown },
         { NULL },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * HMP: processors, and the buttons of the machine.
+ * HMP: processors, character devices, and the buttons of the machine.
  *
  * Runs in: both programs; the commands that it needs are mpqemu's.
  */
@@ -57,7 +57,23 @@ static void run_registers(HmpSession *hmp, const char *args)
     hmp_qmp(hmp, "x-query-registers", json, print_registers);
 }
 
+static void print_chardev(HmpSession *hmp, JsonObject *chardev)
+{
+    hmp_printf(hmp, "%s: filename=%s\n", hmp_json_str(chardev, "label"), hmp_json_str(chardev, "filename"));
+}
+
+static void print_chardevs(HmpSession *hmp, JsonNode *value)
+{
+    hmp_json_foreach(hmp, hmp_json_node_array(value), print_chardev);
+}
+
+static void run_chardevs(HmpSession *hmp, const char *args)
+{
+    hmp_run_words(hmp, args, NULL, print_chardevs);
+}
+
 const HmpCommand hmp_cpu_commands[] = {
+    { "info chardev", NULL, "", "show the character devices of serial ports", run_chardevs, .qmp = "query-chardev" },
     { "info cpus", NULL, "", "show the processors", run_cpus, .qmp = "query-cpus-fast" },
     { "info registers", NULL, "[CPU]", "show the registers of a processor", run_registers, .qmp = "x-query-registers" },
     { "nmi", NULL, "", "press the NMI button", run_plain, .qmp = "inject-nmi" },

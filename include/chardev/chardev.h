@@ -98,6 +98,12 @@ bool chardev_exists(const char *id);
 bool chardev_is_mux(const char *id);
 
 /*
+ * For monitors: calls FN for each backend that a -chardev, or what stands for one, has made.  FILENAME is what it is
+ * connected to: "stdio", "file", "null", "pty:PATH", "unix:PATH[,server=on]" or "fd"; IN_USE: a front is attached.
+ */
+void chardevs_foreach(void (*fn)(const char *id, const char *filename, bool in_use, void *opaque), void *opaque);
+
+/*
  * Begins to accept and to read.  Waits for clients where wait=on says so (the event loop turns meanwhile); false when
  * the program was asked to end before they came.
  */

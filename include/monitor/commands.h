@@ -16,7 +16,10 @@ void qmp_register_block(void);
 /* Remote processes: rdevice_*, rdrive_*, rblock_resize, remote_restart, query-remote; mpqemu only. */
 void qmp_register_remote(void);
 
-/* Processors, NMI and power button: query-cpus-fast, x-query-registers, inject-nmi, system_powerdown; mpqemu only. */
+/*
+ * Processors, character devices, NMI and power button: query-cpus-fast, x-query-registers, query-chardev, inject-nmi,
+ * system_powerdown; mpqemu only.
+ */
 void qmp_register_cpus(void);
 
 #endif

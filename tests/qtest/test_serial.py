@@ -14,6 +14,7 @@ import time
 import pytest
 
 from hmp_session import PROMPT, Program, Terminal, wait_until
+from qmp import Qmp
 from qtest import Qtest
 from sandbox_probe import PROBE
 
@@ -205,6 +206,28 @@ def test_debug_console(main_program, tmp_path):
         for byte in b"firmware":
             qtest.outb(0xe9, byte)
     assert path.read_bytes() == b"firmware"
+
+
+def test_monitor_shows_what_ports_are_connected_to(main_program, tmp_path):
+    """What libvirt asks for, to find a pseudo-terminal."""
+    qtest_path, port_path, qmp_path = (str(tmp_path / name) for name in ("qtest", "port", "qmp"))
+    with Program(main_program, "-accel", "qtest", "-qtest", f"unix:{qtest_path},server=on", "-serial", "pty",
+                 "-serial", f"unix:{port_path},server=on,wait=off", "-debugcon", f"file:{tmp_path}/log",
+                 "-chardev", "null,id=free", "-chardev", "pty,id=both,mux=on", "-mon", "both",
+                 "-qmp", f"unix:{qmp_path},server=on,wait=off") as program:
+        ptys = {}
+        for _ in range(2):
+            line = program.process.stdout.readline().decode()
+            told = re.fullmatch(r"char device redirected to (/dev/pts/\d+) \(label (\w+)\)\n", line)
+            ptys[told[2]] = told[1]
+        Client(qtest_path).close()
+        qmp = Qmp(connect(qmp_path))
+        qmp.command("qmp_capabilities")
+        assert {device["label"]: (device["filename"], device["frontend-open"])
+                for device in qmp.command("query-chardev")} == {
+            "serial0": (f"pty:{ptys['serial0']}", True), "serial1": (f"unix:{port_path},server=on", True),
+            "debugcon": ("file", True), "free": ("null", False), "both": (f"pty:{ptys['both']}", True)}
+        assert f"serial0: filename=pty:{ptys['serial0']}\r\n" in qmp.hmp("info chardev")
 
 
 def test_pty(main_program, tmp_path):
