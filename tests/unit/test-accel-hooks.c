@@ -316,6 +316,13 @@ static void test_running_guest_is_logged(gconstpointer which)
     }
 }
 
+/* Pages that are copied while the guest writes them race by intent, which is not for ThreadSanitizer: it sees the rest. */
+#ifdef __SANITIZE_THREAD__
+#define COPIES false
+#else
+#define COPIES true
+#endif
+
 /*
  * The copy that a migration would make: of all at the start, then again and again of what was written meanwhile, at
  * last when the guest stands.  It is the guest's memory.
@@ -328,10 +335,6 @@ static void test_copy_follows_a_running_guest(gconstpointer which)
     const unsigned cpus = which == &emu_accel ? 2 : 1; /* KVM's second one waits for an APIC's message */
     unsigned told_pages = 0;
 
-#ifdef __SANITIZE_THREAD__
-    g_test_skip("the copy races with the guest by intent, which ThreadSanitizer reports");
-    return;
-#endif
     if (!setup(which, cpus)) {
         return;
     }
@@ -343,7 +346,9 @@ static void test_copy_follows_a_running_guest(gconstpointer which)
     }
     wait_for(&bases, cpus);
     dirty_log = dirty_log_start(ram.ram);
-    address_space_copy_from(system_memory(), 0, copy, RAM_SIZE, true);
+    if (COPIES) {
+        address_space_copy_from(system_memory(), 0, copy, RAM_SIZE, true);
+    }
     for (unsigned round = 0; round < 100; round++) {
         uint64_t bits[PAGES / 64];
 
@@ -355,13 +360,15 @@ static void test_copy_follows_a_running_guest(gconstpointer which)
         }
         told_pages += dirty_log_take(dirty_log, bits);
         for (unsigned i = 0; i < PAGES; i++) {
-            if (bits[i / 64] >> (i % 64) & 1) {
+            if (COPIES && (bits[i / 64] >> (i % 64) & 1)) {
                 address_space_copy_from(system_memory(), i * DIRTY_PAGE, copy + i * DIRTY_PAGE, DIRTY_PAGE, true);
             }
         }
     }
     address_space_copy_from(system_memory(), 0, memory, RAM_SIZE, true);
-    g_assert_cmpmem(copy, RAM_SIZE, memory, RAM_SIZE);
+    if (COPIES) {
+        g_assert_cmpmem(copy, RAM_SIZE, memory, RAM_SIZE);
+    }
     g_assert_cmpuint(told_pages, >, 16);
     g_assert_cmpuint(told_pages, <=, 100 * 16 * cpus); /* 64 KiB each, and nothing else */
     teardown();
