@@ -6,11 +6,10 @@
  */
 #include "hw/i386/pir.h"
 
-#include <string.h>
-
 #include "hw/i386/pc.h"
 #include "hw/i386/piix3.h"
 
+#define SIGNATURE 0x52495024u /* "$PIR" */
 #define HEADER_SIZE 32u
 #define SLOT_SIZE 16u
 #define SLOTS 32u
@@ -33,7 +32,7 @@ GBytes *pir_table(void)
     const unsigned size = HEADER_SIZE + SLOTS * SLOT_SIZE;
     uint8_t *table = g_malloc0(size), sum = 0;
 
-    memcpy(table, "$PIR", 4);
+    put(table, SIGNATURE, 4);
     put(table + 4, 0x0100, 2); /* version */
     put(table + 6, size, 2);
     put(table + 8, 0, 1); /* the router: bus and function */

@@ -618,11 +618,11 @@ def test_processor_that_cannot_go_on_stops_the_machine(payload, sandbox):
     assert "KVM gave up on vCPU 0: internal error 1" in machine.errors
 
 
-# Interrupts of a script's INT instruction, by pin 16 of the I/O APIC, for ever; a dot for each hundred.
+# Interrupts of a script's INT instruction, by pin 19 of the I/O APIC, for ever; a dot for each hundred.
 REMOTE_INTERRUPTS = LSI_BARS + "enter32" + IDT + """
         gate 0x43, on_lsi
-        movl $0x30, 0xfec00000; movl $0xa043, 0xfec00010
-        movl $0x31, 0xfec00000; movl $0, 0xfec00010
+        movl $0x36, 0xfec00000; movl $0xa043, 0xfec00010
+        movl $0x37, 0xfec00000; movl $0, 0xfec00010
         movl $0x98080000, 0x3000; movl $0x77, 0x3004
         sti
         xorl %ebx, %ebx

@@ -147,7 +147,7 @@ class Lsi:
     def __init__(self, qtest, slot):
         self.qtest = qtest
         self.slot = slot
-        self.pin = 16 + (slot & 3)  # the I/O APIC's, for INTA
+        self.pin = 16 + ((slot - 1) & 3)  # the I/O APIC's, for INTA
 
     def bar_size(self, index):
         """Sizes a BAR as firmware does: (size, is I/O)."""

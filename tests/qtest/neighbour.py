@@ -28,7 +28,7 @@ from qmp import Qmp
 FORK = multiprocessing.get_context("fork")
 SECTORS = 8                   # of one I/O: 4 KiB
 HERE = os.path.dirname(os.path.abspath(__file__))
-FLOOD_PIN = 16 + (4 & 3)      # of the I/O APIC
+FLOOD_PIN = 16 + ((4 - 1) & 3)      # of the I/O APIC
 FLOOD = "import os\nwhile True: os.write({fd}, b'\\1' + bytes(7))"
 
 

@@ -154,7 +154,7 @@ static const MemoryRegionOps device_ops = { no_read, count_write };
 
 static void put_code(RamBlock *block, uint64_t offset)
 {
-    memcpy(block->host + offset, guest, (size_t)(guest_end - guest));
+    memcpy(block->host + offset, guest, (uintptr_t)guest_end - (uintptr_t)guest);
 }
 
 /* False: ACCEL cannot be had here; the test is skipped. */
