@@ -33,8 +33,8 @@ static void eventfd_add(MemoryListener *listener, const MemoryEventfd *eventfd)
     int ret = tell(listener, eventfd, 0);
 
     if (ret < 0) {
-        log_warn("KVM does not take the eventfd of 0x%" G_GINT64_MODIFIER "x: %s; writes to it are slower", eventfd->addr,
-                 errno_text(-ret));
+        log_warn("KVM does not take the eventfd of 0x%" G_GINT64_MODIFIER "x: %s; writes to it are slower",
+                 eventfd->addr, errno_text(-ret));
     }
 }
 

@@ -67,7 +67,7 @@ static int slot_tell(unsigned i, uint64_t size)
     return kvm_ioctl(kvm_vm.vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
-/* Moves the pages that the guest, or the kernel for it, has written in slot I since the last call to its block's log. */
+/* What the guest, or the kernel for it, has written in slot I since the last call goes to its block's log. */
 static void slot_collect(unsigned i)
 {
     const KvmSlot *slot = &slots[i];

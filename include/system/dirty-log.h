@@ -16,8 +16,8 @@
  *
  * dirty_log_take() collects, takes the bits away, and has the accelerators tell of each page anew.  The contract:
  * what was written to a page before dirty_log_take() told of it can be read afterwards, and what is written later is
- * told by the next call.  So a copy of all RAM made after dirty_log_start(), followed by copies of what each call tells,
- * is the guest's memory when the last call comes after all writers have stopped.
+ * told by the next call.  So a copy of all RAM made after dirty_log_start(), followed by copies of what each call
+ * tells, is the guest's memory when the last call comes after all writers have stopped.
  *
  * Not covered:
  *

@@ -316,7 +316,7 @@ static void test_running_guest_is_logged(gconstpointer which)
     }
 }
 
-/* Pages that are copied while the guest writes them race by intent, which is not for ThreadSanitizer: it sees the rest. */
+/* Copying pages while the guest writes them is a race by intent, not for ThreadSanitizer: it sees the rest. */
 #ifdef __SANITIZE_THREAD__
 #define COPIES false
 #else

@@ -289,10 +289,11 @@ static gpointer write_pages(gpointer data)
     unsigned random = writer->first;
 
     for (unsigned i = 0; i < ROUNDS; i++) {
+        uint64_t page;
+
         random = random * 1103515245u + 12345u;
-        address_space_write(writer->rig->as,
-                            RAM_BASE + (uint64_t)(writer->first + (random >> 16) % (PAGES / WRITERS) * WRITERS) * DIRTY_PAGE,
-                            i, 4);
+        page = writer->first + (random >> 16) % (PAGES / WRITERS) * WRITERS;
+        address_space_write(writer->rig->as, RAM_BASE + page * DIRTY_PAGE, i, 4);
     }
     return NULL;
 }
