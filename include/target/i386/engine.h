@@ -43,7 +43,7 @@ typedef struct X86Bus {
     uint8_t *(*ram_page)(void *opaque, uint64_t gpa, bool *writable);
     /*
      * With x86_cpu_log_writes() only: the processor writes to the writable RAM page at GPA, or is about to.  It may
-     * turn out to fault instead.
+     * turn out to fault instead.  The callback waits for nothing: others may stand still for this access.
      */
     void (*ram_written)(void *opaque, uint64_t gpa);
     /* SIZE is 1, 2, 4 or 8, within an 8-byte unit. */
