@@ -650,7 +650,8 @@ static bool check_machine(const MainConfig *config, GError **errp)
 {
     const char *option = NULL, *arg = NULL, *lacks = NULL;
 
-    if (g_str_equal(config->accels->pdata[0], "qtest") && (config->cpu_model || config->cpus > 1)) {
+    if (g_str_equal(config->accels->pdata[0], "qtest") &&
+        (config->cpu_model || vcpu_topology_count(&config->cpus) > 1)) {
         error_setg(errp, "%s: with qtest a test program plays the CPU, and there are no processors; leave it out",
                    config->cpu_model ? "-cpu" : "-smp");
         return false;
