@@ -188,7 +188,7 @@ static bool setup(const Accel *which, unsigned cpus)
     if (!which->init(NULL, &error)) {
         g_error("%s", error->message);
     }
-    g_assert_true(vcpus_create(cpus, NULL));
+    g_assert_true(vcpus_create(&(VcpuTopology){ 1, cpus, 1 }, NULL));
     memory_region_add(memory, 0, &ram, 0);
     memory_region_add(memory, ROM_BASE, &rom, 0);
     memory_region_add(memory, MMIO_BASE, &mmio, 1);
