@@ -15,6 +15,7 @@ typedef struct ResetEntry {
 
 static GList *reset_entries; /* ResetEntry *, in order of registration */
 static const ResetGate *reset_gate;
+static GSList *barriers; /* ResetBarrier * */
 static bool reset_ends_program;
 
 /* ---- handlers ---------------------------------------------------------------------------------- */
@@ -55,6 +56,8 @@ void system_reset(void)
 static int waiting_cause = -1;
 /* The cause that reset_request() left; -1: none.  Any thread sets it, the first one until it is done. */
 static atomic_int requested_cause = -1;
+/* The barriers know of the reset that waits. */
+static bool barriers_begun;
 /* reset_gate_changed() is of interest. */
 static atomic_bool gate_watched;
 
@@ -67,17 +70,39 @@ static void reset_now(ShutdownCause cause)
     shutdown_cause_emit("RESET", cause);
 }
 
-/* Does the reset that waits when nobody executes guest code. */
+/* The gate is closed: whether nobody else works on guest RAM either. */
+static bool barriers_are_over(void)
+{
+    if (!barriers_begun) {
+        barriers_begun = true;
+        for (GSList *link = barriers; link; link = link->next) {
+            ResetBarrier *barrier = link->data;
+
+            barrier->begin(barrier);
+        }
+    }
+    for (GSList *link = barriers; link; link = link->next) {
+        ResetBarrier *barrier = link->data;
+
+        if (!barrier->is_over(barrier)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Does the reset that waits when nobody executes guest code or works on guest RAM. */
 static void reset_try(void)
 {
     ShutdownCause cause = (ShutdownCause)waiting_cause;
 
     /* Watched first: a change after the look is not missed. */
     atomic_store(&gate_watched, true);
-    if (reset_gate && !reset_gate->is_closed()) {
+    if (reset_gate && (!reset_gate->is_closed() || !barriers_are_over())) {
         return;
     }
     atomic_store(&gate_watched, false);
+    barriers_begun = false;
     waiting_cause = -1;
     reset_now(cause);
     if (reset_gate) {
@@ -144,4 +169,15 @@ void reset_gate_changed(void)
     if (atomic_load(&gate_watched)) {
         event_bh_schedule(reset_bh);
     }
+}
+
+void reset_barrier_register(ResetBarrier *barrier)
+{
+    barriers = g_slist_prepend(barriers, barrier);
+}
+
+void reset_barrier_unregister(ResetBarrier *barrier)
+{
+    barriers = g_slist_remove(barriers, barrier);
+    reset_gate_changed(); /* it may be what was waited for */
 }

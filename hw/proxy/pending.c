@@ -11,6 +11,10 @@
  *
  * While the device is not READY or SUSPECT, posted work stays posted: nobody could do it.  A re-attachment does what it
  * finds by itself (restore.c), and what is posted meanwhile is done before the first access.
+ *
+ * Reset of the machine.  The remote works on guest RAM by itself, and answers a reset when it has stopped.  So a reset
+ * is posted before that of the machine, which waits for the answer, or for the device's death: what is loaded into
+ * RAM for the next guest is not written over by a read of the last one's.
  */
 #include "hw/proxy/proxy-int.h"
 #include "trace/hw-proxy.h"
@@ -42,6 +46,15 @@ static void proxy_do_reset(ProxyConn *conn)
     proxy_kick(proxy);
 }
 
+/* The remote has answered (or is lost, which counts for nothing more). */
+static void note_reset_done(PciProxyDev *proxy, uint64_t ticket)
+{
+    pthread_mutex_lock(&proxy->pending_lock);
+    proxy->resets_done = ticket;
+    pthread_mutex_unlock(&proxy->pending_lock);
+    reset_gate_changed();
+}
+
 uint64_t proxy_link_begin(PciProxyDev *proxy)
 {
     ProxyMemTable table;
@@ -66,6 +79,7 @@ uint64_t proxy_link_begin(PciProxyDev *proxy)
         }
         if (work & PROXY_WORK_RESET) {
             proxy_do_reset(proxy->conn);
+            note_reset_done(proxy, ticket);
         }
     }
 }
@@ -83,6 +97,38 @@ bool proxy_ticket_valid(PciProxyDev *proxy, uint64_t ticket)
     valid = proxy->resets_asked == ticket;
     pthread_mutex_unlock(&proxy->pending_lock);
     return valid;
+}
+
+static void barrier_begin(ResetBarrier *barrier)
+{
+    PciProxyDev *proxy = (PciProxyDev *)((char *)barrier - offsetof(PciProxyDev, barrier));
+
+    proxy_post(proxy, PROXY_WORK_RESET);
+    pthread_mutex_lock(&proxy->pending_lock);
+    proxy->barrier_ticket = proxy->resets_asked;
+    pthread_mutex_unlock(&proxy->pending_lock);
+}
+
+static bool barrier_is_over(ResetBarrier *barrier)
+{
+    PciProxyDev *proxy = (PciProxyDev *)((char *)barrier - offsetof(PciProxyDev, barrier));
+    bool over;
+
+    pthread_mutex_lock(&proxy->pending_lock);
+    over = proxy->resets_done >= proxy->barrier_ticket || !proxy_is_live(proxy);
+    pthread_mutex_unlock(&proxy->pending_lock);
+    return over;
+}
+
+void proxy_barrier_add(PciProxyDev *proxy)
+{
+    proxy->barrier = (ResetBarrier) { barrier_begin, barrier_is_over };
+    reset_barrier_register(&proxy->barrier);
+}
+
+void proxy_barrier_remove(PciProxyDev *proxy)
+{
+    reset_barrier_unregister(&proxy->barrier);
 }
 
 bool proxy_call(PciProxyDev *proxy, const MpqemuMsg *msg, uint64_t *ret_value)

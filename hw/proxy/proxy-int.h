@@ -13,6 +13,7 @@
 #include "hw/intc/gsi.h"
 #include "hw/proxy/pci-proxy-dev.h"
 #include "io/mpqemu-link.h"
+#include "system/reset.h"
 #include "util/event-loop.h"
 
 /* Work that a thread that must not wait leaves for whoever uses the link next (PciProxyDev.pending). */
@@ -153,6 +154,7 @@ struct PciProxyDev {
     unsigned pending;       /* PROXY_WORK_*; taken while READY or SUSPECT, with the link lock */
     ProxyMemTable table;    /* the newest */
     uint64_t resets_asked;  /* counts PROXY_WORK_RESET postings */
+    uint64_t resets_done;   /* the remote has answered those up to this one */
     EventBh *bh;            /* main loop: looks at all that changed; NULL: nothing left to do */
 
     /* Machine lock. */
@@ -161,6 +163,8 @@ struct PciProxyDev {
     ProxyConn *next;        /* the one being attached: STARTING and REATTACHING; else NULL */
     bool irq_raised;
     GsiNotifier eoi;
+    ResetBarrier barrier;
+    uint64_t barrier_ticket; /* resets_done that the machine's reset waits for */
     DevicePrepare *prepare; /* to be told of the end of the preparation; NULL: not preparing */
     GError *prepare_error;
     bool prepare_over;
@@ -220,6 +224,10 @@ void proxy_link_end(PciProxyDev *proxy);
 
 /* No reset was asked for since proxy_link_begin() gave TICKET.  Machine lock. */
 bool proxy_ticket_valid(PciProxyDev *proxy, uint64_t ticket);
+
+/* Machine lock: the machine's reset waits for the remote's transfers, from now on; until _remove(). */
+void proxy_barrier_add(PciProxyDev *proxy);
+void proxy_barrier_remove(PciProxyDev *proxy);
 
 /*
  * One exchange on the connection in use.  Link lock.  False: the device is not READY or SUSPECT (any more).  True:

@@ -84,6 +84,7 @@ bool proxy_change_state(PciProxyDev *proxy, unsigned from, PciProxyState to, con
     }
     trace_proxy_state(proxy->name, state_names[was], state_names[to], reason ? reason : "");
     proxy_kick(proxy);
+    reset_gate_changed(); /* who waits for an answer of this device, waits no more */
     return true;
 }
 

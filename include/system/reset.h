@@ -7,6 +7,9 @@
  * Whoever executes guest code must stand meanwhile: that is what the gate is for.  A vCPU that is in the middle of a
  * device access may need longer, since the device may be a process that does not answer.  The reset then waits for it,
  * and the main loop turns on.
+ *
+ * Devices in other processes write guest RAM by themselves.  The next guest's memory must not be what the last one's
+ * disk still reads into, so the reset waits for them, too: that is what barriers are for.
  */
 #ifndef SYSTEM_RESET_H
 #define SYSTEM_RESET_H
@@ -45,7 +48,24 @@ typedef struct ResetGate {
 /* GATE is static; NULL: there is nobody. */
 void reset_set_gate(const ResetGate *gate);
 
-/* What is_closed() tells may have changed.  Any thread; cheap. */
+/* What is_closed() or a barrier's is_over() tells may have changed.  Any thread; cheap. */
 void reset_gate_changed(void);
+
+/* ---- for devices that work on guest RAM beside us (hw/proxy) ---------------------------------------------- */
+
+/*
+ * Used when the gate is closed: begin() asks for the end of all transfers, then the reset waits until is_over(), which
+ * must come in limited time.  Neither waits, nor registers or unregisters barriers.  Without a gate nobody could
+ * see a late transfer before the device, and there is no wait.
+ */
+typedef struct ResetBarrier ResetBarrier;
+struct ResetBarrier {
+    void (*begin)(ResetBarrier *barrier);
+    bool (*is_over)(ResetBarrier *barrier);
+};
+
+/* BARRIER stays the caller's until it is unregistered, which is nothing when it is not registered. */
+void reset_barrier_register(ResetBarrier *barrier);
+void reset_barrier_unregister(ResetBarrier *barrier);
 
 #endif
