@@ -78,8 +78,20 @@ static bool qmp_rdrive_add(QmpCall *call, JsonObject *args, JsonNode **ret_value
     return run_add(remote_drive_add, "rdrive_add", call, args, errp);
 }
 
-static bool run_del(void (*del)(const char *rdev_id, const char *id, RemoteDone *done, void *opaque), QmpCall *call,
-                    JsonObject *args, GError **errp)
+static bool qmp_rdevice_del(QmpCall *call, JsonObject *args, JsonNode **ret_value, GError **errp)
+{
+    const char *rid = get_rid(args, errp);
+    bool force = json_object_get_boolean_member_with_default(args, "force", false);
+
+    if (!rid) {
+        return false;
+    }
+    qmp_call_defer(call);
+    remote_device_del(rid, json_object_get_string_member(args, "id"), force, remote_call_done, call);
+    return true;
+}
+
+static bool qmp_rdrive_del(QmpCall *call, JsonObject *args, JsonNode **ret_value, GError **errp)
 {
     const char *rid = get_rid(args, errp);
 
@@ -87,18 +99,8 @@ static bool run_del(void (*del)(const char *rdev_id, const char *id, RemoteDone 
         return false;
     }
     qmp_call_defer(call);
-    del(rid, json_object_get_string_member(args, "id"), remote_call_done, call);
+    remote_drive_del(rid, json_object_get_string_member(args, "id"), remote_call_done, call);
     return true;
-}
-
-static bool qmp_rdevice_del(QmpCall *call, JsonObject *args, JsonNode **ret_value, GError **errp)
-{
-    return run_del(remote_device_del, call, args, errp);
-}
-
-static bool qmp_rdrive_del(QmpCall *call, JsonObject *args, JsonNode **ret_value, GError **errp)
-{
-    return run_del(remote_drive_del, call, args, errp);
 }
 
 static bool qmp_rblock_resize(QmpCall *call, JsonObject *args, JsonNode **ret_value, GError **errp)

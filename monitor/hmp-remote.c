@@ -96,6 +96,29 @@ static void run_del(HmpSession *hmp, const char *args)
     hmp_run_words(hmp, args, members, NULL);
 }
 
+static void run_rdevice_del(HmpSession *hmp, const char *args)
+{
+    g_auto(GStrv) words = hmp_words(hmp, args, 2, 3);
+    JsonObject *json;
+    bool force;
+
+    if (!words) {
+        return;
+    }
+    force = words[2] != NULL;
+    if (force && !g_str_equal(words[0], "-f")) {
+        hmp_usage(hmp, "%s expected", hmp_session_command(hmp)->args);
+        return;
+    }
+    json = json_object_new();
+    json_object_set_string_member(json, "rdev_id", words[force]);
+    json_object_set_string_member(json, "id", words[force + 1]);
+    if (force) {
+        json_object_set_boolean_member(json, "force", true);
+    }
+    hmp_qmp(hmp, "rdevice_del", json, NULL);
+}
+
 static void run_rblock_resize(HmpSession *hmp, const char *args)
 {
     g_auto(GStrv) words = hmp_words(hmp, args, 3, 3);
@@ -223,7 +246,8 @@ const HmpCommand hmp_remote_commands[] = {
     { "rdevice_add", NULL, "DRIVER,id=ID,rid=RID[,prop=value...] | RDEV_ID DRIVER ID [DRIVE [BUS]]",
       "add a device in a remote process; '-' skips DRIVE (also: help; DRIVER,help)", run_rdevice_add,
       hmp_complete_driver, "rdevice_add" },
-    { "rdevice_del", NULL, "RDEV_ID ID", "remove a device of a remote process", run_del, .qmp = "rdevice_del" },
+    { "rdevice_del", NULL, "[-f] RDEV_ID ID", "remove a device of a remote process; -f: a controller without asking the "
+      "guest", run_rdevice_del, .qmp = "rdevice_del" },
     { "rdrive_add", NULL, "id=ID,file=FILE,rid=RID[,option=value...] | RDEV_ID ID OPTIONS",
       "add a drive in a remote process", run_rdrive_add, .qmp = "rdrive_add" },
     { "rdrive_del", NULL, "RDEV_ID ID", "remove a drive of a remote process", run_del, .qmp = "rdrive_del" },

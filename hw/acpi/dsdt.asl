@@ -162,10 +162,10 @@ DefinitionBlock ("", "DSDT", 2, "MPQEMU", "MPQEMUPC", 1)
 
             /* ---- hot-plug: each slot of a user's devices ---- */
 
-            OperationRegion (HPCI, SystemIO, 0xae00, 0x10)
+            OperationRegion (HPCI, SystemIO, 0xae00, 0x14)
             Field (HPCI, DWordAcc, NoLock, WriteAsZeros)
             {
-                PCIU, 32, PCID, 32, B0EJ, 32
+                PCIU, 32, PCID, 32, B0EJ, 32, , 32, B0OS, 32
             }
             Mutex (BLCK, 0)
             Method (EJSL, 1)
@@ -174,12 +174,19 @@ DefinitionBlock ("", "DSDT", 2, "MPQEMU", "MPQEMUPC", 1)
                 B0EJ = 1 << Arg0
                 Release (BLCK)
             }
+            Method (OUTC, 3) /* slot, event, status */
+            {
+                Acquire (BLCK, 0xffff)
+                B0OS = Arg0 | (Arg1 & 0xff) << 8 | (Arg2 & 0xff) << 16
+                Release (BLCK)
+            }
 #define SLOT_DEVICE(name, n) \
     Device (name) \
     { \
         Name (_ADR, n << 16) \
         Name (_SUN, n) \
         Method (_EJ0, 1) { EJSL (n) } \
+        Method (_OST, 3) { OUTC (n, Arg0, Arg1) } \
     }
             FOREACH_USER_SLOT(SLOT_DEVICE)
 
@@ -188,12 +195,20 @@ DefinitionBlock ("", "DSDT", 2, "MPQEMU", "MPQEMUPC", 1)
             {
                 FOREACH_USER_SLOT(SLOT_NOTIFY)
             }
+            Method (CHKB, 1)
+            {
+                If (Arg0 & 1)
+                {
+                    Notify (\_SB.PCI0, 0) /* bus check */
+                }
+            }
             Method (PCNT, 0)
             {
                 Acquire (BLCK, 0xffff)
                 Local0 = PCIU
                 Local1 = PCID
                 Release (BLCK)
+                CHKB (Local0)
                 NTFY (Local0, 1) /* device check */
                 NTFY (Local1, 3) /* eject request */
             }
@@ -238,7 +253,7 @@ DefinitionBlock ("", "DSDT", 2, "MPQEMU", "MPQEMUPC", 1)
             {
                 IO (Decode16, 0x00b2, 0x00b2, 1, 2)
                 IO (Decode16, 0x0600, 0x0600, 1, 0x40)
-                IO (Decode16, 0xae00, 0xae00, 1, 0x10)
+                IO (Decode16, 0xae00, 0xae00, 1, 0x14)
                 IO (Decode16, 0xafe0, 0xafe0, 1, 4)
             })
         }

@@ -5,15 +5,21 @@
  * Runs in: mpqemu.  The manual is include/hw/acpi/pci-hotplug.h.
  *
  * Theory of operation.  The guest ejects from a vCPU's thread; devices are taken apart by the main loop's.  So ejected
- * slots are collected, and removed by a deferred call.
+ * slots are collected, and removed by a deferred call; so are those that the guest refuses.
  */
 #include "hw/acpi/pci-hotplug.h"
 
 #include "util/event-loop.h"
 
-enum { REG_UP = 0x0, REG_DOWN = 0x4, REG_EJECT = 0x8, REG_REMOVABLE = 0xc };
+enum { REG_UP = 0x0, REG_DOWN = 0x4, REG_EJECT = 0x8, REG_REMOVABLE = 0xc, REG_OUTCOME = 0x10 };
 #define SLOTS 32u
 #define FUNCTIONS 8u
+#define WHOLE_BUS 0u /* in place of a slot that no user's device can have */
+
+/* ACPI 5.0, 6.3.5: _OST's arguments. */
+#define OST_EJECT_REQUEST 3u
+#define OST_SUCCESS 0u
+#define OST_EJECT_IN_PROGRESS 0x84u
 
 struct AcpiPciHotplug {
     PciBus *bus;
@@ -23,7 +29,8 @@ struct AcpiPciHotplug {
     uint32_t up;
     uint32_t down;
     uint32_t ejected; /* to be removed by the deferred call */
-    EventBh *eject_bh;
+    uint32_t refused; /* for the deferred call: the guest keeps them */
+    EventBh *answer_bh;
 };
 
 static void tell(AcpiPciHotplug *hotplug, uint32_t *reg, unsigned slot)
@@ -55,16 +62,41 @@ static void eject_slot(AcpiPciHotplug *hotplug, unsigned slot)
     }
 }
 
-static void eject_pending(void *opaque)
+static void keep_slot(AcpiPciHotplug *hotplug, unsigned slot)
+{
+    for (unsigned fn = 0; fn < FUNCTIONS; fn++) {
+        PciDevice *dev = pci_bus_device(hotplug->bus, PCI_DEVFN_OF(slot, fn));
+
+        if (dev) {
+            device_unplug_refused(DEVICE(dev));
+        }
+    }
+}
+
+/* The guest's answers of late, in the order that helps it: what it ejected is gone. */
+static void take_answers(void *opaque)
 {
     AcpiPciHotplug *hotplug = opaque;
-    uint32_t slots = hotplug->ejected;
+    uint32_t ejected = hotplug->ejected, refused = hotplug->refused;
 
-    hotplug->ejected = 0;
+    hotplug->ejected = hotplug->refused = 0;
     for (unsigned slot = 0; slot < SLOTS; slot++) {
-        if (slots & 1u << slot) {
+        if (ejected & 1u << slot) {
             eject_slot(hotplug, slot);
+        } else if (refused & 1u << slot) {
+            keep_slot(hotplug, slot);
         }
+    }
+}
+
+/* _OST: the guest tells what became of a notification. */
+static void outcome(AcpiPciHotplug *hotplug, uint32_t value)
+{
+    unsigned slot = value & 0xff, event = value >> 8 & 0xff, status = value >> 16 & 0xff;
+
+    if (slot < SLOTS && event == OST_EJECT_REQUEST && status != OST_SUCCESS && status != OST_EJECT_IN_PROGRESS) {
+        hotplug->refused |= 1u << slot;
+        event_bh_schedule(hotplug->answer_bh);
     }
 }
 
@@ -107,7 +139,9 @@ static MemResult ports_write(void *opaque, hwaddr addr, uint64_t value, unsigned
 
     if (addr == REG_EJECT) {
         hotplug->ejected |= (uint32_t)value;
-        event_bh_schedule(hotplug->eject_bh);
+        event_bh_schedule(hotplug->answer_bh);
+    } else if (addr == REG_OUTCOME) {
+        outcome(hotplug, (uint32_t)value);
     }
     return MEM_OK;
 }
@@ -151,7 +185,7 @@ static void unplugged(Device *dev, void *opaque)
     if (slot >= 0) {
         hotplug->down &= ~(1u << slot);
         if (!dev->given_up) {
-            tell(hotplug, &hotplug->up, (unsigned)slot);
+            tell(hotplug, &hotplug->up, WHOLE_BUS);
         }
     }
 }
@@ -171,7 +205,7 @@ static void grant_all(AcpiPciHotplug *hotplug)
 void acpi_pci_hotplug_reset(AcpiPciHotplug *hotplug)
 {
     grant_all(hotplug);
-    hotplug->up = hotplug->down = hotplug->ejected = 0;
+    hotplug->up = hotplug->down = hotplug->ejected = hotplug->refused = 0;
 }
 
 AcpiPciHotplug *acpi_pci_hotplug_new(PciBus *bus, AcpiPm *pm, MemoryRegion *io)
@@ -180,7 +214,7 @@ AcpiPciHotplug *acpi_pci_hotplug_new(PciBus *bus, AcpiPm *pm, MemoryRegion *io)
 
     hotplug->bus = bus;
     hotplug->pm = pm;
-    hotplug->eject_bh = event_bh_new(event_loop_main(), eject_pending, hotplug);
+    hotplug->answer_bh = event_bh_new(event_loop_main(), take_answers, hotplug);
     memory_region_init_io(&hotplug->ports, NULL, &ports_ops, hotplug, "acpi-pci-hotplug", ACPI_PCI_HOTPLUG_SIZE);
     memory_region_add(io, ACPI_PCI_HOTPLUG_BASE, &hotplug->ports, 0);
     hotplug->hooks = (DeviceGuestHooks) { plugged, unplug_request, unplugged, hotplug };

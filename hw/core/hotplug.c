@@ -211,6 +211,16 @@ static void remove_now(Device *dev)
     }
 }
 
+bool device_ask_guest(Device *dev)
+{
+    if (!guest || !guest->unplug_request(dev, guest->opaque)) {
+        return false;
+    }
+    dev->removing = true;
+    dev->unplug_asked = true;
+    return true;
+}
+
 bool device_del(const char *id, GError **errp)
 {
     g_autoptr(GObject) keep = NULL;
@@ -220,10 +230,7 @@ bool device_del(const char *id, GError **errp)
         return false;
     }
     keep = g_object_ref((GObject *)dev);
-    if (guest && guest->unplug_request(dev, guest->opaque)) {
-        dev->removing = true;
-        dev->unplug_asked = true;
-    } else {
+    if (!device_ask_guest(dev)) {
         remove_now(dev);
     }
     return true;
@@ -245,8 +252,8 @@ void device_unplug_granted(Device *dev)
     g_object_unref(dev);
 }
 
-/* Notes DEVICE_DELETED's data while DEV still has its path. */
-static bool note_deleted(Device *dev, void *opaque, GError **errp)
+/* What events tell of DEV. */
+static JsonObject *event_data(Device *dev)
 {
     JsonObject *data = json_object_new();
     g_autofree char *path = qom_path(dev);
@@ -255,7 +262,22 @@ static bool note_deleted(Device *dev, void *opaque, GError **errp)
         json_object_set_string_member(data, "device", dev->id);
     }
     json_object_set_string_member(data, "path", path);
-    g_ptr_array_add(opaque, data);
+    return data;
+}
+
+void device_unplug_refused(Device *dev)
+{
+    if (dev->unplug_asked) {
+        dev->removing = false;
+        dev->unplug_asked = false;
+        qapi_event_emit("DEVICE_UNPLUG_GUEST_ERROR", event_data(dev));
+    }
+}
+
+/* Notes DEVICE_DELETED's data while DEV still has its path. */
+static bool note_deleted(Device *dev, void *opaque, GError **errp)
+{
+    g_ptr_array_add(opaque, event_data(dev));
     return true;
 }
 

@@ -372,7 +372,7 @@ void remote_device_add(Options *opts, RemoteDone *done, void *opaque)
         remote = remote_of_new_object(opts, &err);
     }
     if (!remote) {
-        remote_refuse(err, done, opaque);
+        remote_answer_later(err, done, opaque);
         return;
     }
     op = remote_op_new(remote, device_start, NULL, done, opaque);
@@ -489,7 +489,19 @@ static void device_delete(RemoteOp *op)
     }
 }
 
-void remote_device_del(const char *rdev_id, const char *id, RemoteDone *done, void *opaque)
+/*
+ * The guest answers later, and remote_device_del_handler() goes on; false: nobody to ask, or that is over.  Not for a dead
+ * device, with which a driver can do no more than wait for its time limits.
+ */
+static bool ask_guest(RemoteDevice *device)
+{
+    Device *dev = (Device *)device->proxy;
+
+    return dev && dev->realized && (!dev->removing || dev->unplug_asked) &&
+           pci_proxy_state(device->proxy) != PCI_PROXY_DEAD && device_ask_guest(dev);
+}
+
+void remote_device_del(const char *rdev_id, const char *id, bool force, RemoteDone *done, void *opaque)
 {
     GError *err = NULL;
     RemoteProcess *remote = remote_find(rdev_id, &err);
@@ -500,8 +512,8 @@ void remote_device_del(const char *rdev_id, const char *id, RemoteDone *done, vo
                   "devices", remote->rid, id);
         remote = NULL;
     }
-    if (!remote) {
-        remote_refuse(err, done, opaque);
+    if (!remote || (!force && ask_guest(remote_device_find(remote, id)))) {
+        remote_answer_later(err, done, opaque);
         return;
     }
     op = remote_op_new(remote, device_delete, device_forget, done, opaque);
@@ -525,6 +537,6 @@ bool remote_device_del_handler(Device *dev, void *opaque)
     if (!remote) {
         return false;
     }
-    remote_device_del(remote->rid, device->id, proxy_removed, g_object_ref(dev));
+    remote_device_del(remote->rid, device->id, true, proxy_removed, g_object_ref(dev));
     return true;
 }

@@ -212,7 +212,7 @@ void remote_drive_add(Options *opts, RemoteDone *done, void *opaque)
         if (remote) {
             remote_ops_continue(remote); /* nothing of it may be left */
         }
-        remote_refuse(err, done, opaque);
+        remote_answer_later(err, done, opaque);
         return;
     }
     op = remote_op_new(remote, drive_start, NULL, done, opaque);
@@ -286,7 +286,7 @@ void remote_drive_del(const char *rdev_id, const char *id, RemoteDone *done, voi
     RemoteOp *op;
 
     if (!remote) {
-        remote_refuse(err, done, opaque);
+        remote_answer_later(err, done, opaque);
         return;
     }
     op = remote_op_new(remote, drive_delete, drive_delete_dead, done, opaque);
@@ -320,7 +320,7 @@ void remote_block_resize(const char *rdev_id, const char *device, uint64_t size,
         remote = NULL;
     }
     if (!remote) {
-        remote_refuse(err, done, opaque);
+        remote_answer_later(err, done, opaque);
         return;
     }
     op = remote_op_new(remote, resize, NULL, done, opaque);

@@ -260,8 +260,8 @@ bool remote_op_failed(RemoteOp *op);
 /* The "name"s in the last answer, an array of objects, each with its "type" or NULL; empty when it is no such array. */
 GHashTable *remote_op_names(const RemoteOp *op);
 
-/* Ends OP later, from the event loop, with ERR (taken): for what is refused before it begins. */
-void remote_refuse(GError *err, RemoteDone *done, void *opaque);
+/* Calls DONE later, from the event loop, with ERR (taken; NULL: success): for what ends before it begins. */
+void remote_answer_later(GError *err, RemoteDone *done, void *opaque);
 
 /* The process has become ready, or dead: the operations that wait run, or fail. */
 void remote_ops_continue(RemoteProcess *remote);

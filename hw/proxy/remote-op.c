@@ -117,7 +117,7 @@ void remote_op_submit(RemoteOp *op)
     if (remote->ops.length >= REMOTE_OPS_MAX) {
         error_setg(&err, "%u operations wait for remote process '%s'; wait for their ends, or restart it",
                    REMOTE_OPS_MAX, remote->rid);
-        remote_refuse(err, op->done, op->opaque);
+        remote_answer_later(err, op->done, op->opaque);
         op_free(op);
         return;
     }
@@ -234,29 +234,29 @@ GHashTable *remote_op_names(const RemoteOp *op)
     return names;
 }
 
-/* ---- refusals -------------------------------------------------------------------------------- */
+/* ---- answers without an operation ------------------------------------------------------------ */
 
-typedef struct Refusal {
+typedef struct Answer {
     EventBh *bh;
     GError *err;
     RemoteDone *done;
     void *opaque;
-} Refusal;
+} Answer;
 
-static void refuse(void *opaque)
+static void answer(void *opaque)
 {
-    Refusal *refusal = opaque;
+    Answer *a = opaque;
 
-    refusal->done(refusal->err, refusal->opaque);
-    event_bh_free(refusal->bh);
-    g_error_free(refusal->err);
-    g_free(refusal);
+    a->done(a->err, a->opaque);
+    event_bh_free(a->bh);
+    g_clear_error(&a->err);
+    g_free(a);
 }
 
-void remote_refuse(GError *err, RemoteDone *done, void *opaque)
+void remote_answer_later(GError *err, RemoteDone *done, void *opaque)
 {
-    Refusal *refusal = g_new(Refusal, 1);
+    Answer *a = g_new(Answer, 1);
 
-    *refusal = (Refusal) { event_bh_new(event_loop_main(), refuse, refusal), err, done, opaque };
-    event_bh_schedule(refusal->bh);
+    *a = (Answer) { event_bh_new(event_loop_main(), answer, a), err, done, opaque };
+    event_bh_schedule(a->bh);
 }

@@ -582,7 +582,7 @@ void remote_restart(const char *rdev_id, RemoteDone *done, void *opaque)
         error_setg(&err, "remote process '%s' has no devices and drives and does not run; add one", remote->rid);
     }
     if (err) {
-        remote_refuse(err, done, opaque);
+        remote_answer_later(err, done, opaque);
         return;
     }
     /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): without a remote there is an error */

@@ -54,7 +54,7 @@ static PciBus *bus;
 static AcpiPm *pm;
 static AcpiPciHotplug *hotplug;
 static int sci;
-static GString *deleted; /* ids of DEVICE_DELETED */
+static GString *deleted; /* ids of DEVICE_DELETED, "not ID" for DEVICE_UNPLUG_GUEST_ERROR */
 
 static void set_sci(void *opaque, int level)
 {
@@ -68,9 +68,10 @@ static void no_shutdown(void *opaque)
 static void sink(const char *event, JsonNode *node, void *opaque)
 {
     JsonObject *data = json_object_get_object_member(json_node_get_object(node), "data");
+    bool refused = g_str_equal(event, "DEVICE_UNPLUG_GUEST_ERROR");
 
-    g_assert_cmpstr(event, ==, "DEVICE_DELETED");
-    g_string_append_printf(deleted, "%s ", json_object_get_string_member(data, "device"));
+    g_assert_true(refused || g_str_equal(event, "DEVICE_DELETED"));
+    g_string_append_printf(deleted, "%s%s ", refused ? "not " : "", json_object_get_string_member(data, "device"));
 }
 
 static void expect_deleted(const char *ids)
@@ -148,6 +149,7 @@ static void guest_eject(uint32_t slots)
 
 #define UP(slot) (1ull << (32 + (slot)))
 #define DOWN(slot) (1ull << (slot))
+#define BUS_CHECK UP(0)
 
 static void set_up(void)
 {
@@ -165,7 +167,7 @@ static void test_without_a_listener_removal_is_at_once(void)
     expect_deleted("a ");
     guest_listens(); /* what was before is heard now */
     g_assert_cmpint(sci, ==, 1);
-    g_assert_cmphex(guest_event(), ==, UP(4));
+    g_assert_cmphex(guest_event(), ==, UP(4) | BUS_CHECK);
     g_assert_cmphex(guest_event(), ==, 0);
 }
 
@@ -218,6 +220,52 @@ static void test_guest_that_does_not_answer_keeps_the_device(void)
     expect_deleted("a ");
 }
 
+/* What _OST does. */
+static void guest_tells(unsigned slot, unsigned event, unsigned status)
+{
+    out(0xae10, slot | event << 8 | status << 16, 4);
+    settle();
+}
+
+static void test_guest_that_refuses_keeps_the_device(void)
+{
+    set_up();
+    guest_listens();
+    add("test-function,id=a,addr=5");
+    add("test-function,id=b,addr=6");
+    guest_event();
+    guest_tells(5, 3, 0x80); /* nobody has asked */
+    expect_deleted("");
+    del("a");
+    guest_event();
+    guest_tells(5, 3, 0x84); /* it is at it */
+    guest_tells(5, 1, 0x80); /* another notification */
+    guest_tells(6, 3, 0x80);
+    guest_tells(0x25, 3, 0x80);
+    guest_tells(5, 3, 0);
+    expect_deleted("");
+    g_assert_true(device_find("a")->removing);
+    guest_tells(5, 3, 0x81); /* in use */
+    expect_deleted("not a ");
+    g_assert_false(device_find("a")->removing);
+    set_up(); /* the request is off: a reset takes nothing away */
+    guest_listens();
+    g_assert_nonnull(device_find("a"));
+    /* Another time it lets go, and tells so when the device is gone. */
+    del("a");
+    g_assert_cmphex(guest_event(), ==, DOWN(5));
+    out(0xae08, 1u << 5, 4);
+    guest_tells(5, 3, 0x81);
+    expect_deleted("a ");
+    /* A refusal of before the reset is the old guest's. */
+    del("b");
+    out(0xae10, 6 | 3 << 8 | 0x81 << 16, 4);
+    set_up();
+    settle();
+    expect_deleted("");
+    g_assert_null(device_find("b"));
+}
+
 static void test_reset_removes_what_was_asked_for(void)
 {
     set_up();
@@ -256,7 +304,7 @@ static void test_guest_ejects_unasked(void)
     expect_deleted("");
 }
 
-/* As when rdevice_del or a dying program takes a device. */
+/* As when rdevice_del with force or a dying program takes a device. */
 static void test_surprise_removal_is_told(void)
 {
     Device *dev;
@@ -268,7 +316,7 @@ static void test_surprise_removal_is_told(void)
     del("a");
     device_unplugged(dev);
     expect_deleted("a ");
-    g_assert_cmphex(guest_event(), ==, UP(9));
+    g_assert_cmphex(guest_event(), ==, BUS_CHECK);
     guest_eject(1u << 9);
     expect_deleted("");
 }
@@ -364,6 +412,7 @@ int main(int argc, char **argv)
     g_test_add_func("/acpi-hotplug/without-a-listener-removal-is-at-once", test_without_a_listener_removal_is_at_once);
     g_test_add_func("/acpi-hotplug/add-is-told", test_add_is_told);
     g_test_add_func("/acpi-hotplug/guest-that-does-not-answer", test_guest_that_does_not_answer_keeps_the_device);
+    g_test_add_func("/acpi-hotplug/guest-that-refuses", test_guest_that_refuses_keeps_the_device);
     g_test_add_func("/acpi-hotplug/reset-removes-what-was-asked-for", test_reset_removes_what_was_asked_for);
     g_test_add_func("/acpi-hotplug/guest-ejects-unasked", test_guest_ejects_unasked);
     g_test_add_func("/acpi-hotplug/surprise-removal-is-told", test_surprise_removal_is_told);

@@ -396,7 +396,9 @@ static const char *answer_of(const char *name)
                                "evaluate \\_SB.LNKD._SRS (23 00 08 18 79 00);evaluate \\_SB.LNKD._CRS;"
                                "evaluate \\_SB.LNKD._STA;evaluate \\_SB.LNKC._PRS;"
                                "evaluate \\_SB.PCI0.NTFY 0x80001004 3;evaluate \\_GPE._E01;"
+                               "evaluate \\_SB.PCI0.CHKB 0x11;"
                                "evaluate \\_SB.PCI0.S1F._EJ0 1;evaluate \\_SB.PCI0.S1F._SUN;"
+                               "evaluate \\_SB.PCI0.S1F._OST 3 0x81 0;evaluate \\_SB.PCI0.B0OS;"
                                "evaluate \\_SB.PCI0.S1F._ADR;evaluate \\_S5");
         g_assert_null(strstr(out, "ACPI Error"));
     }
@@ -457,6 +459,9 @@ static void test_hotplug_methods(void)
     expect_answer("_SB.PCI0.NTFY", "[S0C_]");
     expect_answer("_SB.PCI0.NTFY", "[S1F_]");
     expect_answer("_SB.PCI0.NTFY", "Value 0x03 (Eject Request)");
+    expect_answer("_SB.PCI0.CHKB", "[PCI0]");
+    expect_answer("_SB.PCI0.CHKB", "Value 0x00 (Bus Check)");
+    expect_answer("_SB.PCI0.B0OS", "[Integer] = 000000000081031F"); /* behind _OST */
     expect_answer("_GPE._E01", "No object was returned");
     expect_answer("_SB.PCI0.S1F._EJ0", "No object was returned");
     expect_answer("_SB.PCI0.S1F._SUN", "[Integer] = 000000000000001F");

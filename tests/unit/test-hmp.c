@@ -221,6 +221,7 @@ static void test_remote_arguments(void)
     assert_runs("rdrive_add id=drive0,file=/a,rid=0", "rdrive_add {\"id\":\"drive0\",\"file\":\"/a\",\"rid\":\"0\"}");
     g_assert_nonnull(strstr(run("rdrive_add 0 drive0"), "expected"));
     assert_runs("rdevice_del 0 d", "rdevice_del {\"rdev_id\":\"0\",\"id\":\"d\"}");
+    assert_runs("rdevice_del -f 0 d", "rdevice_del {\"rdev_id\":\"0\",\"id\":\"d\",\"force\":true}");
     assert_runs("rdrive_del 0 d", "rdrive_del {\"rdev_id\":\"0\",\"id\":\"d\"}");
     assert_runs("rblock_resize 0 d 1G", "rblock_resize {\"rdev_id\":\"0\",\"device\":\"d\",\"size\":1073741824}");
     assert_runs("remote_restart 0", "remote_restart {\"rid\":\"0\"}");

@@ -121,7 +121,8 @@ typedef struct DeviceGuestHooks {
     /* DEV was added at run time. */
     void (*plugged)(Device *dev, void *opaque);
     /*
-     * Asks the guest to give up DEV; true: device_unplug_granted() may come, or never.  False: there is nobody to ask.
+     * Asks the guest to give up DEV; true: device_unplug_granted() or _refused() may come, or never.  False: there is
+     * nobody to ask.
      */
     bool (*unplug_request)(Device *dev, void *opaque);
     /* DEV goes now, whoever wanted it; it is still plugged. */
@@ -131,10 +132,19 @@ typedef struct DeviceGuestHooks {
 void device_set_guest_hooks(const DeviceGuestHooks *hooks);
 
 /*
+ * Asks the guest to give up DEV, as device_del() does, and leaves the rest to its answer.  False: there is nobody to ask,
+ * and nothing was done.
+ */
+bool device_ask_guest(Device *dev);
+
+/*
  * The guest has given up DEV, asked or of its own accord: it is removed, as by device_del() without a guest.  Nothing
  * for a device that device_del() would refuse.
  */
 void device_unplug_granted(Device *dev);
+
+/* The guest that was asked for DEV keeps it: the removal is off, which DEVICE_UNPLUG_GUEST_ERROR tells. */
+void device_unplug_refused(Device *dev);
 
 /*
  * While REASON (copied; "it is served by ...; delete that first") is not NULL, device_del() refuses DEV, and
