@@ -24,16 +24,16 @@ WAIT = 120                      # for one event
 MIB = 1 << 20
 SIZE, NEW_SIZE = 16, 24         # MiB of the disk that comes and goes
 
-# Reads 8 MiB that are known, writes the next one and reads it back, until /tmp/stop is there.  What fails is told.
+# Reads blocks that are known, writes the next MiB and reads it back, until /tmp/stop is there.  What fails is told.
 # The disk is held open: by its name, dd would make a file of that name when the disk has gone.
 WORKER = """
 exec 3<>$1
 turn=0
 while [ ! -e /tmp/stop ]; do
-    dd if=/proc/$$/fd/3 bs=64k count=128 iflag=direct status=none | sha256sum | grep -q $2 || echo "turn $turn: read"
+    dd if=/proc/$$/fd/3 bs=64k count=$3 iflag=direct status=none | sha256sum | grep -q $2 || echo "turn $turn: read"
     dd if=/dev/urandom bs=64k count=16 of=/tmp/written status=none
-    dd if=/tmp/written of=/proc/$$/fd/3 bs=64k seek=128 oflag=direct conv=notrunc status=none || echo "turn $turn: write"
-    dd if=/proc/$$/fd/3 bs=64k skip=128 count=16 iflag=direct status=none | cmp - /tmp/written || echo "turn $turn: compare"
+    dd if=/tmp/written of=/proc/$$/fd/3 bs=64k seek=$3 oflag=direct conv=notrunc status=none || echo "turn $turn: write"
+    dd if=/proc/$$/fd/3 bs=64k skip=$3 count=16 iflag=direct status=none | cmp - /tmp/written || echo "turn $turn: compare"
     turn=$((turn + 1))
     echo $turn >/tmp/turns.new; mv /tmp/turns.new /tmp/turns
 done
@@ -42,7 +42,7 @@ done
 FUNCTIONS = """
 start_worker() {
     rm -f /tmp/stop; echo 0 >/tmp/turns
-    sh /etc/worker.sh $(disk 0) {known} >/tmp/errors 2>&1 </dev/null &
+    sh /etc/worker.sh $(disk 0) {known} {blocks} >/tmp/errors 2>&1 </dev/null &
     echo $! >/tmp/worker
     worker_goes_on
 }
@@ -82,11 +82,11 @@ STEPS = {
 }
 
 
-def layer(known):
-    """What the steps share."""
+def layer(known, blocks=128):
+    """What the steps share.  known: digest of the first blocks, of 64 KiB, of disk 0, which has 16 more."""
     files = guest_image.Layer()
     files.text("/etc/worker.sh", WORKER)
-    files.text("/etc/hotplug.sh", FUNCTIONS.replace("{known}", known))
+    files.text("/etc/hotplug.sh", FUNCTIONS.replace("{known}", known).replace("{blocks}", str(blocks)))
     return files
 
 

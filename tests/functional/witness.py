@@ -112,12 +112,13 @@ class Machine:
     link      "direct" or "relay"
     relay_class   what stands in the middle of a relayed link
     emulator  Emulator
+    reboots   a guest that reboots does so; else that ends the main emulator
     """
 
     def __init__(self, rundir, variant, devices, boot, memory=256, link="direct", relay_class=relay.LinkRelay,
-                 emulator=EMULATOR):
+                 emulator=EMULATOR, reboots=False):
         self.rundir, self.variant, self.link = str(rundir), variant, link
-        self._relay_class, self.emulator = relay_class, emulator
+        self._relay_class, self.emulator, self.reboots = relay_class, emulator, reboots
         self.devices = list(devices)
         self.boot, self.memory = list(boot), memory
         self.main = self.remote = self.console = self.qmp = self.pump = self.relay = None
@@ -156,7 +157,8 @@ class Machine:
             device = ["-device", f"{self.emulator.proxy},id=lsi0,fd={main_end.fileno()}"]
         pumped = self.emulator.stock and not self.variant.in_process
         self.main = self._spawn("main", [
-            *self.emulator.command, "-nodefaults", "-display", "none", "-no-reboot",
+            *self.emulator.command, "-nodefaults", "-display", "none",
+            *([] if self.reboots else ["-no-reboot"]),
             "-object", f"memory-backend-memfd,id=mem,size={self.memory}M,share=on",
             "-machine", "pc,memory-backend=mem",
             "-qmp", f"unix:{self._path('qmp')},server=on,wait=off",
