@@ -4,7 +4,7 @@
 """Level-triggered INTx with resample under load.
 
 fio writes and verifies checksummed blocks at queue depth 16 on a disk of each controller, for MPQEMU_OWN_FIO_SECONDS
-(default 12).  Meanwhile the guest notes every second how many interrupts and how many requests of each disk there were,
+(default 10).  Meanwhile the guest notes every second how many interrupts and how many requests of each disk there were,
 and the host raises interrupts that no device has asked for.
 """
 
@@ -21,7 +21,7 @@ import own_machine
 import relay
 import witness
 
-SECONDS = int(os.environ.get("MPQEMU_OWN_FIO_SECONDS", "12"))
+SECONDS = int(os.environ.get("MPQEMU_OWN_FIO_SECONDS", "10"))
 STILL = 5               # samples without progress, a second each: what a lost interrupt makes, until the driver's 30 s
 SPURIOUS_PER_SECOND = 200
 SLOTS = 4, 8            # their pins A are one PIRQ
