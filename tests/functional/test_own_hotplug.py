@@ -29,7 +29,8 @@ disk_comes() { poll 60 controllers_are 2; rescan; poll 20 is_there $1; }
 """
 STEPS = {
     "find": "modprobe sym53c8xx settle=0; load_drivers 1; load_ext4; start_worker",
-    "add-controller": (120, "ask add-controller; disk_comes 1 && dd if=$(disk 1) bs=64k count=16 status=none | sha256sum && worker_goes_on"),
+    "add-controller": (120, "ask add-controller; disk_comes 1 &&\n"
+                            "dd if=$(disk 1) bs=64k count=16 status=none | sha256sum && worker_goes_on"),
     "add-disk": (120, "ask add-disk; rescan; poll 20 is_there 2 && digest $(disk 2) && worker_goes_on"),
     "remove-disk": (120, "echo 1 >$(sysfs 2)/device/delete; ask remove-disk; rescan; is_absent 2 && worker_goes_on"),
     # Linux flushes the disks when it is asked, but what is dirty in its own cache is lost: the device is offline by then.
