@@ -261,6 +261,7 @@ struct X86Cpu {
     /* after STI or MOV SS at the end of a block: no interrupt before the next instruction */
     bool shadow;
     bool halted;
+    bool stepping;               /* a single-step trap is due after the running instruction */
     bool one_insn;               /* the operation belongs to a block of one instruction that is not kept */
     bool bus_locked;             /* between x86_lock_bus() and x86_unlock_bus() */
     bool lock_alone;             /* how: no other processor is in guest code meanwhile (mem-lock.c) */

@@ -333,6 +333,7 @@ void x86_software_interrupt(X86Cpu *cpu, uint8_t vector, uint64_t return_rip)
     Event event = { .vector = vector, .software = true, .rip = return_rip };
 
     deliver(cpu, &event);
+    cpu->stepping = false; /* the handler's first instruction is not trapped before */
 }
 
 void x86_trap_interrupt(X86Cpu *cpu, uint8_t vector, uint64_t return_rip)
@@ -340,6 +341,7 @@ void x86_trap_interrupt(X86Cpu *cpu, uint8_t vector, uint64_t return_rip)
     Event event = { .vector = vector, .rip = return_rip };
 
     deliver(cpu, &event);
+    cpu->stepping = false;
 }
 
 void x86_delivery_done(X86Cpu *cpu)

@@ -105,6 +105,19 @@ void x86_check_watch(X86Cpu *cpu, uint64_t addr, unsigned size, X86Access access
     }
 }
 
+/* A port's breakpoint has the kind that is undefined without CR4.DE. */
+void x86_watch_port(X86Cpu *cpu, uint16_t port, unsigned size)
+{
+    for (unsigned i = 0; (cpu->dr[7] & 0xff) && (cpu->cr4 & X86_CR4_DE) && i < 4; i++) {
+        const unsigned length = watch_length(cpu->dr[7], i);
+        const uint64_t from = cpu->dr[i] & ~(uint64_t)(length - 1);
+
+        if ((cpu->dr[7] >> 2 * i & 3) && DR7_RW(cpu->dr[7], i) == 2 && port < from + length && from < port + size) {
+            cpu->dr6_pending |= UINT64_C(1) << i;
+        }
+    }
+}
+
 /* ---- translation ------------------------------------------------------------------------------------------------- */
 
 /*
@@ -171,6 +184,11 @@ static void check_operand(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned 
     if (size <= 16 && (size & (size - 1)) == 0) {
         x86_check_alignment(cpu, op, addr, size);
     }
+}
+
+static uint64_t wrap(const X86Cpu *cpu, uint64_t addr)
+{
+    return x86_long_mode(cpu) ? addr : (uint32_t)addr;
 }
 
 static uint64_t read_in_page(X86Cpu *cpu, const X86TlbEntry *t, uint64_t addr, unsigned size)
@@ -263,11 +281,6 @@ static void write_in_page(X86Cpu *cpu, X86TlbEntry *t, uint64_t addr, uint64_t v
     if ((t->tag_write & X86_TLB_SLOW) && !page_watched(cpu, addr & X86_PAGE_MASK)) {
         t->tag_write = X86_TLB_INVALID; /* the next fill looks whether the page is still marked */
     }
-}
-
-static uint64_t wrap(const X86Cpu *cpu, uint64_t addr)
-{
-    return x86_long_mode(cpu) ? addr : (uint32_t)addr;
 }
 
 static uint64_t load(X86Cpu *cpu, uint64_t addr, unsigned size, X86MmuMode mode)

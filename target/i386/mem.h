@@ -24,6 +24,8 @@ typedef volatile uint8_t __attribute__((may_alias)) X86Mem8;
 
 uint64_t x86_ld_slow(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size);
 void x86_st_slow(X86Cpu *cpu, const X86Op *op, uint64_t addr, uint64_t value, unsigned size);
+/* Notes the breakpoints (DR7) that SIZE ports from PORT on meet. */
+void x86_watch_port(X86Cpu *cpu, uint16_t port, unsigned size);
 
 static inline X86TlbEntry *x86_tlb_entry(X86Cpu *cpu, uint64_t addr)
 {

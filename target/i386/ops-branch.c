@@ -8,6 +8,7 @@
  * lookup: both belong to one page, so what holds for one holds for the other (code-cache.h).  Every other branch goes
  * through the jump cache.  Taken branches and ends of blocks look at X86Cpu.attention.
  */
+#include "target/i386/descriptor.h"
 #include "target/i386/code-cache.h"
 #include "target/i386/ops.h"
 #include "target/i386/system.h"
@@ -328,12 +329,31 @@ X86Fn *const x86_test_ri_jcc[X86_SIZES][16] = FUSED(test_ri);
 
 /* ---- CALL, RET, indirect JMP: 64 bits ---------------------------------------------------------------------------- */
 
+/*
+ * Targets that the jump cache does not have are looked at: one that is not canonical makes the branch itself fault, with
+ * nothing changed.
+ */
+static void check_target(X86Cpu *cpu, const X86Op *op, uint64_t rip)
+{
+    if (x86_is_64(cpu) && !x86_canonical(rip)) {
+        x86_raise_op(cpu, op, X86_EXC_GP, 0);
+    }
+}
+
+/* After x86_jump_target(), which has left the target. */
+static X86_SLOW_OP(missed)
+{
+    check_target(cpu, op, cpu->rip);
+    return NULL;
+}
+
 /* X86_JUMP() with the return address on the stack. */
 #define DEF_CALL64(name, where) \
     static X86_SLOW_OP(name##_slow) \
     { \
         const uint64_t to = where; \
         const uint64_t sp = cpu->regs[X86_RSP] - 8; \
+        check_target(cpu, op, to); \
         x86_st_slow(cpu, op, sp, x86_next_rip(cpu, op), 8); \
         cpu->regs[X86_RSP] = sp; \
         X86_JUMP(to); \
@@ -346,9 +366,14 @@ X86Fn *const x86_test_ri_jcc[X86_SIZES][16] = FUSED(test_ri);
         if (unlikely(!x86_hit_write(t, sp, 8))) { \
             X86_BECOME(name##_slow); \
         } \
-        *(X86Mem64 *)x86_hit_host(t, sp) = cpu->regs[X86_REG_PAGE] + op->pc_off + op->len; \
+        const uint64_t back = cpu->regs[X86_REG_PAGE] + op->pc_off + op->len; \
+        const X86Op *next = x86_jump_target(cpu, to); \
+        if (unlikely(next == NULL)) { \
+            X86_BECOME(name##_slow); \
+        } \
+        *(X86Mem64 *)x86_hit_host(t, sp) = back; \
         cpu->regs[X86_RSP] = sp; \
-        X86_JUMP(to); \
+        X86_DISPATCH(cpu, next); \
     }
 DEF_CALL64(x86_op_call64_page, cpu->regs[X86_REG_PAGE] + op->pc_off + op->len + (int64_t)op->disp)
 DEF_CALL64(x86_op_call_r64, cpu->regs[op->reg])
@@ -381,6 +406,7 @@ static X86_SLOW_OP(ret64_slow)
 {
     const uint64_t rip = x86_ld_slow(cpu, op, cpu->regs[X86_RSP], 8);
 
+    check_target(cpu, op, rip);
     cpu->regs[X86_RSP] += 8 + (uint32_t)op->imm;
     X86_JUMP(rip);
 }
@@ -393,20 +419,25 @@ X86_OP(x86_op_ret64)
     if (unlikely(!x86_hit_read(t, sp, 8))) {
         X86_BECOME(ret64_slow);
     }
-    const uint64_t rip = *(X86Mem64 *)x86_hit_host(t, sp);
+    const X86Op *next = x86_jump_target(cpu, *(X86Mem64 *)x86_hit_host(t, sp));
+    if (unlikely(next == NULL)) {
+        X86_BECOME(ret64_slow);
+    }
     cpu->regs[X86_RSP] = sp + 8 + (uint32_t)op->imm;
-    X86_JUMP(rip);
+    X86_DISPATCH(cpu, next);
 }
 
-X86_OP(x86_op_jmp_r64)
-{
-    X86_JUMP(cpu->regs[op->reg]);
-}
-
-X86_OP(x86_op_jmp_ea64)
-{
-    X86_JUMP(x86_ld64(cpu, op, cpu->ea));
-}
+#define DEF_JMP64(name, where) \
+    X86_OP(name) \
+    { \
+        const X86Op *next = x86_jump_target(cpu, where); \
+        if (unlikely(next == NULL)) { \
+            X86_BECOME(missed); \
+        } \
+        X86_DISPATCH(cpu, next); \
+    }
+DEF_JMP64(x86_op_jmp_r64, cpu->regs[op->reg])
+DEF_JMP64(x86_op_jmp_ea64, x86_ld64(cpu, op, cpu->ea))
 
 /* ---- the same in any mode; aux is the operand size --------------------------------------------------------------- */
 

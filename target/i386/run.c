@@ -170,7 +170,6 @@ static uint64_t instruction_breakpoints(const X86Cpu *cpu)
  */
 static bool step(X86Cpu *cpu)
 {
-    const bool trap = cpu->rflags & X86_TF;
     const X86Op *op;
 
     if ((cpu->dr[7] & 0xff) && !(cpu->rflags & X86_RF)) {
@@ -181,7 +180,10 @@ static bool step(X86Cpu *cpu)
             x86_raise(cpu, X86_EXC_DB, 0);
         }
     }
-    cpu->dr6_pending = 0;
+    if (!cpu->shadow) {
+        cpu->dr6_pending = 0; /* what MOV SS met waits for the instruction behind it */
+    }
+    cpu->stepping = cpu->rflags & X86_TF;
     op = x86_code_one(cpu);
     cpu->force_one = false;
     cpu->shadow = false;
@@ -192,8 +194,8 @@ static bool step(X86Cpu *cpu)
     cpu->rflags &= ~(uint64_t)X86_RF;
     execute(cpu, op);
     cpu->one_insn = false;
-    if ((trap || cpu->dr6_pending) && !cpu->shadow) {
-        const uint64_t bits = cpu->dr6_pending | (trap ? DR6_BS : 0);
+    if ((cpu->stepping || cpu->dr6_pending) && !cpu->shadow) {
+        const uint64_t bits = cpu->dr6_pending | (cpu->stepping ? DR6_BS : 0);
 
         cpu->dr6_pending = 0;
         cpu->halted = false;

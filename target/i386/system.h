@@ -85,7 +85,7 @@ bool x86_load_pdptes(X86Cpu *cpu, uint64_t cr3);
 
 /* ---- ports ------------------------------------------------------------------------------------------------------- */
 
-/* IOPL and I/O permission map for SIZE bytes at PORT; raises #GP.  cpu->op is set. */
+/* IOPL, I/O permission map and breakpoints for SIZE bytes at PORT; raises #GP.  cpu->op is set. */
 void x86_check_io(X86Cpu *cpu, uint16_t port, unsigned size);
 
 /* ---- CPUID and MSRs: cpuid.c, msr.c ------------------------------------------------------------------------------ */

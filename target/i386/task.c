@@ -56,12 +56,12 @@ uint64_t x86_tss_stack64(X86Cpu *cpu, unsigned level, unsigned ist)
     return tss_read(cpu, offset, 8);
 }
 
-void x86_check_io(X86Cpu *cpu, uint16_t port, unsigned size)
+static bool may_use_port(X86Cpu *cpu, uint16_t port, unsigned size)
 {
     unsigned iopl = (cpu->rflags & X86_IOPL) >> X86_IOPL_SHIFT;
 
     if (!(cpu->cr0 & X86_CR0_PE) || (!(cpu->rflags & X86_VM) && cpu->cpl <= iopl)) {
-        return;
+        return true;
     }
     if ((cpu->tr.attr & (X86_SEG_P | X86_SEG_TYPE)) == (X86_SEG_P | X86_TYPE_TSS32_BUSY) &&
         cpu->tr.limit >= TSS_SIZE - 1) {
@@ -71,12 +71,18 @@ void x86_check_io(X86Cpu *cpu, uint16_t port, unsigned size)
         if (offset + 1 <= cpu->tr.limit) {
             unsigned bits = tss_read(cpu, offset, 2) >> (port & 7);
 
-            if (!(bits & ((1u << size) - 1))) {
-                return;
-            }
+            return !(bits & ((1u << size) - 1));
         }
     }
-    x86_raise(cpu, X86_EXC_GP, 0);
+    return false;
+}
+
+void x86_check_io(X86Cpu *cpu, uint16_t port, unsigned size)
+{
+    if (!may_use_port(cpu, port, size)) {
+        x86_raise(cpu, X86_EXC_GP, 0);
+    }
+    x86_watch_port(cpu, port, size);
 }
 
 /* ---- task switch ----------------------------------------------------------------------------------------------- */
