@@ -20,6 +20,7 @@ import os
 import random
 import shutil
 import subprocess
+import tempfile
 
 from guest_image import Layer, MissingPackage, which
 
@@ -149,13 +150,13 @@ def _compiler_files(layer):
                  "libgcc_s.so.1", "libc.so", "libc.so.6", "libc_nonshared.a", "libm.so", "libm.so.6", "libmvec.so.1"):
         layer.file(_of_gcc("-print-file-name=", name))
     sources = [os.path.join(SOURCES, name) for name in COMPILED]
-    for command in ([which("gcc"), "-O2", "-M", *sources],
-                    [which("tcc"), "-o", "/dev/null", "-MD", "-MF", "/dev/stdout", "-c",
-                                                     sources[0]]):
-        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        for path in listed.replace("\\\n", " ").split():
-            if path.startswith("/usr/"):
-                layer.file(path)
+    with tempfile.TemporaryDirectory() as directory:   # tcc removes what its output replaces: not a device, then
+        for command in ([which("gcc"), "-O2", "-M", *sources],
+                        [which("tcc"), "-o", "object", "-MD", "-MF", "/dev/stdout", "-c", sources[0]]):
+            listed = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True).stdout
+            for path in listed.replace("\\\n", " ").split():
+                if path.startswith("/usr/"):
+                    layer.file(path)
     for path in glob.glob("/usr/lib/*/tcc/**", recursive=True):
         if os.path.isfile(path):
             layer.file(path)
