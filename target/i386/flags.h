@@ -37,4 +37,10 @@ uint32_t x86_cc_all(const X86Cpu *cpu);       /* all six in EFLAGS positions */
 bool x86_cc_carry(const X86Cpu *cpu);
 bool x86_cc_test(const X86Cpu *cpu, unsigned condition); /* condition code 0-15 of Jcc, SETcc, CMOVcc */
 
+/* CF alone; the others stay. */
+static inline void x86_cc_set_carry(X86Cpu *cpu, bool carry)
+{
+    x86_cc_flags(cpu, (x86_cc_all(cpu) & ~X86_CF) | carry);
+}
+
 #endif

@@ -141,7 +141,8 @@
 #define DEF_MI(o, s, f, e) DEF_M(mi, o, s, f, e, (int64_t)op->imm)
 
 #define DEF_L(name, o, s, source) \
-    static __attribute__((noinline)) uint##s##_t name##_value_##o##s(X86Cpu *cpu, const X86Op *op, uint##s##_t b, uint##s##_t *old) \
+    static __attribute__((noinline)) uint##s##_t name##_value_##o##s(X86Cpu *cpu, const X86Op *op, uint##s##_t b, \
+                                                                     uint##s##_t *old) \
     { \
         uint8_t *p = x86_lock_target(cpu, op, cpu->ea, s / 8); \
         CARRY_##o \
@@ -191,7 +192,7 @@ DEF_ALL(SBB)
 DEF_ALL(AND)
 DEF_ALL(SUB)
 DEF_ALL(XOR)
-#define DEF_COMPARE(o, s) DEF_FLAGGED(o, s, f)
+#define DEF_COMPARE(o, s) DEF_FLAGGED(o, s, f) DEF_MR(o, s, f, BIS) DEF_MI(o, s, f, BIS)
 DEF_COMPARE(CMP, 8)
 DEF_COMPARE(CMP, 16)
 DEF_COMPARE(CMP, 32)
@@ -224,19 +225,27 @@ X86Fn *const x86_alu_rr[X86_ALUS][X86_SIZES][2] = TABLE(rr);
 X86Fn *const x86_alu_ri[X86_ALUS][X86_SIZES][2] = TABLE(ri);
 
 #define PAIR_E(x, o, s, e) { x##_##o##s##f##e, x##_##o##s##n##e }
-#define ROW_E(x, o, e) [X86_ALU_##o] = { PAIR_E(x, o, 8, e), PAIR_E(x, o, 16, e), PAIR_E(x, o, 32, e), PAIR_E(x, o, 64, e) }
+#define ROW_E(x, o, e) \
+    [X86_ALU_##o] = { PAIR_E(x, o, 8, e), PAIR_E(x, o, 16, e), PAIR_E(x, o, 32, e), PAIR_E(x, o, 64, e) }
 #define SAME_E(x, o, s, e) { x##_##o##s##f##e, x##_##o##s##f##e }
-#define SAME_ROW_E(x, o, e) [X86_ALU_##o] = { SAME_E(x, o, 8, e), SAME_E(x, o, 16, e), SAME_E(x, o, 32, e), SAME_E(x, o, 64, e) }
+#define SAME_ROW_E(x, o, e) \
+    [X86_ALU_##o] = { SAME_E(x, o, 8, e), SAME_E(x, o, 16, e), SAME_E(x, o, 32, e), SAME_E(x, o, 64, e) }
 #define TABLE_E(x, e) \
     { ROW_E(x, ADD, e), ROW_E(x, OR, e), ROW_E(x, ADC, e), ROW_E(x, SBB, e), ROW_E(x, AND, e), ROW_E(x, SUB, e), \
       ROW_E(x, XOR, e), SAME_ROW_E(x, CMP, e), SAME_ROW_E(x, TEST, e) }
+
+#define TABLE_COMPARE_E(x, e) { SAME_ROW_E(x, CMP, e), SAME_ROW_E(x, TEST, e) }
 
 /* Those without a BIS form are translated with X86_EA. */
 X86Fn *const x86_alu_rm[X86_EAS][X86_ALUS][X86_SIZES][2] = {
     [X86_BD] = TABLE_E(rm, BD), [X86_BIS] = TABLE_E(rm, BIS), [X86_EA] = TABLE_E(rm, EA),
 };
-X86Fn *const x86_alu_mr[X86_EAS][X86_ALUS][X86_SIZES][2] = { [X86_BD] = TABLE_E(mr, BD), [X86_EA] = TABLE_E(mr, EA) };
-X86Fn *const x86_alu_mi[X86_EAS][X86_ALUS][X86_SIZES][2] = { [X86_BD] = TABLE_E(mi, BD), [X86_EA] = TABLE_E(mi, EA) };
+X86Fn *const x86_alu_mr[X86_EAS][X86_ALUS][X86_SIZES][2] = {
+    [X86_BD] = TABLE_E(mr, BD), [X86_BIS] = TABLE_COMPARE_E(mr, BIS), [X86_EA] = TABLE_E(mr, EA),
+};
+X86Fn *const x86_alu_mi[X86_EAS][X86_ALUS][X86_SIZES][2] = {
+    [X86_BD] = TABLE_E(mi, BD), [X86_BIS] = TABLE_COMPARE_E(mi, BIS), [X86_EA] = TABLE_E(mi, EA),
+};
 
 #define LROW(x, o) [X86_ALU_##o] = { x##_##o##8, x##_##o##16, x##_##o##32, x##_##o##64 }
 #define LTABLE(x) { LROW(x, ADD), LROW(x, OR), LROW(x, ADC), LROW(x, SBB), LROW(x, AND), LROW(x, SUB), LROW(x, XOR) }

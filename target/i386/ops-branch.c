@@ -10,6 +10,7 @@
  */
 #include "target/i386/descriptor.h"
 #include "target/i386/code-cache.h"
+#include "target/i386/conditions.h"
 #include "target/i386/ops.h"
 #include "target/i386/system.h"
 
@@ -123,39 +124,13 @@ X86_OP(x86_op_exit)
 
 /* ---- conditions -------------------------------------------------------------------------------------------------- */
 
-/* A and B as 64-bit numbers, sign-extended from any size; R is A - B, cut to the size and sign-extended. */
-#define SUB_B(a, b, r) ((uint64_t)(a) < (uint64_t)(b))
-#define SUB_AE(a, b, r) ((uint64_t)(a) >= (uint64_t)(b))
-#define SUB_E(a, b, r) ((a) == (b))
-#define SUB_NE(a, b, r) ((a) != (b))
-#define SUB_BE(a, b, r) ((uint64_t)(a) <= (uint64_t)(b))
-#define SUB_A(a, b, r) ((uint64_t)(a) > (uint64_t)(b))
-#define SUB_S(a, b, r) ((r) < 0)
-#define SUB_NS(a, b, r) ((r) >= 0)
-#define SUB_L(a, b, r) ((a) < (b))
-#define SUB_GE(a, b, r) ((a) >= (b))
-#define SUB_LE(a, b, r) ((a) <= (b))
-#define SUB_G(a, b, r) ((a) > (b))
-/* After a logical operation CF and OF are 0. */
-#define LOGIC_B(r) (false)
-#define LOGIC_AE(r) (true)
-#define LOGIC_E(r) ((r) == 0)
-#define LOGIC_NE(r) ((r) != 0)
-#define LOGIC_BE(r) ((r) == 0)
-#define LOGIC_A(r) ((r) != 0)
-#define LOGIC_S(r) ((r) < 0)
-#define LOGIC_NS(r) ((r) >= 0)
-#define LOGIC_L(r) ((r) < 0)
-#define LOGIC_GE(r) ((r) >= 0)
-#define LOGIC_LE(r) ((r) <= 0)
-#define LOGIC_G(r) ((r) > 0)
-
-#define COND_sub(c) SUB_##c((int64_t)cpu->cc_a, (int64_t)cpu->cc_b, (int64_t)cpu->cc_dst)
-#define COND_logic(c) LOGIC_##c((int64_t)cpu->cc_dst)
+#define COND_sub(c) X86_SUB_##c((int64_t)cpu->cc_a, (int64_t)cpu->cc_b, (int64_t)cpu->cc_dst)
+#define COND_logic(c) X86_LOGIC_##c((int64_t)cpu->cc_dst)
 
 /* DEF(knowledge, condition) for all conditions that have a formula. */
 #define FOR_CONDITIONS(DEF, k) \
-    DEF(k, B) DEF(k, AE) DEF(k, E) DEF(k, NE) DEF(k, BE) DEF(k, A) DEF(k, S) DEF(k, NS) DEF(k, L) DEF(k, GE) DEF(k, LE) DEF(k, G)
+    DEF(k, B) DEF(k, AE) DEF(k, E) DEF(k, NE) DEF(k, BE) DEF(k, A) DEF(k, S) DEF(k, NS) \
+    DEF(k, L) DEF(k, GE) DEF(k, LE) DEF(k, G)
 
 #define DEF_JCC(k, c) \
     static X86_OP(jcc_##k##_##c) \
@@ -182,8 +157,8 @@ static X86_OP(jcc_general)
 #define RESULT_CONDITIONS(x, g) { g, g, g, g, x##_E, x##_NE, g, g, x##_S, x##_NS, g, g, g, g, g, g }
 #define GENERAL(g) { g, g, g, g, g, g, g, g, g, g, g, g, g, g, g, g }
 #define KNOWNS(x, g) \
-    { [X86_KNOWN_NONE] = GENERAL(g), [X86_KNOWN_SUB] = CONDITIONS(x##_sub, g), [X86_KNOWN_LOGIC] = CONDITIONS(x##_logic, g), \
-      [X86_KNOWN_RESULT] = RESULT_CONDITIONS(x##_logic, g) }
+    { [X86_KNOWN_NONE] = GENERAL(g), [X86_KNOWN_SUB] = CONDITIONS(x##_sub, g), \
+      [X86_KNOWN_LOGIC] = CONDITIONS(x##_logic, g), [X86_KNOWN_RESULT] = RESULT_CONDITIONS(x##_logic, g) }
 X86Fn *const x86_jcc[X86_KNOWNS][16] = KNOWNS(jcc, jcc_general);
 
 #define DEF_SETCC(k, c) \
@@ -258,11 +233,11 @@ DEF_CMOV_GENERAL(64)
 
 #define CS(x) { NULL, x##_16, x##_32, x##_64 }
 #define CMOV_CONDITIONS(x, g) \
-    { CS(g), CS(g), CS(x##_B), CS(x##_AE), CS(x##_E), CS(x##_NE), CS(x##_BE), CS(x##_A), CS(x##_S), CS(x##_NS), CS(g), CS(g), \
-      CS(x##_L), CS(x##_GE), CS(x##_LE), CS(x##_G) }
+    { CS(g), CS(g), CS(x##_B), CS(x##_AE), CS(x##_E), CS(x##_NE), CS(x##_BE), CS(x##_A), CS(x##_S), CS(x##_NS), CS(g), \
+      CS(g), CS(x##_L), CS(x##_GE), CS(x##_LE), CS(x##_G) }
 #define CMOV_RESULT(x, g) \
-    { CS(g), CS(g), CS(g), CS(g), CS(x##_E), CS(x##_NE), CS(g), CS(g), CS(x##_S), CS(x##_NS), CS(g), CS(g), CS(g), CS(g), CS(g), \
-      CS(g) }
+    { CS(g), CS(g), CS(g), CS(g), CS(x##_E), CS(x##_NE), CS(g), CS(g), CS(x##_S), CS(x##_NS), CS(g), CS(g), \
+      CS(g), CS(g), CS(g), CS(g) }
 #define CMOV_GENERAL(g) \
     { CS(g), CS(g), CS(g), CS(g), CS(g), CS(g), CS(g), CS(g), CS(g), CS(g), CS(g), CS(g), CS(g), CS(g), CS(g), CS(g) }
 X86Fn *const x86_cmov_rr[X86_KNOWNS][16][X86_SIZES] = {
@@ -275,57 +250,39 @@ X86Fn *const x86_cmov_rm[X86_SIZES] = CS(cmov_m);
 
 /* ---- compare and branch ------------------------------------------------------------------------------------------ */
 
-#define DEF_CMP_JCC(s, c) \
-    static X86_OP(cmp_rr_##s##_##c) \
+#define DEF_COMPARE(f, s, c) \
+    static X86_OP(f##_cmp_rr_##s##_##c) \
     { \
-        const int64_t a = (int##s##_t)X86_RD##s(op->reg), b = (int##s##_t)X86_RD##s(op->rm); \
-        const int64_t r = (int##s##_t)((uint64_t)a - (uint64_t)b); \
-        x86_cc_set(cpu, X86_CC_SUB, r, a, b); \
-        if (SUB_##c(a, b, r)) { \
-            X86_GO(op->next); \
-        } \
-        NEXT; \
+        X86_CMP_JCC(FLAGS_##f, s, c, (int##s##_t)X86_RD##s(op->rm)); \
     } \
-    static X86_OP(cmp_ri_##s##_##c) \
+    static X86_OP(f##_cmp_ri_##s##_##c) \
     { \
-        const int64_t a = (int##s##_t)X86_RD##s(op->reg), b = op->imm; \
-        const int64_t r = (int##s##_t)((uint64_t)a - (uint64_t)b); \
-        x86_cc_set(cpu, X86_CC_SUB, r, a, b); \
-        if (SUB_##c(a, b, r)) { \
-            X86_GO(op->next); \
-        } \
-        NEXT; \
-    }
-#define DEF_TEST_JCC(s, c) \
-    static X86_OP(test_rr_##s##_##c) \
-    { \
-        const int64_t r = (int##s##_t)(X86_RD##s(op->reg) & X86_RD##s(op->rm)); \
-        x86_cc_logic(cpu, r); \
-        if (LOGIC_##c(r)) { \
-            X86_GO(op->next); \
-        } \
-        NEXT; \
+        X86_CMP_JCC(FLAGS_##f, s, c, op->imm); \
     } \
-    static X86_OP(test_ri_##s##_##c) \
+    static X86_OP(f##_test_rr_##s##_##c) \
     { \
-        const int64_t r = (int##s##_t)(X86_RD##s(op->reg) & (uint64_t)(int64_t)op->imm); \
-        x86_cc_logic(cpu, r); \
-        if (LOGIC_##c(r)) { \
-            X86_GO(op->next); \
-        } \
-        NEXT; \
+        X86_TEST_JCC(FLAGS_##f, s, c, X86_RD##s(op->rm)); \
+    } \
+    static X86_OP(f##_test_ri_##s##_##c) \
+    { \
+        X86_TEST_JCC(FLAGS_##f, s, c, (uint64_t)(int64_t)op->imm); \
     }
-#define DEF_FUSED(s) FOR_CONDITIONS(DEF_CMP_JCC, s) FOR_CONDITIONS(DEF_TEST_JCC, s)
-DEF_FUSED(8)
-DEF_FUSED(16)
-DEF_FUSED(32)
-DEF_FUSED(64)
-#define FUSED(x) \
+#define FLAGS_f 1
+#define FLAGS_n 0
+#define DEF_COMPARE_f(s, c) DEF_COMPARE(f, s, c)
+#define DEF_COMPARE_n(s, c) DEF_COMPARE(n, s, c)
+#define DEF_COMPARES(s) FOR_CONDITIONS(DEF_COMPARE_f, s) FOR_CONDITIONS(DEF_COMPARE_n, s)
+DEF_COMPARES(8)
+DEF_COMPARES(16)
+DEF_COMPARES(32)
+DEF_COMPARES(64)
+#define SIZES(x) \
     { CONDITIONS(x##_8, NULL), CONDITIONS(x##_16, NULL), CONDITIONS(x##_32, NULL), CONDITIONS(x##_64, NULL) }
-X86Fn *const x86_cmp_rr_jcc[X86_SIZES][16] = FUSED(cmp_rr);
-X86Fn *const x86_cmp_ri_jcc[X86_SIZES][16] = FUSED(cmp_ri);
-X86Fn *const x86_test_rr_jcc[X86_SIZES][16] = FUSED(test_rr);
-X86Fn *const x86_test_ri_jcc[X86_SIZES][16] = FUSED(test_ri);
+#define COMPARES(x) { SIZES(f_##x), SIZES(n_##x) }
+X86Fn *const x86_cmp_rr_jcc[2][X86_SIZES][16] = COMPARES(cmp_rr);
+X86Fn *const x86_cmp_ri_jcc[2][X86_SIZES][16] = COMPARES(cmp_ri);
+X86Fn *const x86_test_rr_jcc[2][X86_SIZES][16] = COMPARES(test_rr);
+X86Fn *const x86_test_ri_jcc[2][X86_SIZES][16] = COMPARES(test_ri);
 
 /* ---- CALL, RET, indirect JMP: 64 bits ---------------------------------------------------------------------------- */
 
@@ -399,6 +356,9 @@ X86_OP(x86_op_call64)
     }
     *(X86Mem64 *)x86_hit_host(t, sp) = cpu->regs[X86_REG_PAGE] + op->pc_off + op->len;
     cpu->regs[X86_RSP] = sp;
+    if (likely(op[1].fn == x86_op_jmp_linked)) {
+        X86_GO(op[1].next);
+    }
     NEXT;
 }
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Integer operations with one operand, multiplication and division, exchanges, bits, flags, decimal arithmetic.
+ * Integer operations with one operand, exchanges, conversions, flags, decimal arithmetic.
  *
  * Thread: the processor's own.  Runs in: mpqemu.
  */
 #include <sys/random.h>
 #include "target/i386/ops.h"
 #include "target/i386/system.h"
+
+typedef unsigned __int128 uint128_t;
 
 #define S4(x) { x##8, x##16, x##32, x##64 }
 #define S3(x) { NULL, x##16, x##32, x##64 }
@@ -90,169 +92,7 @@ X86Fn *const x86_unary_r[X86_UNS][X86_SIZES][2] = { UN_ROW(INC), UN_ROW(DEC), UN
 X86Fn *const x86_unary_m[X86_UNS][X86_SIZES] = { S4(m_INC), S4(m_DEC), S4(m_NEG), S4(m_NOT) };
 X86Fn *const x86_unary_lm[X86_UNS][X86_SIZES] = { S4(lm_INC), S4(lm_DEC), S4(lm_NEG), S4(lm_NOT) };
 
-/* ---- MUL, IMUL, DIV, IDIV ---------------------------------------------------------------------------------------- */
-
-typedef unsigned __int128 uint128_t;
-typedef __int128 int128_t;
-
-static void mul8(X86Cpu *cpu, const X86Op *op, uint8_t b)
-{
-    const uint16_t r = (uint16_t)((uint8_t)cpu->regs[X86_RAX] * b);
-
-    X86_R16(X86_RAX) = r;
-    x86_cc_set(cpu, X86_CC_CO, (int8_t)r, r > 0xff, r > 0xff);
-}
-
-static void imul8(X86Cpu *cpu, const X86Op *op, uint8_t b)
-{
-    const int16_t r = (int16_t)((int8_t)cpu->regs[X86_RAX] * (int8_t)b);
-
-    X86_R16(X86_RAX) = (uint16_t)r;
-    x86_cc_set(cpu, X86_CC_CO, (int8_t)r, r != (int8_t)r, r != (int8_t)r);
-}
-
-static void div8(X86Cpu *cpu, const X86Op *op, uint8_t b)
-{
-    const uint16_t a = X86_R16(X86_RAX);
-
-    if (b == 0 || a / b > 0xff) {
-        x86_raise_op(cpu, op, X86_EXC_DE, 0);
-    }
-    X86_R16(X86_RAX) = (uint16_t)(a % b << 8 | a / b);
-}
-
-static void idiv8(X86Cpu *cpu, const X86Op *op, uint8_t ub)
-{
-    const int16_t a = (int16_t)X86_R16(X86_RAX);
-    const int8_t b = (int8_t)ub;
-
-    if (b == 0 || a / b != (int8_t)(a / b)) {
-        x86_raise_op(cpu, op, X86_EXC_DE, 0);
-    }
-    X86_R16(X86_RAX) = (uint16_t)((uint8_t)(a % b) << 8 | (uint8_t)(a / b));
-}
-
-#define DEF_MULDIV(s, ds) \
-    static void mul##s(X86Cpu *cpu, const X86Op *op, uint##s##_t b) \
-    { \
-        const uint##ds##_t r = (uint##ds##_t)X86_RD##s(X86_RAX) * b; \
-        const uint##s##_t high = (uint##s##_t)(r >> s); \
-        X86_WR##s(X86_RAX, r); \
-        X86_WR##s(X86_RDX, high); \
-        x86_cc_set(cpu, X86_CC_CO, (int##s##_t)r, high != 0, high != 0); \
-    } \
-    static void imul##s(X86Cpu *cpu, const X86Op *op, uint##s##_t b) \
-    { \
-        const int##ds##_t r = (int##ds##_t)(int##s##_t)X86_RD##s(X86_RAX) * (int##s##_t)b; \
-        const bool lost = r != (int##s##_t)r; \
-        X86_WR##s(X86_RAX, r); \
-        X86_WR##s(X86_RDX, r >> s); \
-        x86_cc_set(cpu, X86_CC_CO, (int##s##_t)r, lost, lost); \
-    } \
-    static void div##s(X86Cpu *cpu, const X86Op *op, uint##s##_t b) \
-    { \
-        const uint##ds##_t a = (uint##ds##_t)X86_RD##s(X86_RDX) << s | X86_RD##s(X86_RAX); \
-        /* The quotient fits when the high half is smaller than the divisor. */ \
-        if (X86_RD##s(X86_RDX) >= b) { \
-            x86_raise_op(cpu, op, X86_EXC_DE, 0); \
-        } \
-        if (X86_RD##s(X86_RDX) == 0) { \
-            const uint##s##_t low = X86_RD##s(X86_RAX); \
-            X86_WR##s(X86_RAX, low / b); \
-            X86_WR##s(X86_RDX, low % b); \
-            return; \
-        } \
-        X86_WR##s(X86_RAX, a / b); \
-        X86_WR##s(X86_RDX, a % b); \
-    } \
-    static void idiv##s(X86Cpu *cpu, const X86Op *op, uint##s##_t ub) \
-    { \
-        const int##ds##_t a = (int##ds##_t)((uint##ds##_t)X86_RD##s(X86_RDX) << s | X86_RD##s(X86_RAX)); \
-        const int##s##_t b = (int##s##_t)ub; \
-        /* The most negative number by -1 has no quotient even in the double width. */ \
-        if (b == 0 || (b == -1 && a == (int##ds##_t)((uint##ds##_t)1 << (2 * s - 1))) || a / b != (int##s##_t)(a / b)) { \
-            x86_raise_op(cpu, op, X86_EXC_DE, 0); \
-        } \
-        X86_WR##s(X86_RAX, a / b); \
-        X86_WR##s(X86_RDX, a % b); \
-    } \
-    static X86_OP(imul_rr##s) \
-    { \
-        const int##ds##_t r = (int##ds##_t)(int##s##_t)X86_RD##s(op->reg) * (int##s##_t)X86_RD##s(op->rm); \
-        const bool lost = r != (int##s##_t)r; \
-        X86_WR##s(op->reg, r); \
-        x86_cc_set(cpu, X86_CC_CO, (int##s##_t)r, lost, lost); \
-        NEXT; \
-    } \
-    static X86_OP(imul_rm##s) \
-    { \
-        const int##s##_t b = (int##s##_t)x86_ld##s(cpu, op, cpu->ea); \
-        const int##ds##_t r = (int##ds##_t)(int##s##_t)X86_RD##s(op->reg) * b; \
-        const bool lost = r != (int##s##_t)r; \
-        X86_WR##s(op->reg, r); \
-        x86_cc_set(cpu, X86_CC_CO, (int##s##_t)r, lost, lost); \
-        NEXT; \
-    } \
-    static X86_OP(imul_rri##s) \
-    { \
-        const int##ds##_t r = (int##ds##_t)(int##s##_t)X86_RD##s(op->rm) * (int##s##_t)op->imm; \
-        const bool lost = r != (int##s##_t)r; \
-        X86_WR##s(op->reg, r); \
-        x86_cc_set(cpu, X86_CC_CO, (int##s##_t)r, lost, lost); \
-        NEXT; \
-    } \
-    static X86_OP(imul_rmi##s) \
-    { \
-        const int##ds##_t r = (int##ds##_t)(int##s##_t)x86_ld##s(cpu, op, cpu->ea) * (int##s##_t)op->imm; \
-        const bool lost = r != (int##s##_t)r; \
-        X86_WR##s(op->reg, r); \
-        x86_cc_set(cpu, X86_CC_CO, (int##s##_t)r, lost, lost); \
-        NEXT; \
-    }
-DEF_MULDIV(16, 32)
-DEF_MULDIV(32, 64)
-DEF_MULDIV(64, 128)
-
-#define DEF_GROUP3(name, s) \
-    static X86_OP(name##_r##s) \
-    { \
-        name##s(cpu, op, X86_RD##s(op->reg)); \
-        NEXT; \
-    } \
-    static X86_OP(name##_m##s) \
-    { \
-        name##s(cpu, op, x86_ld##s(cpu, op, cpu->ea)); \
-        NEXT; \
-    }
-#define DEF_GROUP3_S(name) DEF_GROUP3(name, 8) DEF_GROUP3(name, 16) DEF_GROUP3(name, 32) DEF_GROUP3(name, 64)
-DEF_GROUP3_S(mul)
-DEF_GROUP3_S(imul)
-DEF_GROUP3_S(div)
-DEF_GROUP3_S(idiv)
-X86Fn *const x86_muldiv_r[4][X86_SIZES] = { S4(mul_r), S4(imul_r), S4(div_r), S4(idiv_r) };
-X86Fn *const x86_muldiv_m[4][X86_SIZES] = { S4(mul_m), S4(imul_m), S4(div_m), S4(idiv_m) };
-X86Fn *const x86_imul_rr[X86_SIZES] = S3(imul_rr);
-X86Fn *const x86_imul_rm[X86_SIZES] = S3(imul_rm);
-X86Fn *const x86_imul_rri[X86_SIZES] = S3(imul_rri);
-X86Fn *const x86_imul_rmi[X86_SIZES] = S3(imul_rmi);
-
 /* ---- XCHG, XADD, CMPXCHG ----------------------------------------------------------------------------------------- */
-
-/* Memory <- NEW of what is there, atomically; the expression may use `a`.  Ends with `a` the old value. */
-#define ATOMIC_UPDATE(s, new) \
-    do { \
-        uint8_t *p_ = x86_lock_target(cpu, op, cpu->ea, s / 8); \
-        if (p_ != NULL) { \
-            a = *(X86Mem##s *)p_; \
-            while (!x86_cas##s(p_, &a, new)) { \
-            } \
-        } else { \
-            x86_lock_bus(cpu); \
-            a = (uint##s##_t)x86_ld_slow(cpu, op, cpu->ea, s / 8); \
-            x86_st_slow(cpu, op, cpu->ea, new, s / 8); \
-            x86_unlock_bus(cpu); \
-        } \
-    } while (0)
 
 #define DEF_EXCHANGE(s) \
     static X86_OP(xchg_rr##s) \
@@ -266,7 +106,7 @@ X86Fn *const x86_imul_rmi[X86_SIZES] = S3(imul_rmi);
     { \
         const uint##s##_t b = X86_RD##s(op->reg); \
         uint##s##_t a; \
-        ATOMIC_UPDATE(s, b); \
+        X86_ATOMIC_UPDATE(s, b); \
         X86_WR##s(op->reg, a); \
     } \
     static X86_OP(xchg_mr##s) \
@@ -286,7 +126,7 @@ X86Fn *const x86_imul_rmi[X86_SIZES] = S3(imul_rmi);
     { \
         const uint##s##_t b = X86_RD##s(op->reg); \
         uint##s##_t a; \
-        ATOMIC_UPDATE(s, (uint##s##_t)(a + b)); \
+        X86_ATOMIC_UPDATE(s, (uint##s##_t)(a + b)); \
         X86_WR##s(op->reg, a); \
         x86_cc_set(cpu, X86_CC_ADD, (int##s##_t)(a + b), (int##s##_t)a, (int##s##_t)b); \
     } \
@@ -411,174 +251,6 @@ X86_OP(x86_op_cmpxchg16b)
     NEXT;
 }
 
-/* ---- bits -------------------------------------------------------------------------------------------------------- */
-
-static void set_cf(X86Cpu *cpu, bool carry)
-{
-    x86_cc_flags(cpu, (x86_cc_all(cpu) & ~X86_CF) | carry);
-}
-
-#define V_BT(a, mask) ((void)(mask), (a))
-#define V_BTS(a, mask) ((a) | (mask))
-#define V_BTR(a, mask) ((a) & ~(mask))
-#define V_BTC(a, mask) ((a) ^ (mask))
-#define W_BT 0
-#define W_BTS 1
-#define W_BTR 1
-#define W_BTC 1
-
-/* SHAPE_r: the bit number is in a register, SHAPE_i: an immediate. */
-#define DEF_BIT(o, s, shape, number, target) \
-    static X86_OP(shape##r_##o##s) \
-    { \
-        const uint##s##_t a = X86_RD##s(target); \
-        const unsigned n = (number) & (s - 1); \
-        if (W_##o) { \
-            X86_WR##s(target, V_##o(a, (uint##s##_t)1 << n)); \
-        } \
-        set_cf(cpu, a >> n & 1); \
-        NEXT; \
-    } \
-    static __attribute__((noinline)) void shape##memory_##o##s(X86Cpu *cpu, const X86Op *op) \
-    { \
-        const unsigned n = (number) & (s - 1); \
-        const uint##s##_t mask = (uint##s##_t)((uint##s##_t)1 << n); \
-        uint##s##_t a; \
-        if (!W_##o) { \
-            a = x86_ld##s(cpu, op, cpu->ea); \
-        } else if (op->aux) { \
-            ATOMIC_UPDATE(s, (uint##s##_t)V_##o(a, mask)); \
-        } else { \
-            x86_probe_write(cpu, op, cpu->ea, s / 8); \
-            a = x86_ld##s(cpu, op, cpu->ea); \
-            x86_st##s(cpu, op, cpu->ea, (uint##s##_t)V_##o(a, mask)); \
-        } \
-        set_cf(cpu, a >> n & 1); \
-    } \
-    static X86_OP(shape##m_##o##s) \
-    { \
-        shape##memory_##o##s(cpu, op); \
-        NEXT; \
-    }
-#define DEF_BIT_S(o, s) DEF_BIT(o, s, r, cpu->regs[op->reg], op->rm) DEF_BIT(o, s, i, (unsigned)op->imm, op->rm)
-#define DEF_BITS(o) DEF_BIT_S(o, 16) DEF_BIT_S(o, 32) DEF_BIT_S(o, 64)
-DEF_BITS(BT)
-DEF_BITS(BTS)
-DEF_BITS(BTR)
-DEF_BITS(BTC)
-X86Fn *const x86_bit_rr[4][X86_SIZES] = { S3(rr_BT), S3(rr_BTS), S3(rr_BTR), S3(rr_BTC) };
-X86Fn *const x86_bit_ri[4][X86_SIZES] = { S3(ir_BT), S3(ir_BTS), S3(ir_BTR), S3(ir_BTC) };
-X86Fn *const x86_bit_mr[4][X86_SIZES] = { S3(rm_BT), S3(rm_BTS), S3(rm_BTR), S3(rm_BTC) };
-X86Fn *const x86_bit_mi[4][X86_SIZES] = { S3(im_BT), S3(im_BTS), S3(im_BTR), S3(im_BTC) };
-
-/* BSF and BSR of 0 leave the destination.  The other flags are undefined; ZF tells of a source of 0. */
-#define DEF_SCAN(s) \
-    static void bsf##s(X86Cpu *cpu, const X86Op *op, uint##s##_t v) \
-    { \
-        if (v != 0) { \
-            X86_WR##s(op->reg, (unsigned)__builtin_ctzll(v)); \
-        } \
-        x86_cc_logic(cpu, v != 0); \
-    } \
-    static void bsr##s(X86Cpu *cpu, const X86Op *op, uint##s##_t v) \
-    { \
-        if (v != 0) { \
-            X86_WR##s(op->reg, 63u - (unsigned)__builtin_clzll(v)); \
-        } \
-        x86_cc_logic(cpu, v != 0); \
-    } \
-    static void popcnt##s(X86Cpu *cpu, const X86Op *op, uint##s##_t v) \
-    { \
-        X86_WR##s(op->reg, (unsigned)__builtin_popcountll(v)); \
-        x86_cc_flags(cpu, v == 0 ? X86_ZF : 0); \
-    }
-DEF_SCAN(16)
-DEF_SCAN(32)
-DEF_SCAN(64)
-
-static uint32_t crc32_step(uint32_t crc, uint64_t value, unsigned bits)
-{
-    /* Remainders of four bits by the reflected polynomial 82F63B78. */
-    static const uint32_t table[16] = {
-        0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
-        0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
-    };
-
-    for (unsigned i = 0; i < bits; i += 8) {
-        crc ^= (uint8_t)(value >> i);
-        crc = crc >> 4 ^ table[crc & 15];
-        crc = crc >> 4 ^ table[crc & 15];
-    }
-    return crc;
-}
-/* By the size of the source; the destination has 32 bits, cleared above. */
-#define DEF_CRC32(s) \
-    static void crc32_##s(X86Cpu *cpu, const X86Op *op, uint##s##_t v) \
-    { \
-        cpu->regs[op->reg] = crc32_step(X86_R32(op->reg), v, s); \
-    }
-DEF_CRC32(8)
-DEF_CRC32(16)
-DEF_CRC32(32)
-DEF_CRC32(64)
-
-#define DEF_SOURCE(name, f, s) \
-    static X86_OP(name##_rr##s) \
-    { \
-        f##s(cpu, op, X86_RD##s(op->rm)); \
-        NEXT; \
-    } \
-    static X86_OP(name##_rm##s) \
-    { \
-        f##s(cpu, op, x86_ld##s(cpu, op, cpu->ea)); \
-        NEXT; \
-    }
-#define DEF_SOURCES(name) DEF_SOURCE(name, name, 16) DEF_SOURCE(name, name, 32) DEF_SOURCE(name, name, 64)
-DEF_SOURCES(bsf)
-DEF_SOURCES(bsr)
-DEF_SOURCES(popcnt)
-DEF_SOURCE(crc32, crc32_, 8)
-DEF_SOURCE(crc32, crc32_, 16)
-DEF_SOURCE(crc32, crc32_, 32)
-DEF_SOURCE(crc32, crc32_, 64)
-X86Fn *const x86_bsf_rr[X86_SIZES] = S3(bsf_rr);
-X86Fn *const x86_bsf_rm[X86_SIZES] = S3(bsf_rm);
-X86Fn *const x86_bsr_rr[X86_SIZES] = S3(bsr_rr);
-X86Fn *const x86_bsr_rm[X86_SIZES] = S3(bsr_rm);
-X86Fn *const x86_popcnt_rr[X86_SIZES] = S3(popcnt_rr);
-X86Fn *const x86_popcnt_rm[X86_SIZES] = S3(popcnt_rm);
-X86Fn *const x86_crc32_rr[X86_SIZES] = S4(crc32_rr);
-X86Fn *const x86_crc32_rm[X86_SIZES] = S4(crc32_rm);
-
-#define DEF_MOVBE(s) \
-    static X86_OP(movbe_rm##s) \
-    { \
-        X86_WR##s(op->reg, __builtin_bswap##s(x86_ld##s(cpu, op, cpu->ea))); \
-        NEXT; \
-    } \
-    static X86_OP(movbe_mr##s) \
-    { \
-        x86_st##s(cpu, op, cpu->ea, __builtin_bswap##s(X86_RD##s(op->reg))); \
-        NEXT; \
-    }
-DEF_MOVBE(16)
-DEF_MOVBE(32)
-DEF_MOVBE(64)
-X86Fn *const x86_movbe_rm[X86_SIZES] = S3(movbe_rm);
-X86Fn *const x86_movbe_mr[X86_SIZES] = S3(movbe_mr);
-
-X86_OP(x86_op_bswap32)
-{
-    cpu->regs[op->reg] = __builtin_bswap32(X86_R32(op->reg));
-    NEXT;
-}
-
-X86_OP(x86_op_bswap64)
-{
-    cpu->regs[op->reg] = __builtin_bswap64(cpu->regs[op->reg]);
-    NEXT;
-}
-
 /* ---- conversions, flags, and what is left ------------------------------------------------------------------------ */
 
 /* CBW, CWDE, CDQE */
@@ -617,19 +289,19 @@ X86_OP(x86_op_cwd)
 
 X86_OP(x86_op_clc)
 {
-    set_cf(cpu, false);
+    x86_cc_set_carry(cpu, false);
     NEXT;
 }
 
 X86_OP(x86_op_stc)
 {
-    set_cf(cpu, true);
+    x86_cc_set_carry(cpu, true);
     NEXT;
 }
 
 X86_OP(x86_op_cmc)
 {
-    set_cf(cpu, !x86_cc_carry(cpu));
+    x86_cc_set_carry(cpu, !x86_cc_carry(cpu));
     NEXT;
 }
 

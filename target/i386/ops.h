@@ -28,8 +28,10 @@ static inline unsigned x86_size_index(unsigned bytes)
 enum { X86_BD, X86_BIS, X86_EA, X86_EAS };
 
 /* The first eight in the order of ModRM.reg of group 1. */
-enum { X86_ALU_ADD, X86_ALU_OR, X86_ALU_ADC, X86_ALU_SBB, X86_ALU_AND, X86_ALU_SUB, X86_ALU_XOR, X86_ALU_CMP, X86_ALU_TEST,
-       X86_ALUS };
+enum {
+    X86_ALU_ADD, X86_ALU_OR, X86_ALU_ADC, X86_ALU_SBB, X86_ALU_AND, X86_ALU_SUB, X86_ALU_XOR, X86_ALU_CMP, X86_ALU_TEST,
+    X86_ALUS,
+};
 
 /* What the translator knows about cc_op when an operation runs. */
 enum { X86_KNOWN_NONE, X86_KNOWN_SUB, X86_KNOWN_LOGIC, X86_KNOWN_RESULT, X86_KNOWNS };
@@ -68,7 +70,8 @@ extern X86Fn *const x86_alu_lmr[X86_ALUS][X86_SIZES];
 extern X86Fn *const x86_alu_lmi[X86_ALUS][X86_SIZES];
 
 extern X86Fn *const x86_mov_rr[X86_SIZES], *const x86_mov_ri[X86_SIZES]; /* RI: imm64 */
-extern X86Fn *const x86_mov_rm[X86_EAS][X86_SIZES], *const x86_mov_mr[X86_EAS][X86_SIZES], *const x86_mov_mi[X86_EAS][X86_SIZES];
+extern X86Fn *const x86_mov_rm[X86_EAS][X86_SIZES], *const x86_mov_mr[X86_EAS][X86_SIZES],
+    *const x86_mov_mi[X86_EAS][X86_SIZES];
 /* [0: zero, 1: sign][source size 8, 16, 32][destination size] */
 extern X86Fn *const x86_movx_rr[2][3][X86_SIZES];
 extern X86Fn *const x86_movx_rm[X86_EAS][2][3][X86_SIZES];
@@ -77,7 +80,8 @@ X86Fn x86_op_lea_general;                  /* aux: operand size; imm: address si
 
 #define X86_EA_WRITE 0x10000 /* in imm of x86_op_ea_general and x86_op_bit_address_general */
 /* cpu->ea <- ... */
-X86Fn x86_op_ea_bd, x86_op_ea_bis, x86_op_ea_seg, x86_op_ea_seg_bis, x86_op_ea_flat32, x86_op_ea_addr32, x86_op_ea_general;
+X86Fn x86_op_ea_bd, x86_op_ea_bis, x86_op_ea_seg, x86_op_ea_seg_bis, x86_op_ea_flat32, x86_op_ea_addr32,
+    x86_op_ea_general;
 X86Fn x86_op_ea_imm64;    /* imm64 in segment aux of 64-bit mode */
 X86Fn x86_op_ea_xlat;     /* reg: address size; aux: segment */
 X86Fn x86_op_bit_address; /* += the bytes of bit number reg; aux: operand size */
@@ -99,6 +103,7 @@ extern X86Fn *const x86_shxd_r[2][X86_SIZES], *const x86_shxd_m[2][X86_SIZES]; /
 extern X86Fn *const x86_muldiv_r[4][X86_SIZES], *const x86_muldiv_m[4][X86_SIZES];
 extern X86Fn *const x86_imul_rr[X86_SIZES], *const x86_imul_rm[X86_SIZES];   /* reg *= rm/memory */
 extern X86Fn *const x86_imul_rri[X86_SIZES], *const x86_imul_rmi[X86_SIZES]; /* reg = rm/memory * imm */
+extern X86Fn *const x86_imul_rr_nf[X86_SIZES], *const x86_imul_rri_nf[X86_SIZES]; /* without flags */
 
 extern X86Fn *const x86_xchg_rr[X86_SIZES], *const x86_xchg_mr[X86_SIZES];
 extern X86Fn *const x86_xadd_rr[X86_SIZES], *const x86_xadd_mr[X86_SIZES]; /* always as if locked */
@@ -108,7 +113,8 @@ X86Fn x86_op_cmpxchg8b, x86_op_cmpxchg16b;
 /* BT, BTS, BTR, BTC: rm/memory, reg or imm.  Memory with a register: cpu->ea is of bit 0. */
 extern X86Fn *const x86_bit_rr[4][X86_SIZES], *const x86_bit_ri[4][X86_SIZES];
 extern X86Fn *const x86_bit_mr[4][X86_SIZES], *const x86_bit_mi[4][X86_SIZES]; /* aux 1: LOCK */
-extern X86Fn *const x86_bsf_rr[X86_SIZES], *const x86_bsf_rm[X86_SIZES], *const x86_bsr_rr[X86_SIZES], *const x86_bsr_rm[X86_SIZES];
+extern X86Fn *const x86_bsf_rr[X86_SIZES], *const x86_bsf_rm[X86_SIZES], *const x86_bsr_rr[X86_SIZES],
+    *const x86_bsr_rm[X86_SIZES];
 extern X86Fn *const x86_popcnt_rr[X86_SIZES], *const x86_popcnt_rm[X86_SIZES];
 extern X86Fn *const x86_crc32_rr[X86_SIZES], *const x86_crc32_rm[X86_SIZES]; /* by source size */
 extern X86Fn *const x86_movbe_rm[X86_SIZES], *const x86_movbe_mr[X86_SIZES];
@@ -119,10 +125,10 @@ extern X86Fn *const x86_setcc_r[X86_KNOWNS][16];
 X86Fn x86_op_setcc_m; /* imm: condition */
 extern X86Fn *const x86_cmov_rr[X86_KNOWNS][16][X86_SIZES];
 extern X86Fn *const x86_cmov_rm[X86_SIZES]; /* imm: condition; cpu->ea */
-extern X86Fn *const x86_jcc[X86_KNOWNS][16];
-/* Compare or test, and branch; NULL where there is none. */
-extern X86Fn *const x86_cmp_rr_jcc[X86_SIZES][16], *const x86_cmp_ri_jcc[X86_SIZES][16];
-extern X86Fn *const x86_test_rr_jcc[X86_SIZES][16], *const x86_test_ri_jcc[X86_SIZES][16];
+extern X86Fn *const x86_jcc[X86_KNOWNS][16]; /* aux: condition; imm: 1 when nothing needs the flags afterwards */
+/* Compare or test, and branch: [1: without flags][size][condition]; NULL where there is none. */
+extern X86Fn *const x86_cmp_rr_jcc[2][X86_SIZES][16], *const x86_cmp_ri_jcc[2][X86_SIZES][16];
+extern X86Fn *const x86_test_rr_jcc[2][X86_SIZES][16], *const x86_test_ri_jcc[2][X86_SIZES][16];
 
 /* Branches.  Target of direct ones: next instruction + disp. */
 X86Fn x86_op_jmp;        /* in the page; becomes ..._linked */
@@ -182,6 +188,22 @@ X86_CAS(8, "b")
 X86_CAS(16, "w")
 X86_CAS(32, "l")
 X86_CAS(64, "q")
+
+/* Memory <- NEW of what is there, atomically; the expression may use `a`.  Ends with `a` the old value. */
+#define X86_ATOMIC_UPDATE(s, new) \
+    do { \
+        uint8_t *p_ = x86_lock_target(cpu, op, cpu->ea, s / 8); \
+        if (p_ != NULL) { \
+            a = *(X86Mem##s *)p_; \
+            while (!x86_cas##s(p_, &a, new)) { \
+            } \
+        } else { \
+            x86_lock_bus(cpu); \
+            a = (uint##s##_t)x86_ld_slow(cpu, op, cpu->ea, s / 8); \
+            x86_st_slow(cpu, op, cpu->ea, new, s / 8); \
+            x86_unlock_bus(cpu); \
+        } \
+    } while (0)
 
 /* ---- jumps within the engine ------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From decoded instructions to operations: integer and system instructions.
+ * From decoded instructions to operations: arithmetic, moves, strings.
  *
  * Thread: the processor's own.  Runs in: mpqemu.
  */
@@ -10,13 +10,12 @@
 
 /* ---- operands ---------------------------------------------------------------------------------------------------- */
 
-static unsigned size_of(const X86Insn *insn, const X86Row *row)
+unsigned x86_insn_size(const X86Insn *insn, const X86Row *row)
 {
     return row->attr & X86_A_BYTE ? 1 : insn->opsize;
 }
 
-/* How an operation names general register N as an operand of SIZE bytes. */
-static uint8_t reg(const X86Insn *insn, unsigned n, unsigned size)
+uint8_t x86_reg_operand(const X86Insn *insn, unsigned n, unsigned size)
 {
     if (size != 1) {
         return (uint8_t)n;
@@ -24,13 +23,12 @@ static uint8_t reg(const X86Insn *insn, unsigned n, unsigned size)
     return insn->rex || n < 4 ? (uint8_t)(n * 8) : (uint8_t)((n - 4) * 8 + 1);
 }
 
-/* The register in the opcode's low bits. */
-static unsigned low(const X86Insn *insn)
+unsigned x86_low_register(const X86Insn *insn)
 {
     return (insn->opcode & 7) | (insn->rex & 1) << 3;
 }
 
-static void set_address(X86Op *op, const X86Insn *insn)
+void x86_set_address(X86Op *op, const X86Insn *insn)
 {
     op->base = insn->base;
     op->index = insn->index;
@@ -59,7 +57,7 @@ static X86Op *emit_mem(X86Translation *t, const X86Insn *insn, X86Fn *const fns[
         return x86_emit(t, insn, fns[X86_EA]);
     }
     op = x86_emit(t, insn, fns[form]);
-    set_address(op, insn);
+    x86_set_address(op, insn);
     return op;
 }
 
@@ -67,6 +65,20 @@ X86Op *x86_emit_ea_op(X86Translation *t, const X86Insn *insn, unsigned size, X86
 {
     x86_emit_ea(t, insn, size, access);
     return x86_emit(t, insn, fn);
+}
+
+X86Op *x86_emit_reg_rm(X86Translation *t, const X86Insn *insn, unsigned size, X86Fn *rr, X86Fn *rm)
+{
+    X86Op *op;
+
+    if (insn->is_mem) {
+        op = x86_emit_ea_op(t, insn, size, X86_READ, rm);
+    } else {
+        op = x86_emit(t, insn, rr);
+        op->rm = x86_reg_operand(insn, insn->rm, size);
+    }
+    op->reg = insn->reg;
+    return op;
 }
 
 /* ---- two operands ------------------------------------------------------------------------------------------------ */
@@ -91,16 +103,16 @@ static X86Access access_of(unsigned alu)
 
 void x86_tr_alu_rm_r(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    const unsigned alu = row->arg, size = size_of(insn, row), s = x86_size_index(size);
+    const unsigned alu = row->arg, size = x86_insn_size(insn, row), s = x86_size_index(size);
     X86Op *op;
 
     if (!insn->is_mem) {
         op = x86_emit(t, insn, x86_alu_rr[alu][s][t->flags_dead]);
-        op->reg = reg(insn, insn->rm, size);
-        op->rm = reg(insn, insn->reg, size);
+        op->reg = x86_reg_operand(insn, insn->rm, size);
+        op->rm = x86_reg_operand(insn, insn->reg, size);
     } else if (insn->lock) {
         op = x86_emit_ea_op(t, insn, size, X86_WRITE, x86_alu_lmr[alu][s]);
-        op->reg = reg(insn, insn->reg, size);
+        op->reg = x86_reg_operand(insn, insn->reg, size);
     } else {
         X86Fn *const fns[X86_EAS] = {
             x86_alu_mr[X86_BD][alu][s][t->flags_dead], x86_alu_mr[X86_BIS][alu][s][t->flags_dead],
@@ -108,19 +120,19 @@ void x86_tr_alu_rm_r(X86Translation *t, const X86Insn *insn, const X86Row *row)
         };
 
         op = emit_mem(t, insn, fns, size, access_of(alu));
-        op->reg = reg(insn, insn->reg, size);
+        op->reg = x86_reg_operand(insn, insn->reg, size);
     }
     know(t, alu);
 }
 
 void x86_tr_alu_r_rm(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    const unsigned alu = row->arg, size = size_of(insn, row), s = x86_size_index(size);
+    const unsigned alu = row->arg, size = x86_insn_size(insn, row), s = x86_size_index(size);
     X86Op *op;
 
     if (!insn->is_mem) {
         op = x86_emit(t, insn, x86_alu_rr[alu][s][t->flags_dead]);
-        op->rm = reg(insn, insn->rm, size);
+        op->rm = x86_reg_operand(insn, insn->rm, size);
     } else {
         X86Fn *const fns[X86_EAS] = {
             x86_alu_rm[X86_BD][alu][s][t->flags_dead], x86_alu_rm[X86_BIS][alu][s][t->flags_dead],
@@ -129,13 +141,13 @@ void x86_tr_alu_r_rm(X86Translation *t, const X86Insn *insn, const X86Row *row)
 
         op = emit_mem(t, insn, fns, size, X86_READ);
     }
-    op->reg = reg(insn, insn->reg, size);
+    op->reg = x86_reg_operand(insn, insn->reg, size);
     know(t, alu);
 }
 
 void x86_tr_alu_acc_i(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    const unsigned s = x86_size_index(size_of(insn, row));
+    const unsigned s = x86_size_index(x86_insn_size(insn, row));
     X86Op *op = x86_emit(t, insn, x86_alu_ri[row->arg][s][t->flags_dead]);
 
     op->imm = (int32_t)insn->imm;
@@ -144,12 +156,12 @@ void x86_tr_alu_acc_i(X86Translation *t, const X86Insn *insn, const X86Row *row)
 
 void x86_tr_alu_rm_i(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    const unsigned alu = row->arg, size = size_of(insn, row), s = x86_size_index(size);
+    const unsigned alu = row->arg, size = x86_insn_size(insn, row), s = x86_size_index(size);
     X86Op *op;
 
     if (!insn->is_mem) {
         op = x86_emit(t, insn, x86_alu_ri[alu][s][t->flags_dead]);
-        op->reg = reg(insn, insn->rm, size);
+        op->reg = x86_reg_operand(insn, insn->rm, size);
     } else if (insn->lock) {
         op = x86_emit_ea_op(t, insn, size, X86_WRITE, x86_alu_lmi[alu][s]);
     } else {
@@ -168,10 +180,10 @@ void x86_tr_alu_rm_i(X86Translation *t, const X86Insn *insn, const X86Row *row)
 
 void x86_tr_unary(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    const unsigned size = size_of(insn, row), s = x86_size_index(size);
+    const unsigned size = x86_insn_size(insn, row), s = x86_size_index(size);
 
     if (!insn->is_mem) {
-        x86_emit(t, insn, x86_unary_r[row->arg][s][t->flags_dead])->reg = reg(insn, insn->rm, size);
+        x86_emit(t, insn, x86_unary_r[row->arg][s][t->flags_dead])->reg = x86_reg_operand(insn, insn->rm, size);
     } else {
         x86_emit_ea_op(t, insn, size, X86_WRITE, insn->lock ? x86_unary_lm[row->arg][s] : x86_unary_m[row->arg][s]);
     }
@@ -183,20 +195,22 @@ void x86_tr_unary(X86Translation *t, const X86Insn *insn, const X86Row *row)
 /* INC and DEC of opcodes 40 to 4F */
 void x86_tr_unary_low(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    x86_emit(t, insn, x86_unary_r[row->arg][x86_size_index(insn->opsize)][t->flags_dead])->reg = (uint8_t)low(insn);
+    X86Op *op = x86_emit(t, insn, x86_unary_r[row->arg][x86_size_index(insn->opsize)][t->flags_dead]);
+
+    op->reg = (uint8_t)x86_low_register(insn);
     t->known = t->flags_dead ? X86_KNOWN_NONE : X86_KNOWN_RESULT;
 }
 
 static void shift(X86Translation *t, const X86Insn *insn, const X86Row *row, bool by_cl, unsigned count)
 {
-    const unsigned size = size_of(insn, row), s = x86_size_index(size), kind = row->arg;
+    const unsigned size = x86_insn_size(insn, row), s = x86_size_index(size), kind = row->arg;
     X86Op *op;
 
     if (!insn->is_mem) {
         const bool plain = !by_cl && t->flags_dead && kind >= 4 && (count & (size == 8 ? 63 : 31)) != 0;
 
         op = x86_emit(t, insn, plain ? x86_shift_ri_nf[kind == 7 ? 2 : kind == 5 ? 1 : 0][s] : x86_shift_r[kind][s]);
-        op->reg = reg(insn, insn->rm, size);
+        op->reg = x86_reg_operand(insn, insn->rm, size);
         count &= size == 8 ? 63 : 31;
     } else {
         op = x86_emit_ea_op(t, insn, size, X86_WRITE, x86_shift_m[kind][s]);
@@ -248,86 +262,73 @@ void x86_tr_shxd_cl(X86Translation *t, const X86Insn *insn, const X86Row *row)
 
 void x86_tr_muldiv(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    const unsigned size = size_of(insn, row), s = x86_size_index(size);
+    const unsigned size = x86_insn_size(insn, row), s = x86_size_index(size);
 
     if (insn->is_mem) {
         x86_emit_ea_op(t, insn, size, X86_READ, x86_muldiv_m[row->arg - 4][s]);
     } else {
-        x86_emit(t, insn, x86_muldiv_r[row->arg - 4][s])->reg = reg(insn, insn->rm, size);
+        x86_emit(t, insn, x86_muldiv_r[row->arg - 4][s])->reg = x86_reg_operand(insn, insn->rm, size);
     }
-}
-
-/* An operation with a register destination and a register or memory source. */
-static X86Op *reg_from_rm(X86Translation *t, const X86Insn *insn, unsigned size, X86Fn *rr, X86Fn *rm)
-{
-    X86Op *op;
-
-    if (insn->is_mem) {
-        op = x86_emit_ea_op(t, insn, size, X86_READ, rm);
-    } else {
-        op = x86_emit(t, insn, rr);
-        op->rm = reg(insn, insn->rm, size);
-    }
-    op->reg = insn->reg;
-    return op;
 }
 
 void x86_tr_imul(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
     const unsigned s = x86_size_index(insn->opsize);
 
-    reg_from_rm(t, insn, insn->opsize, x86_imul_rr[s], x86_imul_rm[s]);
+    x86_emit_reg_rm(t, insn, insn->opsize, t->flags_dead ? x86_imul_rr_nf[s] : x86_imul_rr[s], x86_imul_rm[s]);
 }
 
 void x86_tr_imul_i(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
     const unsigned s = x86_size_index(insn->opsize);
 
-    reg_from_rm(t, insn, insn->opsize, x86_imul_rri[s], x86_imul_rmi[s])->imm = (int32_t)insn->imm;
+    X86Fn *const rri = t->flags_dead ? x86_imul_rri_nf[s] : x86_imul_rri[s];
+
+    x86_emit_reg_rm(t, insn, insn->opsize, rri, x86_imul_rmi[s])->imm = (int32_t)insn->imm;
 }
 
 /* ---- moves ------------------------------------------------------------------------------------------------------- */
 
 void x86_tr_mov_rm_r(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    const unsigned size = size_of(insn, row), s = x86_size_index(size);
+    const unsigned size = x86_insn_size(insn, row), s = x86_size_index(size);
     X86Op *op;
 
     if (!insn->is_mem) {
         op = x86_emit(t, insn, x86_mov_rr[s]);
-        op->reg = reg(insn, insn->rm, size);
-        op->rm = reg(insn, insn->reg, size);
+        op->reg = x86_reg_operand(insn, insn->rm, size);
+        op->rm = x86_reg_operand(insn, insn->reg, size);
     } else {
         X86Fn *const fns[X86_EAS] = { x86_mov_mr[X86_BD][s], x86_mov_mr[X86_BIS][s], x86_mov_mr[X86_EA][s] };
 
-        emit_mem(t, insn, fns, size, X86_WRITE)->reg = reg(insn, insn->reg, size);
+        emit_mem(t, insn, fns, size, X86_WRITE)->reg = x86_reg_operand(insn, insn->reg, size);
     }
 }
 
 void x86_tr_mov_r_rm(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    const unsigned size = size_of(insn, row), s = x86_size_index(size);
+    const unsigned size = x86_insn_size(insn, row), s = x86_size_index(size);
     X86Op *op;
 
     if (!insn->is_mem) {
         op = x86_emit(t, insn, x86_mov_rr[s]);
-        op->reg = reg(insn, insn->reg, size);
-        op->rm = reg(insn, insn->rm, size);
+        op->reg = x86_reg_operand(insn, insn->reg, size);
+        op->rm = x86_reg_operand(insn, insn->rm, size);
     } else {
         X86Fn *const fns[X86_EAS] = { x86_mov_rm[X86_BD][s], x86_mov_rm[X86_BIS][s], x86_mov_rm[X86_EA][s] };
 
-        emit_mem(t, insn, fns, size, X86_READ)->reg = reg(insn, insn->reg, size);
+        emit_mem(t, insn, fns, size, X86_READ)->reg = x86_reg_operand(insn, insn->reg, size);
     }
 }
 
 void x86_tr_mov_rm_i(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    const unsigned size = size_of(insn, row), s = x86_size_index(size);
+    const unsigned size = x86_insn_size(insn, row), s = x86_size_index(size);
     X86Op *op;
 
     if (!insn->is_mem) {
         op = x86_emit(t, insn, x86_mov_ri[s]);
-        op->reg = reg(insn, insn->rm, size);
+        op->reg = x86_reg_operand(insn, insn->rm, size);
         op->imm64 = (uint64_t)insn->imm;
     } else {
         X86Fn *const fns[X86_EAS] = { x86_mov_mi[X86_BD][s], x86_mov_mi[X86_BIS][s], x86_mov_mi[X86_EA][s] };
@@ -338,10 +339,10 @@ void x86_tr_mov_rm_i(X86Translation *t, const X86Insn *insn, const X86Row *row)
 
 void x86_tr_mov_low_i(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    const unsigned size = size_of(insn, row);
+    const unsigned size = x86_insn_size(insn, row);
     X86Op *op = x86_emit(t, insn, x86_mov_ri[x86_size_index(size)]);
 
-    op->reg = reg(insn, low(insn), size);
+    op->reg = x86_reg_operand(insn, x86_low_register(insn), size);
     op->imm64 = (uint64_t)insn->imm;
 }
 
@@ -365,14 +366,14 @@ static X86Op *emit_moffs(X86Translation *t, const X86Insn *insn, unsigned size, 
 
 void x86_tr_mov_acc_moffs(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    const unsigned size = size_of(insn, row);
+    const unsigned size = x86_insn_size(insn, row);
 
     emit_moffs(t, insn, size, X86_READ, x86_mov_rm[X86_EA][x86_size_index(size)]);
 }
 
 void x86_tr_mov_moffs_acc(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
-    const unsigned size = size_of(insn, row);
+    const unsigned size = x86_insn_size(insn, row);
 
     emit_moffs(t, insn, size, X86_WRITE, x86_mov_mr[X86_EA][x86_size_index(size)]);
 }
@@ -384,7 +385,7 @@ void x86_tr_movx(X86Translation *t, const X86Insn *insn, const X86Row *row)
 
     if (!insn->is_mem) {
         op = x86_emit(t, insn, x86_movx_rr[sign][from][s]);
-        op->rm = reg(insn, insn->rm, 1u << from);
+        op->rm = x86_reg_operand(insn, insn->rm, 1u << from);
     } else {
         X86Fn *const fns[X86_EAS] = {
             x86_movx_rm[X86_BD][sign][from][s], x86_movx_rm[X86_BIS][sign][from][s], x86_movx_rm[X86_EA][sign][from][s],
@@ -406,361 +407,8 @@ void x86_tr_lea(X86Translation *t, const X86Insn *insn, const X86Row *row)
         op->aux = insn->opsize;
         op->imm = insn->addrsize;
     }
-    set_address(op, insn);
+    x86_set_address(op, insn);
     op->reg = insn->reg;
-}
-
-void x86_tr_xchg(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    const unsigned size = size_of(insn, row), s = x86_size_index(size);
-    X86Op *op;
-
-    if (insn->is_mem) {
-        op = x86_emit_ea_op(t, insn, size, X86_WRITE, x86_xchg_mr[s]);
-    } else {
-        op = x86_emit(t, insn, x86_xchg_rr[s]);
-        op->rm = reg(insn, insn->rm, size);
-    }
-    op->reg = reg(insn, insn->reg, size);
-}
-
-void x86_tr_xchg_acc(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    X86Op *op = x86_emit(t, insn, x86_xchg_rr[x86_size_index(insn->opsize)]);
-
-    op->reg = X86_RAX;
-    op->rm = (uint8_t)low(insn);
-}
-
-/* 90: NOP, PAUSE, or XCHG with R8 */
-void x86_tr_nop90(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    if (insn->rex & 1) {
-        x86_tr_xchg_acc(t, insn, row);
-    } else if (insn->rep == X86_REP_F3 && t->cpu->count > 1) {
-        x86_emit(t, insn, x86_op_pause);
-    }
-}
-
-static void exchange(X86Translation *t, const X86Insn *insn, const X86Row *row, X86Fn *const rr[], X86Fn *const mr[])
-{
-    const unsigned size = size_of(insn, row), s = x86_size_index(size);
-    X86Op *op;
-
-    if (insn->is_mem) {
-        op = x86_emit_ea_op(t, insn, size, X86_WRITE, mr[s]);
-    } else {
-        op = x86_emit(t, insn, rr[s]);
-        op->rm = reg(insn, insn->rm, size);
-    }
-    op->reg = reg(insn, insn->reg, size);
-}
-
-void x86_tr_xadd(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    exchange(t, insn, row, x86_xadd_rr, x86_xadd_mr);
-}
-
-void x86_tr_cmpxchg(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    exchange(t, insn, row, x86_cmpxchg_rr, x86_cmpxchg_mr);
-    t->known = X86_KNOWN_SUB;
-}
-
-void x86_tr_cmpxchg8b(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    if (!(insn->rex & 8)) {
-        x86_emit_ea_op(t, insn, 8, X86_WRITE, x86_op_cmpxchg8b);
-    } else if (t->cpu->features & X86_FEAT_CX16) {
-        x86_emit_ea_op(t, insn, 16, X86_WRITE, x86_op_cmpxchg16b);
-    } else {
-        x86_emit_raise(t, insn, X86_EXC_UD);
-    }
-}
-
-/* ---- stack ------------------------------------------------------------------------------------------------------- */
-
-void x86_tr_push_low(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    X86Op *op = x86_emit(t, insn, insn->opsize == 8 ? x86_op_push_r64 : x86_op_push_r);
-
-    op->reg = (uint8_t)low(insn);
-    op->aux = insn->opsize;
-}
-
-void x86_tr_pop_low(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    X86Op *op = x86_emit(t, insn, insn->opsize == 8 ? x86_op_pop_r64 : x86_op_pop_r);
-
-    op->reg = (uint8_t)low(insn);
-    op->aux = insn->opsize;
-}
-
-void x86_tr_push_i(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    X86Op *op = x86_emit(t, insn, insn->opsize == 8 ? x86_op_push_i64 : x86_op_push_i);
-
-    op->imm = (int32_t)insn->imm;
-    op->aux = insn->opsize;
-}
-
-void x86_tr_push_rm(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    X86Op *op;
-
-    if (insn->is_mem) {
-        op = x86_emit_ea_op(t, insn, insn->opsize, X86_READ, x86_op_push_m);
-    } else {
-        op = x86_emit(t, insn, insn->opsize == 8 ? x86_op_push_r64 : x86_op_push_r);
-        op->reg = insn->rm;
-    }
-    op->aux = insn->opsize;
-}
-
-void x86_tr_pop_rm(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    X86Op *op;
-
-    if (insn->is_mem) {
-        X86Insn at = *insn;
-
-        /* The address is computed after RSP was incremented. */
-        if (at.base == X86_RSP) {
-            at.disp += insn->opsize;
-        }
-        op = x86_emit_ea_op(t, &at, insn->opsize, X86_WRITE, x86_op_pop_m);
-    } else {
-        op = x86_emit(t, insn, insn->opsize == 8 ? x86_op_pop_r64 : x86_op_pop_r);
-        op->reg = insn->rm;
-    }
-    op->aux = insn->opsize;
-}
-
-void x86_tr_enter(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    X86Op *op = x86_emit(t, insn, x86_op_enter);
-
-    op->imm = (int32_t)insn->imm;
-    op->rm = (uint8_t)insn->imm2;
-    op->aux = insn->opsize;
-}
-
-void x86_tr_leave(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    x86_emit(t, insn, insn->opsize == 8 ? x86_op_leave64 : x86_op_leave_stack)->aux = insn->opsize;
-}
-
-/* ---- branches ---------------------------------------------------------------------------------------------------- */
-
-/* A comparison of registers right before that can branch itself; NULL: none. */
-static X86Fn *fused(const X86Op *op, unsigned condition)
-{
-    for (unsigned s = 0; s < X86_SIZES; s++) {
-        if (op->fn == x86_alu_rr[X86_ALU_CMP][s][0]) {
-            return x86_cmp_rr_jcc[s][condition];
-        }
-        if (op->fn == x86_alu_ri[X86_ALU_CMP][s][0]) {
-            return x86_cmp_ri_jcc[s][condition];
-        }
-        if (op->fn == x86_alu_rr[X86_ALU_TEST][s][0]) {
-            return x86_test_rr_jcc[s][condition];
-        }
-        if (op->fn == x86_alu_ri[X86_ALU_TEST][s][0]) {
-            return x86_test_ri_jcc[s][condition];
-        }
-    }
-    return NULL;
-}
-
-void x86_tr_jcc(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    const unsigned condition = insn->opcode & 15;
-
-    if (t->previous_op + 1 == t->count && t->insn_op == t->count) {
-        X86Op *previous = &t->ops[t->previous_op];
-        X86Fn *fn = fused(previous, condition);
-
-        if (fn != NULL) {
-            previous->fn = fn;
-            x86_add_exit(t, insn, t->previous_op);
-            return;
-        }
-    }
-    x86_emit(t, insn, x86_jcc[t->known][condition])->aux = (uint8_t)condition;
-    x86_add_exit(t, insn, t->count - 1);
-}
-
-void x86_tr_loop(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    X86Op *op = x86_emit(t, insn, x86_op_loop);
-
-    op->rm = insn->opcode & 3;
-    op->aux = insn->addrsize;
-    x86_add_exit(t, insn, t->count - 1);
-}
-
-void x86_tr_jmp(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    x86_emit_jump(t, insn);
-}
-
-void x86_tr_call(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    X86Op *op;
-
-    if (insn->opsize == 8) {
-        const int64_t to = (int64_t)insn->pc_off + insn->len + insn->imm;
-
-        if (to >= 0 && to < (int64_t)X86_PAGE) {
-            x86_emit(t, insn, x86_op_call64);
-            x86_emit_jump(t, insn);
-            return;
-        }
-        op = x86_emit(t, insn, x86_op_call64_page);
-    } else {
-        op = x86_emit(t, insn, x86_op_call);
-    }
-    op->disp = (int32_t)insn->imm;
-    op->aux = insn->opsize;
-    t->ended = true;
-}
-
-void x86_tr_ret(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    X86Op *op = x86_emit(t, insn, insn->opsize == 8 ? x86_op_ret64 : x86_op_ret);
-
-    op->imm = (int32_t)insn->imm;
-    op->aux = insn->opsize;
-    t->ended = true;
-}
-
-static void branch_rm(X86Translation *t, const X86Insn *insn, X86Fn *r64, X86Fn *ea64, X86Fn *r, X86Fn *ea)
-{
-    X86Op *op;
-
-    if (insn->is_mem) {
-        op = x86_emit_ea_op(t, insn, insn->opsize, X86_READ, insn->opsize == 8 ? ea64 : ea);
-    } else {
-        op = x86_emit(t, insn, insn->opsize == 8 ? r64 : r);
-        op->reg = insn->rm;
-    }
-    op->aux = insn->opsize;
-    t->ended = true;
-}
-
-void x86_tr_jmp_rm(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    branch_rm(t, insn, x86_op_jmp_r64, x86_op_jmp_ea64, x86_op_jmp_r, x86_op_jmp_ea);
-}
-
-void x86_tr_call_rm(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    branch_rm(t, insn, x86_op_call_r64, x86_op_call_ea64, x86_op_call_r, x86_op_call_ea);
-}
-
-void x86_tr_setcc(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    const unsigned condition = insn->opcode & 15;
-    X86Op *op;
-
-    if (insn->is_mem) {
-        op = x86_emit_ea_op(t, insn, 1, X86_WRITE, x86_op_setcc_m);
-    } else {
-        op = x86_emit(t, insn, x86_setcc_r[t->known][condition]);
-        op->reg = reg(insn, insn->rm, 1);
-    }
-    op->imm = (int32_t)condition;
-}
-
-void x86_tr_cmov(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    const unsigned condition = insn->opcode & 15, s = x86_size_index(insn->opsize);
-
-    reg_from_rm(t, insn, insn->opsize, x86_cmov_rr[t->known][condition][s], x86_cmov_rm[s])->imm = (int32_t)condition;
-}
-
-/* ---- bits -------------------------------------------------------------------------------------------------------- */
-
-void x86_tr_bit_r(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    const unsigned s = x86_size_index(insn->opsize);
-    X86Op *op;
-
-    if (insn->is_mem) {
-        if (insn->addrsize == 8) {
-            op = x86_emit_ea_op(t, insn, insn->opsize, row->arg ? X86_WRITE : X86_READ, x86_op_bit_address);
-            op->aux = insn->opsize;
-        } else {
-            op = x86_emit(t, insn, x86_op_bit_address_general);
-            set_address(op, insn);
-            op->aux = insn->seg;
-            op->imm = insn->opsize | insn->addrsize << 8 | (row->arg ? X86_EA_WRITE : 0);
-        }
-        op->reg = insn->reg;
-        op = x86_emit(t, insn, x86_bit_mr[row->arg][s]);
-        op->aux = insn->lock;
-    } else {
-        op = x86_emit(t, insn, x86_bit_rr[row->arg][s]);
-        op->rm = insn->rm;
-    }
-    op->reg = insn->reg;
-}
-
-void x86_tr_bit_i(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    const unsigned s = x86_size_index(insn->opsize);
-    X86Op *op;
-
-    if (insn->is_mem) {
-        op = x86_emit_ea_op(t, insn, insn->opsize, row->arg ? X86_WRITE : X86_READ, x86_bit_mi[row->arg][s]);
-        op->aux = insn->lock;
-    } else {
-        op = x86_emit(t, insn, x86_bit_ri[row->arg][s]);
-        op->rm = insn->rm;
-    }
-    op->imm = (int32_t)insn->imm;
-}
-
-void x86_tr_scan(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    const unsigned size = row->arg == X86_SCAN_CRC32_8 ? 1 : insn->opsize, s = x86_size_index(size);
-
-    switch (row->arg) {
-    case X86_SCAN_BSF:
-        reg_from_rm(t, insn, size, x86_bsf_rr[s], x86_bsf_rm[s]);
-        break;
-    case X86_SCAN_BSR:
-        reg_from_rm(t, insn, size, x86_bsr_rr[s], x86_bsr_rm[s]);
-        break;
-    case X86_SCAN_POPCNT:
-        reg_from_rm(t, insn, size, x86_popcnt_rr[s], x86_popcnt_rm[s]);
-        break;
-    default:
-        reg_from_rm(t, insn, size, x86_crc32_rr[s], x86_crc32_rm[s]);
-        break;
-    }
-}
-
-void x86_tr_bswap(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    x86_emit(t, insn, insn->opsize == 8 ? x86_op_bswap64 : x86_op_bswap32)->reg = (uint8_t)low(insn);
-}
-
-void x86_tr_movbe_load(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    x86_emit_ea_op(t, insn, insn->opsize, X86_READ, x86_movbe_rm[x86_size_index(insn->opsize)])->reg = insn->reg;
-}
-
-void x86_tr_movbe_store(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    x86_emit_ea_op(t, insn, insn->opsize, X86_WRITE, x86_movbe_mr[x86_size_index(insn->opsize)])->reg = insn->reg;
-}
-
-void x86_tr_movnti(X86Translation *t, const X86Insn *insn, const X86Row *row)
-{
-    const unsigned size = insn->opsize == 8 ? 8 : 4;
-
-    x86_emit_ea_op(t, insn, size, X86_WRITE, x86_mov_mr[X86_EA][x86_size_index(size)])->reg = insn->reg;
 }
 
 /* ---- strings and the rest ---------------------------------------------------------------------------------------- */
@@ -769,7 +417,7 @@ void x86_tr_string(X86Translation *t, const X86Insn *insn, const X86Row *row)
 {
     X86Op *op = x86_emit(t, insn, row->fn);
     const bool port = row->fn == x86_op_ins || row->fn == x86_op_outs;
-    const unsigned size = size_of(insn, row);
+    const unsigned size = x86_insn_size(insn, row);
 
     op->aux = (uint8_t)(port && size == 8 ? 4 : size);
     op->rm = insn->seg;

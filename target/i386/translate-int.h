@@ -11,6 +11,16 @@
 
 /* An operation on the memory operand, of SIZE bytes, whose address is computed by one before. */
 X86Op *x86_emit_ea_op(X86Translation *t, const X86Insn *insn, unsigned size, X86Access access, X86Fn *fn);
+/* An operation with a register destination and a register (RR) or memory source (RM, which uses cpu->ea). */
+X86Op *x86_emit_reg_rm(X86Translation *t, const X86Insn *insn, unsigned size, X86Fn *rr, X86Fn *rm);
+/* base, index, scale (rm) and disp of INSN's memory operand. */
+void x86_set_address(X86Op *op, const X86Insn *insn);
+/* Of the operands of INSN, in bytes. */
+unsigned x86_insn_size(const X86Insn *insn, const X86Row *row);
+/* How an operation names general register N as an operand of SIZE bytes. */
+uint8_t x86_reg_operand(const X86Insn *insn, unsigned n, unsigned size);
+/* The register in the opcode's low bits. */
+unsigned x86_low_register(const X86Insn *insn);
 /* reg and rm from ModRM, aux: operand size, imm. */
 void x86_set_operands(X86Op *op, const X86Insn *insn);
 

@@ -6,13 +6,14 @@
  *
  * A block goes on over conditional branches that are not taken and ends at other changes of control, at the end of the
  * page, and after X86_BLOCK_INSNS instructions.  All instructions are decoded first; going backward through them tells
- * whose flags are overwritten before anything reads them.  An instruction that faults in between shows stale arithmetic
- * flags in its exception frame; what runs on after it cannot tell.
+ * whose flags are overwritten before anything reads them.  An instruction that faults in between, or an interrupt after
+ * a branch to an instruction of the same block, shows stale arithmetic flags in its frame; what runs on after it cannot
+ * tell.
  */
 #include <string.h>
 #include "target/i386/ops.h"
 #include "target/i386/system.h"
-#include "target/i386/translate.h"
+#include "target/i386/translate-int.h"
 
 X86Op *x86_emit(X86Translation *t, const X86Insn *insn, X86Fn *fn)
 {
@@ -109,6 +110,44 @@ static void finish(X86Translation *t, const X86Insn *last)
     }
 }
 
+/* The instruction among the COUNT of INSNS that the conditional branch INSN goes to, or COUNT. */
+static unsigned branch_target(uint32_t code_flags, const X86Insn *insns, unsigned count, const X86Insn *insn)
+{
+    const int64_t to = (int64_t)insn->pc_off + insn->len + insn->imm;
+    unsigned i = 0;
+
+    if (!(code_flags & X86_CODE_64) || insn->opsize == 2) {
+        return count; /* where IP wraps */
+    }
+    while (i < count && insns[i].pc_off != to) {
+        i++;
+    }
+    return i;
+}
+
+/*
+ * DEAD[i]: the flags that instruction I leaves are overwritten before anything reads them.  Behind the block and where
+ * its branches leave it they are read, but for branches to an instruction of the block itself: loops.
+ */
+static void find_dead_flags(uint32_t code_flags, const X86Insn *insns, const X86Row *const *rows, unsigned count,
+                            bool *dead)
+{
+    bool before[X86_BLOCK_INSNS + 1]; /* whether they are read from there on */
+
+    before[count] = true;
+    for (unsigned i = count; i-- > 0;) {
+        const uint32_t attr = rows[i] ? rows[i]->attr : X86_A_USES;
+
+        dead[i] = !before[i + 1];
+        before[i] = (attr & X86_A_USES) || (before[i + 1] && !(attr & X86_A_SETS));
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (rows[i] && rows[i]->translate == x86_tr_jcc) {
+            dead[i] = dead[i] && !before[branch_target(code_flags, insns, count, &insns[i])];
+        }
+    }
+}
+
 unsigned x86_translate(X86Cpu *cpu, uint32_t code_flags, const uint8_t *bytes, unsigned available, unsigned pc_off,
                        unsigned limit, X86Op *ops, unsigned *used)
 {
@@ -117,7 +156,7 @@ unsigned x86_translate(X86Cpu *cpu, uint32_t code_flags, const uint8_t *bytes, u
     const X86Row *rows[X86_BLOCK_INSNS];
     bool dead[X86_BLOCK_INSNS];
     unsigned count = 0, at = 0;
-    bool bad = false, live = true;
+    bool bad = false;
 
     while (count < limit && at < available && !bad) {
         X86DecodeResult result = x86_decode(cpu, code_flags, bytes + at, MIN(available - at, X86_INSN_MAX),
@@ -146,17 +185,7 @@ unsigned x86_translate(X86Cpu *cpu, uint32_t code_flags, const uint8_t *bytes, u
     if ((code_flags & (X86_CODE_LIMIT | X86_CODE_ONE)) == X86_CODE_LIMIT) {
         x86_emit(&t, &insns[0], x86_op_limit)->imm = (int32_t)at;
     }
-    for (unsigned i = count; i-- > 0;) {
-        const uint32_t attr = rows[i] ? rows[i]->attr : X86_A_USES;
-
-        dead[i] = !live;
-        if (attr & X86_A_SETS) {
-            live = false;
-        }
-        if (attr & X86_A_USES) {
-            live = true;
-        }
-    }
+    find_dead_flags(code_flags, insns, rows, count, dead);
     for (unsigned i = 0; i < count && !t.ended; i++) {
         t.previous_op = t.insn_op;
         t.insn_op = t.count;
@@ -172,5 +201,6 @@ unsigned x86_translate(X86Cpu *cpu, uint32_t code_flags, const uint8_t *bytes, u
         rows[i]->translate(&t, &insns[i], rows[i]);
     }
     finish(&t, &insns[count - 1]);
+    x86_pair_up(ops, t.count);
     return t.count;
 }

@@ -50,6 +50,8 @@ void x86_emit_raise(X86Translation *t, const X86Insn *insn, int vector);
 
 /* A branch to the next instruction + disp, as the end of the block or the exit of a conditional one. */
 void x86_emit_jump(X86Translation *t, const X86Insn *insn);
+/* translate-pairs.c: gives the COUNT operations of a block handlers that carry out several of them at once. */
+void x86_pair_up(X86Op *ops, unsigned count);
 /* Operation OP branches to the next instruction + INSN's imm when taken. */
 void x86_add_exit(X86Translation *t, const X86Insn *insn, unsigned op);
 
