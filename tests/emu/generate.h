@@ -12,7 +12,7 @@
 
 #include "native.h"
 
-#define CASE_CODE_MAX 96
+#define CASE_CODE_MAX 160
 
 typedef struct Case {
     uint8_t code[CASE_CODE_MAX];
@@ -39,6 +39,12 @@ void generate_data(Generator *g, uint8_t *data, unsigned size);
 
 /* Integer instructions, by templates with defined results; COMPAT: 32-bit code. */
 void generate_integer(Generator *g, Case *c, bool compat);
+
+/*
+ * Several integer instructions of 64-bit code.  An exception in the middle may find flags of an earlier one: what the
+ * engine leaves out when they are overwritten later.
+ */
+void generate_sequence(Generator *g, Case *c);
 
 /* Any opcode of the SSE maps: MAP is 1 to 3 (0F, 0F 38, 0F 3A), PREFIX 0, 0x66, 0xf3 or 0xf2.  False: not a case. */
 bool generate_sse(Generator *g, Case *c, unsigned map, unsigned opcode, unsigned prefix);
