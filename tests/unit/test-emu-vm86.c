@@ -56,7 +56,7 @@ GUEST(vm_lar, 16, "lar %ax, %ax\n");
 GUEST(vm_verr, 16, "verr %ax\n");
 GUEST(vm_arpl, 16, "arpl %ax, %ax\n");
 GUEST(vm_over_data, 16, "mov 0xffff, %ax\n");
-GUEST(vm_over_far, 16, "addr32 mov 0x10000, %al\n");
+GUEST(vm_over_far, 16, ".byte 0x67, 0xa0\n .long 0x10000\n"); /* addr32 mov 0x10000, %al, which clang refuses */
 GUEST(vm_over_stack, 16, "mov $0xffff, %bp\n mov (%bp), %ax\n");
 GUEST(vm_over_code, 16, ".byte 0x66, 0xe9\n .long 0x10000 - 6\n");
 
