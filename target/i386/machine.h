@@ -14,7 +14,7 @@
  * with RAM (X86_PENDING_CODE), who set the bits again for what they keep
  *
  * A processor that still had the page for writing when it was marked asks for that comparison as well when it gives the
- * page up, so nothing it wrote meanwhile is missed.  Until it does, at the end of the block it is in, another
+ * page up, for whatever reason, so nothing it wrote meanwhile is missed.  Until it does, at the end of the block it is in, another
  * processor may run old bytes: as on real hardware, where other processors see new code only after a serialising
  * instruction.
  */

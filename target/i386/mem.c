@@ -121,6 +121,19 @@ void x86_watch_port(X86Cpu *cpu, uint16_t port, unsigned size)
 /* ---- translation ------------------------------------------------------------------------------------------------- */
 
 /*
+ * Before entries go.  Another processor that asks by X86_PENDING_MARKS has read RAM, perhaps before what was written
+ * by way of an entry that would not be found any more when it is served: what is asked is looked at now.  The fence
+ * puts such writes before the question, as x86_machine_mark() has its mark and question before its reading.
+ */
+static void heed_marks(X86Cpu *cpu)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&cpu->pending, memory_order_relaxed) & X86_PENDING_MARKS) {
+        x86_tlb_drop_marked(cpu);
+    }
+}
+
+/*
  * The entry of MODE for the page of ADDR, good for ACCESS (read or write) except that it may be X86_TLB_SLOW.  Raises
  * #PF.
  */
@@ -141,6 +154,9 @@ static X86TlbEntry *translate(X86Cpu *cpu, uint64_t addr, X86Access access, X86M
     }
     if (!x86_mmu_walk(cpu, addr, access, rights, &walk, &error)) {
         x86_page_fault(cpu, addr, error);
+    }
+    if (!(t->tag_write & (X86_TLB_SLOW | X86_TLB_INVALID))) {
+        heed_marks(cpu);
     }
     may_write = walk.dirty && (walk.writable || (rights != X86_MMU_USER && !(cpu->cr0 & X86_CR0_WP)));
     gpa = walk.gpa & X86_PAGE_MASK;
@@ -467,6 +483,7 @@ static void invalidate(X86TlbEntry *t)
 
 void x86_tlb_flush(X86Cpu *cpu, bool keep_global)
 {
+    heed_marks(cpu);
     cpu->tlb_large[0] = false;
     cpu->tlb_large[1] = cpu->tlb_large[1] && keep_global;
     for (unsigned mode = 0; mode < X86_MMU_MODES; mode++) {
@@ -511,6 +528,7 @@ void x86_tlb_flush_page(X86Cpu *cpu, uint64_t linear)
 {
     const uint64_t page = linear & X86_PAGE_MASK;
 
+    heed_marks(cpu);
     for (unsigned mode = 0; mode < X86_MMU_MODES; mode++) {
         X86TlbEntry *t = &cpu->tlbs[mode][(linear / X86_PAGE) & (X86_TLB_ENTRIES - 1)];
 

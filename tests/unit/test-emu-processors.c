@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include "emu-system-rig.h"
+#include "target/i386/machine.h"
 #include "target/i386/ops.h"
 
 static uint8_t *ram_of_two;
@@ -317,8 +318,60 @@ static void test_cross_modifying(void)
     sys_rig_clear(&rig);
 }
 
+/*
+ * A processor writes to a page from which another one translates at that time, and loses the page from its TLB before it
+ * comes to what the other one asks: that one has to look at the bytes again all the same.
+ */
+GUEST(write_and_out, 64, "movl $1, 0x70000\n out %al, $0x80\n nop\n hlt");
+
+static X86Cpu *translating;
+static void (*lose_page)(SysRig *rig);
+
+static void translate_meanwhile(SysRig *rig)
+{
+    x86_machine_mark(translating, rig->ram + 0x70000, 1);
+    g_assert_cmpint(atomic_load(&rig->cpu->pending) & X86_PENDING_MARKS, !=, 0);
+    lose_page(rig);
+    g_assert_false(x86_hit_write(x86_tlb_entry(rig->cpu, 0x70000), 0x70000, 4));
+}
+
+static void lose_by_flush(SysRig *rig)
+{
+    x86_tlb_flush(rig->cpu, true);
+}
+
+static void lose_by_invlpg(SysRig *rig)
+{
+    x86_tlb_flush_page(rig->cpu, 0x70000);
+}
+
+static void lose_by_eviction(SysRig *rig)
+{
+    x86_ld32(rig->cpu, rig->cpu->op, 0x70000 + X86_TLB_ENTRIES * X86_PAGE);
+}
+
+static void test_lost_page(const void *how)
+{
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    sys_long(&rig);
+    sys_put(&rig, SYS_PD + 2 * 8, SYS_PT | 7, 8); /* what is at 4 MiB shares entries of the TLB with what is at 0 */
+    SYS_CODE(&rig, SYS_KERNEL, write_and_out);
+    translating = second_cpu(&rig, SYS_KERNEL);
+    lose_page = *(void (*const *)(SysRig *))how;
+    rig.port_hook = translate_meanwhile;
+    SYS_RUN_VECTOR(&rig, -1);
+    g_assert_cmpint(atomic_load(&translating->pending) & X86_PENDING_CODE, !=, 0);
+    x86_cpu_free(translating);
+    sys_rig_clear(&rig);
+}
+
 int main(int argc, char **argv)
 {
+    static void (*const flush)(SysRig *) = lose_by_flush;
+    static void (*const invlpg)(SysRig *) = lose_by_invlpg;
+    static void (*const eviction)(SysRig *) = lose_by_eviction;
     static const uint32_t over_line = 0x7003e, over_page = 0x70ffe;
 
     g_test_init(&argc, &argv, NULL);
@@ -330,5 +383,8 @@ int main(int argc, char **argv)
     g_test_add_func("/emu-processors/locked-device", test_lock_device);
     g_test_add_func("/emu-processors/pause", test_pause);
     g_test_add_func("/emu-processors/cross-modifying", test_cross_modifying);
+    g_test_add_data_func("/emu-processors/page-lost-while-translated-from/flush", &flush, test_lost_page);
+    g_test_add_data_func("/emu-processors/page-lost-while-translated-from/invlpg", &invlpg, test_lost_page);
+    g_test_add_data_func("/emu-processors/page-lost-while-translated-from/eviction", &eviction, test_lost_page);
     return g_test_run();
 }
