@@ -33,7 +33,6 @@ static const struct {
     const char *name;
 } needed[] = {
     { KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
-    { KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD" },
     { KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },
     { KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING" },
     { KVM_CAP_PIT2, "KVM_CAP_PIT2" },

@@ -174,11 +174,14 @@ DefinitionBlock ("", "DSDT", 2, "MPQEMU", "MPQEMUPC", 1)
                 B0EJ = 1 << Arg0
                 Release (BLCK)
             }
-            Method (OUTC, 3) /* slot, event, status */
+            Method (OUTC, 3) /* slot, event (beyond a byte: the guest's own doing, which is not asked for), status */
             {
-                Acquire (BLCK, 0xffff)
-                B0OS = Arg0 | (Arg1 & 0xff) << 8 | (Arg2 & 0xff) << 16
-                Release (BLCK)
+                If (Arg1 <= 0xff)
+                {
+                    Acquire (BLCK, 0xffff)
+                    B0OS = Arg0 | Arg1 << 8 | (Arg2 & 0xff) << 16
+                    Release (BLCK)
+                }
             }
 #define SLOT_DEVICE(name, n) \
     Device (name) \

@@ -12,9 +12,15 @@
  * While the device is not READY or SUSPECT, posted work stays posted: nobody could do it.  A re-attachment does what it
  * finds by itself (restore.c), and what is posted meanwhile is done before the first access.
  *
- * Reset of the machine.  The remote works on guest RAM by itself, and answers a reset when it has stopped.  So a reset
- * is posted before that of the machine, which waits for the answer, or for the device's death: what is loaded into
- * RAM for the next guest is not written over by a read of the last one's.
+ * Reset of the machine.  The remote works on guest RAM by itself, and answers a reset when it has stopped (ours: or
+ * after 2 seconds, when its host's storage does not let go).  So a reset is posted before that of the machine, which
+ * waits for the answer, or for the device's death: what is loaded into RAM for the next guest is not written over by a
+ * read of the last one's.  A process that is dead to us and not yet to its kernel may still do that, until it has been
+ * killed (remote-process.c).
+ *
+ * Limit.  The worker sends the reset within the link's time limit, which an exchange under way may have used up before.
+ * A peer can hold the worker where no time limit counts (irq.c); so the machine has one of its own, and a device
+ * that has used it up is given up.
  */
 #include "hw/proxy/proxy-int.h"
 #include "trace/hw-proxy.h"
@@ -99,19 +105,25 @@ bool proxy_ticket_valid(PciProxyDev *proxy, uint64_t ticket)
     return valid;
 }
 
+static PciProxyDev *proxy_of(ResetBarrier *barrier)
+{
+    return (PciProxyDev *)((char *)barrier - offsetof(PciProxyDev, barrier));
+}
+
 static void barrier_begin(ResetBarrier *barrier)
 {
-    PciProxyDev *proxy = (PciProxyDev *)((char *)barrier - offsetof(PciProxyDev, barrier));
+    PciProxyDev *proxy = proxy_of(barrier);
 
     proxy_post(proxy, PROXY_WORK_RESET);
     pthread_mutex_lock(&proxy->pending_lock);
     proxy->barrier_ticket = proxy->resets_asked;
     pthread_mutex_unlock(&proxy->pending_lock);
+    event_timer_arm(proxy->barrier_limit, event_clock_ns(EVENT_CLOCK_REAL) + 2ll * proxy->timeout_ms * 1000 * 1000);
 }
 
 static bool barrier_is_over(ResetBarrier *barrier)
 {
-    PciProxyDev *proxy = (PciProxyDev *)((char *)barrier - offsetof(PciProxyDev, barrier));
+    PciProxyDev *proxy = proxy_of(barrier);
     bool over;
 
     pthread_mutex_lock(&proxy->pending_lock);
@@ -120,8 +132,18 @@ static bool barrier_is_over(ResetBarrier *barrier)
     return over;
 }
 
+static void barrier_limit(void *opaque)
+{
+    PciProxyDev *proxy = opaque;
+
+    if (!barrier_is_over(&proxy->barrier)) {
+        proxy_give_up(proxy, "it has not answered the reset of the machine in time");
+    }
+}
+
 void proxy_barrier_add(PciProxyDev *proxy)
 {
+    proxy->barrier_limit = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, barrier_limit, proxy);
     proxy->barrier = (ResetBarrier) { barrier_begin, barrier_is_over };
     reset_barrier_register(&proxy->barrier);
 }
@@ -129,6 +151,8 @@ void proxy_barrier_add(PciProxyDev *proxy)
 void proxy_barrier_remove(PciProxyDev *proxy)
 {
     reset_barrier_unregister(&proxy->barrier);
+    event_timer_free(proxy->barrier_limit);
+    proxy->barrier_limit = NULL;
 }
 
 bool proxy_call(PciProxyDev *proxy, const MpqemuMsg *msg, uint64_t *ret_value)

@@ -165,6 +165,7 @@ struct PciProxyDev {
     GsiNotifier eoi;
     ResetBarrier barrier;
     uint64_t barrier_ticket; /* resets_done that the machine's reset waits for */
+    EventTimer *barrier_limit; /* armed while it may wait */
     DevicePrepare *prepare; /* to be told of the end of the preparation; NULL: not preparing */
     GError *prepare_error;
     bool prepare_over;
@@ -202,6 +203,8 @@ void proxy_fail(ProxyConn *conn, const char *reason);
 
 /* Main loop: the peer of the connection in use, or being attached, has closed its end. */
 void proxy_hung_up(PciProxyDev *proxy);
+/* The device is lost for REASON, which is logged: pci_proxy_kill() by ourselves.  Main loop, machine lock. */
+void proxy_give_up(PciProxyDev *proxy, const char *reason);
 
 /* Main loop: makes proxy_kick() work.  proxy_bh_free() ends that. */
 void proxy_bh_create(PciProxyDev *proxy);

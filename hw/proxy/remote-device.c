@@ -20,6 +20,7 @@
 #include "util/error.h"
 #include "util/fd-name.h"
 #include "util/fd.h"
+#include "util/log.h"
 
 static const char *const proxy_keys[] = { "bus", "addr", "multifunction", "dma", NULL };
 
@@ -490,8 +491,8 @@ static void device_delete(RemoteOp *op)
 }
 
 /*
- * The guest answers later, and remote_device_del_handler() goes on; false: nobody to ask, or that is over.  Not for a dead
- * device, with which a driver can do no more than wait for its time limits.
+ * The guest answers later, and remote_device_del_handler() goes on; false: nobody to ask, or that is over.  Not for a
+ * dead device, with which a driver can do no more than wait for its time limits.
  */
 static bool ask_guest(RemoteDevice *device)
 {
@@ -526,6 +527,10 @@ static void proxy_removed(const GError *err, void *opaque)
 {
     g_autoptr(GObject) proxy = opaque;
 
+    if (err) {
+        log_warn("pci-proxy-dev '%s' stays: %s", DEVICE(proxy)->id, err->message);
+        DEVICE(proxy)->given_up = false; /* if it was: the guest is told again of what it finds in the slot */
+    }
     DEVICE(proxy)->removing = false;
 }
 

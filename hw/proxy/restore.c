@@ -128,6 +128,7 @@ static bool take_header(ProxyConn *conn, uint8_t header[PCI_STD_HEADER_SIZEOF])
         memcpy(header, proxy->pci.config, PCI_STD_HEADER_SIZEOF);
         pthread_mutex_lock(&proxy->pending_lock);
         proxy->pending &= ~PROXY_WORK_RESET;
+        proxy->resets_done = proxy->resets_asked; /* by reset(), before the device is READY */
         pthread_mutex_unlock(&proxy->pending_lock);
     }
     machine_unlock();

@@ -140,15 +140,19 @@ void pci_proxy_kill(PciProxyDev *proxy, const char *reason)
     give_up(proxy, reason);
 }
 
+void proxy_give_up(PciProxyDev *proxy, const char *reason)
+{
+    if (give_up(proxy, reason)) {
+        log_death(proxy, reason);
+    }
+}
+
 void proxy_hung_up(PciProxyDev *proxy)
 {
     ProxyConn *conn = proxy->next ? proxy->next : proxy->conn;
     const char *reason = proxy_bounce_reason(conn->bounce);
 
-    reason = reason ? reason : "the remote has closed the connection";
-    if (give_up(proxy, reason)) {
-        log_death(proxy, reason);
-    }
+    proxy_give_up(proxy, reason ? reason : "the remote has closed the connection");
 }
 
 bool pci_proxy_reattach_take_fd(PciProxyDev *proxy, int fd, GError **errp)

@@ -26,8 +26,8 @@ void reset_unregister(ResetHandler *handler, void *opaque); /* nothing when it i
 void system_reset(void);
 
 /*
- * Resets the machine for CAUSE, at somebody's word, and emits RESET: before it returns when all vCPUs stand at once,
- * else as soon as they do.  With -no-reboot it ends the program instead.
+ * Resets the machine for CAUSE, at somebody's word, and emits RESET: before it returns when all vCPUs stand and all
+ * barriers are over at once, else as soon as they do and are.  With -no-reboot it ends the program instead.
  */
 void system_reset_for(ShutdownCause cause);
 

@@ -2,6 +2,7 @@
 /*
  * The reset of a machine whose devices work on guest RAM in other processes: it waits until they have stopped.
  */
+#include "hw/proxy/proxy-int.h"
 #include "proxy-rig.h"
 #include "system/reset.h"
 #include "util/event-loop.h"
@@ -136,6 +137,58 @@ static void test_device_that_goes_meanwhile_holds_up_no_more(Rig *rig, gconstpoi
     g_assert_cmpuint(machine_resets, ==, 1);
 }
 
+/* The worker is where no time limit counts: a peer that fills the resample eventfd can hold it there (irq.c). */
+static void test_remote_that_holds_the_worker_holds_it_up_for_a_limited_time(Rig *rig, gconstpointer data)
+{
+    start_with_delay(rig, 200);
+    pthread_mutex_lock(&rig->proxy->link_lock);
+    ask_for_reset();
+    g_assert_cmpuint(machine_resets, ==, 0);
+    rig_wait(rig, machine_was_reset);
+    g_assert_cmpint(pci_proxy_state(rig->proxy), ==, PCI_PROXY_DEAD);
+    pthread_mutex_unlock(&rig->proxy->link_lock);
+}
+
+/* Another device, which works on guest RAM for longer. */
+static bool other_is_over;
+
+static void other_begin(ResetBarrier *barrier)
+{
+    other_is_over = false;
+}
+
+static bool other_tells(ResetBarrier *barrier)
+{
+    return other_is_over;
+}
+
+static bool is_ready(Rig *rig)
+{
+    return pci_proxy_state(rig->proxy) == PCI_PROXY_READY;
+}
+
+static void test_device_that_is_attached_again_meanwhile_holds_up_no_more(Rig *rig, gconstpointer data)
+{
+    ResetBarrier other = { other_begin, other_tells };
+    GError *error = NULL;
+
+    rig_start(rig);
+    rig_settle(rig);
+    reset_barrier_register(&other);
+    pci_proxy_kill(rig->proxy, "for the test");
+    rig_renew_remote(rig);
+    ask_for_reset();
+    rig_try_reattach(rig, &error);
+    g_assert_no_error(error);
+    rig_wait(rig, is_ready);
+    g_assert_cmpuint(machine_resets, ==, 0);
+    other_is_over = true;
+    reset_gate_changed();
+    rig_wait(rig, machine_was_reset);
+    g_assert_true(is_ready(rig));
+    reset_barrier_unregister(&other);
+}
+
 static void test_without_processors_it_comes_at_once(Rig *rig, gconstpointer data)
 {
     start_with_delay(rig, 5000);
@@ -157,6 +210,8 @@ int main(int argc, char **argv)
     ADD("silent-remote", test_remote_that_does_not_answer_holds_it_up_for_its_timeout);
     ADD("dying-remote", test_remote_that_dies_meanwhile_holds_up_no_more);
     ADD("unplugged", test_device_that_goes_meanwhile_holds_up_no_more);
+    ADD("held-worker", test_remote_that_holds_the_worker_holds_it_up_for_a_limited_time);
+    ADD("reattached", test_device_that_is_attached_again_meanwhile_holds_up_no_more);
     ADD("no-processors", test_without_processors_it_comes_at_once);
 #undef ADD
     return g_test_run();
