@@ -82,6 +82,8 @@ void x86_exec_flush(X86Cpu *cpu, bool keep_global)
             if (!keep_global || !e->global) {
                 e->tag = X86_TLB_INVALID;
                 e->page = NULL;
+            } else if (e->page != NULL && e->large && !(e->tag >> 63)) {
+                cpu->tlb_large[0] = true; /* which x86_tlb_flush() makes anew of what it keeps */
             }
         }
     }

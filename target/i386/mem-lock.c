@@ -20,30 +20,41 @@ static bool crosses_line(uint64_t addr, unsigned size)
     return (addr & (HOST_LINE - 1)) + size > HOST_LINE;
 }
 
+/* Whether the TLB has ADDR for writing. */
+static bool is_probed(X86Cpu *cpu, uint64_t addr)
+{
+    return (x86_tlb_entry(cpu, addr)->tag_write & ~(uint64_t)X86_TLB_SLOW) == (addr & X86_PAGE_MASK);
+}
+
 /* The place in RAM that the TLB, filled by a probe, has for ADDR; NULL: a device's, or it is lost again. */
 static uint8_t *probed_ram(X86Cpu *cpu, uint64_t addr)
 {
     const X86TlbEntry *t = x86_tlb_entry(cpu, addr);
 
-    if ((t->tag_write & ~(uint64_t)X86_TLB_SLOW) != (addr & X86_PAGE_MASK)) {
+    if (!is_probed(cpu, addr)) {
         return NULL;
     }
     return x86_ram_host(cpu, (t->gpa & X86_PAGE_MASK) | (addr & (X86_PAGE - 1)), true);
 }
 
 /*
- * RAM that is slow for this processor only (a data breakpoint, code in other lines of the page): others have it for
- * fast access, so the host's atomics are needed here, too.
+ * RAM that is slow for this processor only (a data breakpoint): others have it for fast access, so the host's atomics
+ * are needed here, too.  Not where there is code in the page, in whatever lines: a plain write finds out afterwards whether
+ * somebody has translated just that line meanwhile.
  */
 static __attribute__((noinline)) uint8_t *slow_target(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size)
 {
     const uint64_t last = x86_long_mode(cpu) ? addr + size - 1 : (uint32_t)(addr + size - 1);
     uint8_t *p;
 
+    /* The second page's probe may make the TLB lose the first one (heed_marks()), but not twice. */
     x86_probe_write(cpu, op, addr, size);
+    if (!is_probed(cpu, addr)) {
+        x86_probe_write(cpu, op, addr, size);
+    }
     p = probed_ram(cpu, addr);
     if (p != NULL && !crosses_line(addr, size) &&
-        !(atomic_load_explicit(x86_marks(cpu, p), memory_order_relaxed) & x86_lines(p, size))) {
+        atomic_load_explicit(x86_marks(cpu, p), memory_order_relaxed) == 0) {
         x86_check_watch(cpu, addr, size, X86_WRITE);
         x86_ram_written(cpu, x86_tlb_entry(cpu, addr)->gpa);
         return p;

@@ -291,7 +291,12 @@ static void write_in_page(X86Cpu *cpu, X86TlbEntry *t, uint64_t addr, uint64_t v
         memcpy(p, &value, size);
         break;
     }
-    if (code) {
+    /*
+     * One that translates this line of a marked page at the same time tells nobody: either its mark is seen here, or its
+     * reading sees the write.
+     */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (code || (atomic_load_explicit(x86_marks(cpu, p), memory_order_relaxed) & x86_lines(p, size))) {
         x86_machine_written(cpu, p - (gpa & (X86_PAGE - 1)));
     }
     if ((t->tag_write & X86_TLB_SLOW) && !page_watched(cpu, addr & X86_PAGE_MASK)) {
@@ -317,10 +322,20 @@ static uint64_t load(X86Cpu *cpu, uint64_t addr, unsigned size, X86MmuMode mode)
     return value | read_in_page(cpu, translate(cpu, addr, X86_READ, mode), addr, size - room) << 8 * room;
 }
 
+/* A part of a write that has several: an instruction that has to begin again does so before the first of them. */
+static void before_write(X86Cpu *cpu, const X86TlbEntry *t, uint64_t addr, unsigned size)
+{
+    const uint8_t *p = x86_ram_host(cpu, (t->gpa & X86_PAGE_MASK) | (addr & (X86_PAGE - 1)), true);
+
+    if (p != NULL) {
+        write_hits_code(cpu, p, size);
+    }
+}
+
 static void store(X86Cpu *cpu, uint64_t addr, uint64_t value, unsigned size, X86MmuMode mode)
 {
     const unsigned room = X86_PAGE - (addr & (X86_PAGE - 1));
-    X86TlbEntry *t;
+    X86TlbEntry *t, *next;
 
     addr = wrap(cpu, addr);
     if (size <= room) {
@@ -328,7 +343,9 @@ static void store(X86Cpu *cpu, uint64_t addr, uint64_t value, unsigned size, X86
         return;
     }
     t = translate(cpu, addr, X86_WRITE, mode);
-    translate(cpu, wrap(cpu, addr + room), X86_WRITE, mode);
+    next = translate(cpu, wrap(cpu, addr + room), X86_WRITE, mode);
+    before_write(cpu, t, addr, room);
+    before_write(cpu, next, wrap(cpu, addr + room), size - room);
     write_in_page(cpu, t, addr, value, room);
     addr = wrap(cpu, addr + room);
     write_in_page(cpu, translate(cpu, addr, X86_WRITE, mode), addr, value >> 8 * room, size - room);

@@ -47,6 +47,7 @@ X86_OP(x86_op_syscall)
     cpu->regs[X86_RCX] = x86_next_rip(cpu, op);
     cpu->regs[11] = rflags & ~(uint64_t)X86_RF;
     x86_set_rflags(cpu, (rflags & ~(cpu->fmask | X86_RF)) | 2);
+    cpu->stepping = cpu->stepping && (cpu->rflags & X86_TF); /* masked before the trap would be taken */
     set_flat_segments(cpu, selector, selector + 8, 0, true);
     x86_mode_changed(cpu);
     return x86_leave_to(cpu, cpu->lstar);

@@ -362,7 +362,7 @@ X86_OP(x86_op_pop_r)
 X86_OP(x86_op_pop_m)
 {
     const uint64_t sp = cpu->regs[X86_RSP];
-    const uint64_t addr = cpu->ea;
+    const uint64_t addr = cpu->ea + (uint64_t)op->imm; /* what the displacement has no room for */
     const uint64_t value = pop(cpu, op);
     const uint64_t after = cpu->regs[X86_RSP];
 

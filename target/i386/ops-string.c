@@ -269,7 +269,7 @@ static bool repeat(X86Cpu *cpu, const X86Op *op, Step *step, Bulk *bulk, bool co
     count = cpu->regs[X86_RCX] & s.mask;
     if (count == 0) {
         if (step == ins || step == outs) {
-            x86_check_io(cpu, X86_R16(X86_RDX), s.size); /* which comes before the count */
+            x86_check_io_rights(cpu, X86_R16(X86_RDX), s.size); /* which comes before the count */
         }
         return true;
     }

@@ -87,6 +87,7 @@ bool x86_load_pdptes(X86Cpu *cpu, uint64_t cr3);
 
 /* IOPL, I/O permission map and breakpoints for SIZE bytes at PORT; raises #GP.  cpu->op is set. */
 void x86_check_io(X86Cpu *cpu, uint16_t port, unsigned size);
+void x86_check_io_rights(X86Cpu *cpu, uint16_t port, unsigned size); /* without an access: no breakpoint is met */
 
 /* ---- CPUID and MSRs: cpuid.c, msr.c ------------------------------------------------------------------------------ */
 

@@ -77,11 +77,16 @@ static bool may_use_port(X86Cpu *cpu, uint16_t port, unsigned size)
     return false;
 }
 
-void x86_check_io(X86Cpu *cpu, uint16_t port, unsigned size)
+void x86_check_io_rights(X86Cpu *cpu, uint16_t port, unsigned size)
 {
     if (!may_use_port(cpu, port, size)) {
         x86_raise(cpu, X86_EXC_GP, 0);
     }
+}
+
+void x86_check_io(X86Cpu *cpu, uint16_t port, unsigned size)
+{
+    x86_check_io_rights(cpu, port, size);
     x86_watch_port(cpu, port, size);
 }
 

@@ -52,12 +52,15 @@ void x86_tr_pop_rm(X86Translation *t, const X86Insn *insn, const X86Row *row)
 
     if (insn->is_mem) {
         X86Insn at = *insn;
+        bool late = false;
 
         /* The address is computed after RSP was incremented. */
-        if (at.base == X86_RSP) {
-            at.disp += insn->opsize;
+        if (at.base == X86_RSP && __builtin_add_overflow(insn->disp, insn->opsize, &at.disp) && insn->addrsize == 8) {
+            at.disp = insn->disp;
+            late = true;
         }
         op = x86_emit_ea_op(t, &at, insn->opsize, X86_WRITE, x86_op_pop_m);
+        op->imm = late ? insn->opsize : 0;
     } else {
         op = x86_emit(t, insn, insn->opsize == 8 ? x86_op_pop_r64 : x86_op_pop_r);
         op->reg = insn->rm;

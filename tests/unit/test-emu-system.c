@@ -542,6 +542,60 @@ static void test_syscall(void)
     sys_rig_clear(&rig);
 }
 
+/* The trap looks at the flags that SYSCALL has masked. */
+GUEST(only_syscall, 64, "syscall\n");
+GUEST(only_hlt, 64, "hlt\n");
+
+static void test_syscall_masks_the_trap_flag(void)
+{
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    for (unsigned masked = 0; masked < 2; masked++) {
+        sys_user64(&rig);
+        rig.state.lstar = SYS_KERNEL;
+        rig.state.fmask = masked ? X86_TF : 0;
+        SYS_CODE(&rig, SYS_KERNEL, only_hlt);
+        SYS_CODE(&rig, SYS_USER, only_syscall);
+        rig.state.rflags |= X86_TF;
+        rig.state.gpr[X86_RSP] = SYS_KERNEL_STACK;
+        SYS_RUN_VECTOR(&rig, masked ? -1 : X86_EXC_DB);
+        g_assert_cmphex(rig.state.gpr[11], ==, X86_TF | X86_IF | 2);
+    }
+    sys_rig_clear(&rig);
+}
+
+/* The displacement is at its end, and RSP after the POP beyond. */
+GUEST(far_pop, 64, "popq 0x7ffffffc(%rsp)\n");
+
+static void test_pop_beyond_the_displacement(void)
+{
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    sys_long(&rig);
+    SYS_CODE(&rig, SYS_KERNEL, far_pop);
+    SYS_RUN_VECTOR(&rig, X86_EXC_PF);
+    g_assert_cmphex(rig.state.cr2, ==, SYS_KERNEL_STACK + 8 + UINT64_C(0x7ffffffc));
+    sys_rig_clear(&rig);
+}
+
+GUEST(outs_of_nothing, 64, "xor %ecx, %ecx\n mov $0x80, %edx\n rep outsb\n hlt\n");
+
+static void test_outs_of_nothing_meets_no_breakpoint(void)
+{
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    sys_long(&rig);
+    SYS_CODE(&rig, SYS_KERNEL, outs_of_nothing);
+    rig.state.cr4 |= X86_CR4_DE;
+    rig.state.dr[0] = 0x80;
+    rig.state.dr[7] = 0x401 | 2 << 16; /* a port, one byte */
+    SYS_RUN_VECTOR(&rig, -1);
+    sys_rig_clear(&rig);
+}
+
 GUEST(do_sysenter, 64, "sysenter\n");
 GUEST(do_sysexit, 64, "mov $0x30010, %edx\n mov $0x58000, %ecx\n sysexitq\n");
 
@@ -633,6 +687,9 @@ int main(int argc, char **argv)
     g_test_add_func("/emu-system/iret", test_iret);
     g_test_add_func("/emu-system/user-flags", test_user_flags);
     g_test_add_func("/emu-system/syscall", test_syscall);
+    g_test_add_func("/emu-system/syscall-masks-tf", test_syscall_masks_the_trap_flag);
+    g_test_add_func("/emu-system/pop-beyond-the-displacement", test_pop_beyond_the_displacement);
+    g_test_add_func("/emu-system/outs-of-nothing", test_outs_of_nothing_meets_no_breakpoint);
     g_test_add_func("/emu-system/sysenter", test_sysenter);
     g_test_add_func("/emu-system/swapgs", test_swapgs);
     g_test_add_func("/emu-system/call-gate64", test_call_gate64);
