@@ -220,6 +220,20 @@ static int watch_signals(sigset_t *ret_before)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/*
+ * The signals of before, but for those that end the program: the first process of a PID namespace never gets one for
+ * which it has no handler, so they wait until it asks for them (shutdown_signals_start()).
+ */
+static void keep_endings(const sigset_t *before)
+{
+    sigset_t set = *before;
+
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_SETMASK, &set, NULL);
+}
+
 bool supervisor_fork(const SandboxConfig *config, const char *name, int *ret_socket, GError **errp)
 {
     int pair[2] = { -1, -1 };
@@ -250,7 +264,7 @@ bool supervisor_fork(const SandboxConfig *config, const char *name, int *ret_soc
     fd_close(&pair[1]);
     prctl(PR_SET_NAME, own_name);
     supervisor_die_with(pair[0]);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    keep_endings(&before);
     if (config->namespaces && getpid() != 1) {
         error_setg(errp, "-sandbox: no PID namespace can be made; " SANDBOX_ALLOW_USER_NAMESPACES
                    "; or ask for less with -sandbox on,ns=off");

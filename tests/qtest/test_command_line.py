@@ -50,7 +50,7 @@ def run(program, *args, **kwargs):
            ("0x511", "'fw_cfg' has 0x510 to 0x51b"),
            ("0x600", "'ACPI power management' has 0x600 to 0x63f"),
            ("0xafe0", "'ACPI GPE' has 0xafe0 to 0xafe3"),
-           ("0xae0f", "'ACPI PCI hot-plug' has 0xae00 to 0xae0f"))],
+           ("0xae13", "'ACPI PCI hot-plug' has 0xae00 to 0xae13"))],
     (["-d", "in_asm"], "-d in_asm: there is no log item 'in_asm'; -d help lists them"),
     (["-d", "trace:no_such_event"], "no trace event"),
     (["-frobnicate"], "-frobnicate: unknown option; -help"),

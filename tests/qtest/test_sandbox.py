@@ -481,6 +481,19 @@ def test_nobody_is_answered_before_the_process_is_confined(tmp_path):
             process.stderr.close()
 
 
+def test_signal_in_the_midst_of_the_start_is_not_lost():
+    """The first process of a PID namespace does not get signals that it does not wait for."""
+    for turn in range(150):
+        process = subprocess.Popen([PROGRAM, *LSI], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            time.sleep(turn * 0.0001)
+            process.terminate()
+            assert process.wait(WAIT) in (0, -signal.SIGTERM)
+        finally:
+            process.kill()
+            process.wait()
+
+
 def test_images_on_paths_are_refused_with_the_remedy(confined, tmp_path):
     with Qmp.connect(confined.qmp_path) as qmp:
         qmp.negotiate()
