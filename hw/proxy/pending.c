@@ -118,7 +118,7 @@ static void barrier_begin(ResetBarrier *barrier)
     pthread_mutex_lock(&proxy->pending_lock);
     proxy->barrier_ticket = proxy->resets_asked;
     pthread_mutex_unlock(&proxy->pending_lock);
-    event_timer_arm(proxy->barrier_limit, event_clock_ns(EVENT_CLOCK_REAL) + 2ll * proxy->timeout_ms * 1000 * 1000);
+    event_timer_arm(proxy->barrier_limit, event_clock_ns(EVENT_CLOCK_REAL) + INT64_C(2000000) * proxy->timeout_ms);
 }
 
 static bool barrier_is_over(ResetBarrier *barrier)
