@@ -6,8 +6,9 @@
  *
  * A locked instruction of the host on guest RAM is atomic towards everybody.  One that crosses cache lines would stop
  * all processors of the host for a microsecond or so, and where the kernel does not put up with that
- * (split_lock_detect) it would end the emulator: such a one never reaches the host.  It is made by plain accesses while this guest's other
- * processors stand (bus.h).  Device memory has no such access at all; there locked accesses exclude one another only.
+ * (split_lock_detect) it would end the emulator: such a one never reaches the host.  It is made by plain accesses
+ * while this guest's other processors stand (bus.h).  Device memory has no such access at all; there locked accesses
+ * exclude one another only.
  */
 #include "target/i386/bus.h"
 #include "target/i386/mem.h"

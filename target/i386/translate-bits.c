@@ -10,18 +10,23 @@
 
 /* ---- exchanges --------------------------------------------------------------------------------------------------- */
 
-void x86_tr_xchg(X86Translation *t, const X86Insn *insn, const X86Row *row)
+static void exchange(X86Translation *t, const X86Insn *insn, const X86Row *row, X86Fn *const rr[], X86Fn *const mr[])
 {
     const unsigned size = x86_insn_size(insn, row), s = x86_size_index(size);
     X86Op *op;
 
     if (insn->is_mem) {
-        op = x86_emit_ea_op(t, insn, size, X86_WRITE, x86_xchg_mr[s]);
+        op = x86_emit_ea_op(t, insn, size, X86_WRITE, mr[s]);
     } else {
-        op = x86_emit(t, insn, x86_xchg_rr[s]);
+        op = x86_emit(t, insn, rr[s]);
         op->rm = x86_reg_operand(insn, insn->rm, size);
     }
     op->reg = x86_reg_operand(insn, insn->reg, size);
+}
+
+void x86_tr_xchg(X86Translation *t, const X86Insn *insn, const X86Row *row)
+{
+    exchange(t, insn, row, x86_xchg_rr, x86_xchg_mr);
 }
 
 void x86_tr_xchg_acc(X86Translation *t, const X86Insn *insn, const X86Row *row)
@@ -40,20 +45,6 @@ void x86_tr_nop90(X86Translation *t, const X86Insn *insn, const X86Row *row)
     } else if (insn->rep == X86_REP_F3 && t->cpu->count > 1) {
         x86_emit(t, insn, x86_op_pause);
     }
-}
-
-static void exchange(X86Translation *t, const X86Insn *insn, const X86Row *row, X86Fn *const rr[], X86Fn *const mr[])
-{
-    const unsigned size = x86_insn_size(insn, row), s = x86_size_index(size);
-    X86Op *op;
-
-    if (insn->is_mem) {
-        op = x86_emit_ea_op(t, insn, size, X86_WRITE, mr[s]);
-    } else {
-        op = x86_emit(t, insn, rr[s]);
-        op->rm = x86_reg_operand(insn, insn->rm, size);
-    }
-    op->reg = x86_reg_operand(insn, insn->reg, size);
 }
 
 void x86_tr_xadd(X86Translation *t, const X86Insn *insn, const X86Row *row)
