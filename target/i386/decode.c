@@ -4,6 +4,7 @@
  *
  * Thread: the processor's own.  Runs in: mpqemu.
  */
+#include <pthread.h>
 #include <string.h>
 #include "target/i386/decode.h"
 
@@ -170,15 +171,12 @@ static void immediates(Cursor *c, uint32_t attr, X86Insn *insn)
 /* By map and opcode: 1 + the index of the first row in `order`; rows of one opcode are neighbours. */
 static uint16_t sse_first[X86_MAPS][257];
 static uint16_t *sse_order;
+static pthread_once_t sse_indexed = PTHREAD_ONCE_INIT;
 
 static void sse_index(void)
 {
-    static gsize done;
     unsigned n = 0;
 
-    if (!g_once_init_enter(&done)) {
-        return;
-    }
     sse_order = g_new(uint16_t, x86_sse_row_count + 1);
     for (unsigned map = 0; map < X86_MAPS; map++) {
         for (unsigned opcode = 0; opcode < 256; opcode++) {
@@ -191,14 +189,13 @@ static void sse_index(void)
         }
         sse_first[map][256] = (uint16_t)n;
     }
-    g_once_init_leave(&done, 1);
 }
 
 static const X86SseRow *find_sse(const X86Cpu *cpu, const X86Insn *insn)
 {
     const X86SseRow *best = NULL;
 
-    sse_index();
+    pthread_once(&sse_indexed, sse_index);
     for (unsigned i = sse_first[insn->map][insn->opcode]; i < sse_first[insn->map][insn->opcode + 1]; i++) {
         const X86SseRow *row = &x86_sse_rows[sse_order[i]];
 

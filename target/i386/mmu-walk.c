@@ -60,7 +60,7 @@ typedef struct Entry {
     uint64_t value;
 } Entry;
 
-/* What a table outside of RAM and ROM reads as: not present. */
+/* What a table outside of RAM and ROM reads as: not present. Entries are aligned; other processors set bits in them. */
 static void read_entry(X86Cpu *cpu, const Format *format, uint64_t gpa, Entry *ret_entry)
 {
     uint8_t *host = x86_ram_host(cpu, gpa, true);
@@ -73,9 +73,9 @@ static void read_entry(X86Cpu *cpu, const Format *format, uint64_t gpa, Entry *r
     if (host == NULL) {
         ret_entry->value = 0;
     } else if (format->entry_size == 4) {
-        ret_entry->value = *(X86Mem32 *)host;
+        ret_entry->value = __atomic_load_n((uint32_t *)host, __ATOMIC_RELAXED);
     } else {
-        ret_entry->value = *(X86Mem64 *)host;
+        ret_entry->value = __atomic_load_n((uint64_t *)host, __ATOMIC_RELAXED);
     }
 }
 

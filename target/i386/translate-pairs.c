@@ -8,6 +8,7 @@
  * handler of its way, also those that a longer one before passes over: when that one gives up in the middle it goes on
  * with them.
  */
+#include <pthread.h>
 #include <glib.h>
 #include "target/i386/ops-steps.h"
 #include "target/i386/translate.h"
@@ -144,14 +145,11 @@ static X86Fn *flags_branch(const X86FlagsBranch *flags, const X86Op *jump)
 
 void x86_pair_up(X86Op *ops, unsigned count)
 {
-    static gsize made;
+    static pthread_once_t made = PTHREAD_ONCE_INIT;
     const Kind *kind[X86_BLOCK_OPS + 4] = { NULL };
     unsigned gain[X86_BLOCK_OPS + 4] = { 0 }; /* of the best way from here */
 
-    if (g_once_init_enter(&made)) {
-        make_kinds();
-        g_once_init_leave(&made, 1);
-    }
+    pthread_once(&made, make_kinds);
     for (unsigned i = count; i-- > 0;) {
         unsigned run, best;
         bool linked;

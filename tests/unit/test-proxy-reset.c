@@ -2,6 +2,8 @@
 /*
  * The reset of a machine whose devices work on guest RAM in other processes: it waits until they have stopped.
  */
+#include <errno.h>
+#include <semaphore.h>
 #include "hw/proxy/proxy-int.h"
 #include "proxy-rig.h"
 #include "system/reset.h"
@@ -137,16 +139,46 @@ static void test_device_that_goes_meanwhile_holds_up_no_more(Rig *rig, gconstpoi
     g_assert_cmpuint(machine_resets, ==, 1);
 }
 
+typedef struct Holder {
+    PciProxyDev *proxy;
+    sem_t holds, let_go;
+} Holder;
+
+static void *hold_link(void *opaque)
+{
+    Holder *holder = opaque;
+
+    pthread_mutex_lock(&holder->proxy->link_lock);
+    sem_post(&holder->holds);
+    while (sem_wait(&holder->let_go) < 0) {
+        g_assert_cmpint(errno, ==, EINTR);
+    }
+    pthread_mutex_unlock(&holder->proxy->link_lock);
+    return NULL;
+}
+
 /* The worker is where no time limit counts: a peer that fills the resample eventfd can hold it there (irq.c). */
 static void test_remote_that_holds_the_worker_holds_it_up_for_a_limited_time(Rig *rig, gconstpointer data)
 {
+    Holder holder;
+    pthread_t thread;
+
     start_with_delay(rig, 200);
-    pthread_mutex_lock(&rig->proxy->link_lock);
+    holder.proxy = rig->proxy;
+    g_assert_cmpint(sem_init(&holder.holds, 0, 0), ==, 0);
+    g_assert_cmpint(sem_init(&holder.let_go, 0, 0), ==, 0);
+    g_assert_cmpint(pthread_create(&thread, NULL, hold_link, &holder), ==, 0);
+    while (sem_wait(&holder.holds) < 0) {
+        g_assert_cmpint(errno, ==, EINTR);
+    }
     ask_for_reset();
     g_assert_cmpuint(machine_resets, ==, 0);
     rig_wait(rig, machine_was_reset);
     g_assert_cmpint(pci_proxy_state(rig->proxy), ==, PCI_PROXY_DEAD);
-    pthread_mutex_unlock(&rig->proxy->link_lock);
+    sem_post(&holder.let_go);
+    g_assert_cmpint(pthread_join(thread, NULL), ==, 0);
+    sem_destroy(&holder.holds);
+    sem_destroy(&holder.let_go);
 }
 
 /* Another device, which works on guest RAM for longer. */
