@@ -447,24 +447,6 @@ static bool opt_sandbox(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
-static bool opt_trace(const char *arg, void *opaque, GError **errp)
-{
-    bool printed = false;
-
-    if (!trace_parse_option(arg, &printed, errp)) {
-        return false;
-    }
-    ((MainConfig *)opaque)->monitor.start.only_help |= printed;
-    return true;
-}
-
-static bool opt_log_file(const char *arg, void *opaque, GError **errp)
-{
-    g_autofree char *trace_file = g_strconcat("file=", arg, NULL);
-
-    return opt_trace(trace_file, opaque, errp);
-}
-
 /* -d ITEM[,ITEM...]: what a guest does wrong is told anyway, at most ten lines a second. */
 static bool opt_debug(const char *arg, void *opaque, GError **errp)
 {
@@ -526,6 +508,7 @@ ACCEPT_NONE(opt_display, "-display")
 ACCEPT_NONE(opt_parallel, "-parallel")
 ACCEPT_NONE(opt_vga, "-vga")
 ACCEPT_NONE(opt_net, "-net")
+ACCEPT_NONE(opt_nic, "-nic")
 
 static bool opt_nographic(const char *arg, void *opaque, GError **errp)
 {
@@ -618,9 +601,9 @@ static const CmdlineOption options[] = {
       "confines the process before its devices are made (default: off); it keeps its user and\nnamespaces.  '-sandbox "
       "help' explains, '-sandbox list' prints the system calls", opt_sandbox },
     { "trace", "PATTERN | [enable=PATTERN][,events=FILE][,file=PATH]",
-      "switches trace events on; '-trace help' lists them", opt_trace },
+      "switches trace events on; '-trace help' lists them", start_opt_trace },
     { "d", "ITEM[,ITEM...]", "logs more; '-d help' lists items", opt_debug },
-    { "D", "PATH", "writes traces to a file", opt_log_file },
+    { "D", "PATH", "writes traces to a file", start_opt_trace_file },
     { "version", NULL, "prints the version", opt_version },
     { "help", NULL, "prints this text", opt_help },
     { "h", NULL, NULL, opt_help },
@@ -631,6 +614,7 @@ static const CmdlineOption options[] = {
     { "parallel", "none", "accepted", opt_parallel },
     { "vga", "none", "accepted", opt_vga },
     { "net", "none", "accepted", opt_net },
+    { "nic", "none", "accepted", opt_nic },
 
     { "daemonize", NULL, "let the launcher do it", opt_daemonize, "Refused" },
     { NULL },

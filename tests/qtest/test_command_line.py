@@ -96,6 +96,12 @@ def run(program, *args, **kwargs):
     (["-monitor", "tcp::1"], "give unix:PATH"),
     (["-daemonize"], "-daemonize is not supported"),
     (["-trace", "no_such_event"], "no trace event"),
+    (["-trace", "file=/no/such/t"], "-trace: parameter 'file': Could not open '/no/such/t': No such file or directory"),
+    (["-D", "/no/such/t"], "-D: Could not open '/no/such/t': No such file or directory; give a file that can be made"),
+    (["-serial"], "give -serial stdio | mon:stdio | unix:PATH[,server=on][,wait=off] | file:PATH | pty | null | chardev:ID"),
+    (["-nic", "user"], "-nic user: not in this version; only 'none' is accepted"),
+    (["-rdevice", "help"], "-rdevice help: only the process's own program knows its devices; ask it: qemu-remote -device"),
+    (["-rdevice", "scsi-hd,help"], "ask it: qemu-remote -device scsi-hd,help"),
 ])
 def test_refused(main_program, args, text):
     if args and not any(a.startswith("-accel") or "accel=" in a for a in args):
@@ -159,7 +165,7 @@ def test_stock_users_words(main_program, tmp_path):
     path = tmp_path / "ram"
     with Qtest(main_program, [
             "-machine", "pc,accel=qtest", "-name", "vm", "-nodefaults", "-nographic", "-display",
-            "none", "-monitor", "none", "-serial", "none", "-vga", "none", "-net", "none",
+            "none", "-monitor", "none", "-serial", "none", "-vga", "none", "-net", "none", "-nic", "none",
             "-parallel", "none", "-no-reboot", "-no-shutdown", "-S", "-m", "64", *MEMFD,
             "-object", f"memory-backend-file,id=m1,size=32M,mem-path={path},share=on",
             "-numa", "node,memdev=m0", "-numa", "node,nodeid=1,memdev=m1"]) as q:

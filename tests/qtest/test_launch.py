@@ -480,7 +480,7 @@ E = ("--", "/bin/false")
 @pytest.mark.parametrize("args, words", [
     ((), ("no emulator", "--")),
     (R, ("no emulator", "'-- EMULATOR")),
-    ((*R, "--"), ("--", "not a program")),
+    ((*R, "--"), ("--: no emulator follows", "-- EMULATOR")),
     ((*R, "--", "-accel"), ("'-accel'", "not a program")),
     (E, ("no remote", "--remote")),
     (("--remote",), ("--remote", "argument is missing")),
