@@ -71,6 +71,16 @@ class OwnMachine(witness.AnsweringMachine):
                 self.answer()
 
 
+class Host:
+    """Does what the guest asks for: its methods are for OwnMachine.serve().
+
+    seen   what the tests look at
+    """
+
+    def __init__(self, machine, images):
+        self.machine, self.qmp, self.images, self.seen = machine, machine.monitor, images, {}
+
+
 def with_functions(functions, steps):
     """(layer, steps): the shell functions for all steps; a step is text, or (seconds, text)."""
     layer = guest_image.Layer()
