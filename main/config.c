@@ -226,7 +226,8 @@ static const CmdlineOption options[] = {
       "process that a launcher has started,\nand what its death means: detach (default), restart, pause or exit",
       main_opt_remote },
 
-    { "kernel", "FILE", "boots this Linux kernel: a bzImage, or an ELF file with a PVH entry", main_opt_kernel, "Boot" },
+    { "kernel", "FILE", "boots this Linux kernel: a bzImage, or an ELF file with a PVH entry", main_opt_kernel,
+      "Boot" },
     { "initrd", "FILE", "gives the kernel this initial RAM disk", main_opt_initrd },
     { "append", "TEXT", "gives the kernel this command line", main_opt_append },
     { "bios", "FILE", "boots this firmware; without it and a kernel it is SeaBIOS", main_opt_bios },

@@ -29,7 +29,8 @@ bool main_opt_rdrive(const char *arg, void *opaque, GError **errp)
 bool main_opt_rdevice(const char *arg, void *opaque, GError **errp)
 {
     if (g_str_equal(arg, "help") || g_str_equal(arg, "?") || g_str_has_suffix(arg, ",help")) {
-        error_setg(errp, "-rdevice %s: only the process's own program knows its devices; ask it: qemu-remote -device %s",
+        error_setg(errp,
+                   "-rdevice %s: only the process's own program knows its devices; ask it: qemu-remote -device %s",
                    arg, arg);
         return false;
     }

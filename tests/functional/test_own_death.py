@@ -4,7 +4,8 @@
 """One boot of Debian's kernel in our main emulator.
 
 lsi0 has on-death=restart, and a worker that reads and writes disk 0 never hears of the death.  lsi1 has
-on-death=detach: its reader gets errors, the dead controller is taken out, and another one in a new process takes its slot.
+on-death=detach: its reader gets errors, the dead controller is taken out, and another one in a new process takes its
+slot.
 """
 
 import os

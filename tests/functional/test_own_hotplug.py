@@ -126,7 +126,8 @@ def have(program):
 
 @pytest.fixture(scope="module")
 def run(linux, tmp_path_factory):
-    """Boot the guest, let it run all steps; adds host (Host) and known (of the images' first MiB) to the witness.Run."""
+    """Boot the guest, let it run all steps; adds host (Host) and known (of the images' first MiB) to the
+    witness.Run."""
     rundir = tmp_path_factory.mktemp("own-hotplug")
     images = [disks.patterned(rundir / "disk0", 2, seed=60), disks.patterned(rundir / "disk1", 12, seed=61),
               disks.patterned(rundir / "disk2", 1, seed=62)]

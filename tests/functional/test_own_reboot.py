@@ -4,8 +4,8 @@
 """One start of our main emulator, many of the guest.
 
 The boots are counted in a sector of disk 0, and the guest does in each what stands in WAYS for its number.  Each boot
-reads known contents, mends and mounts the file system of disk 1, and looks at the file of the boot before.  disk 1 is on
-a controller of its own, in a second process.
+reads known contents, mends and mounts the file system of disk 1, and looks at the file of the boot before.  disk 1 is
+on a controller of its own, in a second process.
 """
 
 import re
@@ -59,7 +59,8 @@ sysrq) keep_busy; echo 1 >/proc/sys/kernel/sysrq; echo b >/proc/sysrq-trigger; s
 host) keep_busy; echo "@@reset me"; sleep 100 ;;
 *) umount /mnt; echo $1 >/sys/kernel/reboot/type; reboot -f; sleep 100 ;;
 esac"""),
-    "power-off-at-work": "while :; do dd if=$(disk 0) of=/dev/null bs=64k count=32 iflag=direct status=none; done & sleep 1",
+    "power-off-at-work": "while :; do dd if=$(disk 0) of=/dev/null bs=64k count=32 iflag=direct status=none; done &\n"
+                         "sleep 1",
 }
 
 

@@ -3,9 +3,9 @@
 # Runs in: neither program; drives mpqemu, which starts qemu-remote.
 """What a restart of a device process asks of a guest with Debian's unmodified driver, when it is told of it.
 
-The controller of the new process reports a SCSI bus reset, so the driver starts anew at once; without that it would find
-out by the time-outs of its commands, after 30 s and more.  Its own pause after a bus reset is 3 s.  SCSI ids: 0 a disk
-with known contents that is read, 1 a file system that is written, flushed and read back, 2 a CD-ROM that is read.
+The controller of the new process reports a SCSI bus reset, so the driver starts anew at once; without that it would
+find out by the time-outs of its commands, after 30 s and more.  Its own pause after a bus reset is 3 s.  SCSI ids: 0 a
+disk with known contents that is read, 1 a file system that is written, flushed and read back, 2 a CD-ROM that is read.
 """
 
 import os
@@ -73,7 +73,8 @@ def with_functions(step, known):
 
 
 class ManagedProcess(witness.Machine):
-    """A main emulator of ours that starts the device process itself: rid "disks", devices as for -rdevice and -rdrive."""
+    """A main emulator of ours that starts the device process itself: rid "disks", devices as for -rdevice and
+    -rdrive."""
 
     def _start(self):
         self.main = self._spawn("main", [

@@ -98,9 +98,11 @@ def run(program, *args, **kwargs):
     (["-trace", "no_such_event"], "no trace event"),
     (["-trace", "file=/no/such/t"], "-trace: parameter 'file': Could not open '/no/such/t': No such file or directory"),
     (["-D", "/no/such/t"], "-D: Could not open '/no/such/t': No such file or directory; give a file that can be made"),
-    (["-serial"], "give -serial stdio | mon:stdio | unix:PATH[,server=on][,wait=off] | file:PATH | pty | null | chardev:ID"),
+    (["-serial"],
+     "give -serial stdio | mon:stdio | unix:PATH[,server=on][,wait=off] | file:PATH | pty | null | chardev:ID"),
     (["-nic", "user"], "-nic user: not in this version; only 'none' is accepted"),
-    (["-rdevice", "help"], "-rdevice help: only the process's own program knows its devices; ask it: qemu-remote -device"),
+    (["-rdevice", "help"],
+     "-rdevice help: only the process's own program knows its devices; ask it: qemu-remote -device"),
     (["-rdevice", "scsi-hd,help"], "ask it: qemu-remote -device scsi-hd,help"),
 ])
 def test_refused(main_program, args, text):

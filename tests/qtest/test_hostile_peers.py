@@ -5,8 +5,8 @@
 
 Theory of operation
 
-A hostile link lives until its first message that the protocol cannot answer, so a wave needs many: each of LINKS devices
-has one. A hostile peer is a generator of (bytes, descriptors), seeded by wave and link:
+A hostile link lives until its first message that the protocol cannot answer, so a wave needs many: each of LINKS
+devices has one. A hostile peer is a generator of (bytes, descriptors), seeded by wave and link:
 
     noise      random bytes with random descriptors
     mutants    a driver's session in which messages are flipped, cut, doubled, glued, and given wrong descriptors
