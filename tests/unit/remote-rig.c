@@ -10,6 +10,7 @@
 #include "hw/remote/pci-host.h"
 #include "remote-rig.h"
 #include "util/event-loop.h"
+#include "util/machine-lock.h"
 
 #define TURNS 200 /* of the event loop: more than any step of a test needs */
 
@@ -226,4 +227,31 @@ void server_teardown(ServerFixture *f, gconstpointer data)
 void assert_alive(ServerFixture *f)
 {
     g_assert_cmphex(config(f, false, PCI_VENDOR_ID, 0, 4), ==, 0x56781234);
+}
+
+uint64_t take_events(int fd)
+{
+    uint64_t count = 0;
+
+    return read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count) ? count : 0;
+}
+
+void add_events(int fd, uint64_t count)
+{
+    g_assert_cmpint(write(fd, &count, sizeof(count)), ==, sizeof(count));
+}
+
+int remote_rig_main(int argc, char **argv, void (*add)(void))
+{
+    int ret;
+
+    g_test_init(&argc, &argv, NULL);
+    machine_lock();
+    ram_guard_install();
+    remote_pci_host_new();
+    add();
+    ret = g_test_run();
+    remote_pci_host_free();
+    machine_unlock();
+    return ret;
 }

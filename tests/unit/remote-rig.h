@@ -44,6 +44,12 @@ typedef struct ServerFixture {
 void server_setup(ServerFixture *f, gconstpointer data);
 void server_teardown(ServerFixture *f, gconstpointer data);
 
+/* A range of SYNC_SYSMEM. */
+typedef struct Range {
+    uint64_t gpa, size, offset;
+    int fd; /* the test's; the table gets a copy */
+} Range;
+
 /* LinkServerEnded: counts in the fixture OPAQUE. */
 void server_ended(LinkServer *server, LinkServerEnd how, void *opaque);
 
@@ -51,8 +57,15 @@ void server_ended(LinkServer *server, LinkServerEnd how, void *opaque);
 void assert_alive(ServerFixture *f);
 
 void turn(void);
+
+/* Events that wait in a non-blocking eventfd; takes them. */
+uint64_t take_events(int fd);
+void add_events(int fd, uint64_t count);
 int make_memfd(uint64_t size);
 unsigned count_fds(void);
+
+/* main() of a program whose tests ADD adds: an event loop, its lock, a PCI host bridge. */
+int remote_rig_main(int argc, char **argv, void (*add)(void));
 
 /* A message as bytes: header, then up to 192 bytes of payload.  Returns its length. */
 size_t encode(uint8_t *wire, uint32_t cmd, const void *payload, uint64_t size);
