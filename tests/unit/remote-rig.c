@@ -29,18 +29,6 @@ int make_memfd(uint64_t size)
     return fd;
 }
 
-unsigned count_fds(void)
-{
-    GDir *dir = g_dir_open("/proc/self/fd", 0, NULL);
-    unsigned count = 0;
-
-    while (g_dir_read_name(dir)) {
-        count++;
-    }
-    g_dir_close(dir);
-    return count;
-}
-
 /* ---- a PCI function to serve ---------------------------------------------------------------------------------- */
 
 static MemResult test_reg_read(void *opaque, hwaddr addr, uint64_t *ret_value, unsigned size)

@@ -10,6 +10,7 @@
 #ifndef TESTS_REMOTE_RIG_H
 #define TESTS_REMOTE_RIG_H
 
+#include "count-fds.h"
 #include "hw/remote/link-server.h"
 
 #define PAGE UINT64_C(4096)
@@ -62,7 +63,6 @@ void turn(void);
 uint64_t take_events(int fd);
 void add_events(int fd, uint64_t count);
 int make_memfd(uint64_t size);
-unsigned count_fds(void);
 
 /* main() of a program whose tests ADD adds: an event loop, its lock, a PCI host bridge. */
 int remote_rig_main(int argc, char **argv, void (*add)(void));
