@@ -348,6 +348,98 @@ static void test_failed_flush_is_final(void)
     close_drive(blk);
 }
 
+/* ---- memory for what direct I/O cannot take as it is ------------------------------------------- */
+
+#define BIG (15 * MIB)
+#define BIG_THAT_FIT 4 /* into the memory that there is for all at once */
+
+static void expect_pattern(const uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (data[i] != pattern_byte(i)) {
+            g_error("byte %zu is %u", i, data[i]);
+        }
+    }
+}
+
+static void wait_submission(void)
+{
+    while (kernel.submits == 0) {
+        event_loop_turn(event_loop_main(), true);
+    }
+}
+
+/* The memory is bounded: what does not fit waits for what came before, and is done all the same. */
+static void test_bounce_memory_is_waited_for(void)
+{
+    g_autofree char *path = make_image("memory.img", 16 * MIB);
+    g_autofree uint8_t *data = g_malloc(BIG_THAT_FIT * BIG + 4096);
+    g_autofree uint8_t *more = g_malloc(2 * BIG + 4096);
+    BlockBackend *blk;
+    Result results[BIG_THAT_FIT + 2] = { 0 };
+
+    if (!have_direct()) {
+        return;
+    }
+    blk = open_drive(true, "file=%s,format=raw,cache=none", path);
+    reset();
+    for (unsigned i = 0; i < G_N_ELEMENTS(results); i++) {
+        /* An odd address, so that none is taken as it is. */
+        uint8_t *place = i < BIG_THAT_FIT ? data + i * BIG + 1 : more + (i - BIG_THAT_FIT) * BIG + 1;
+        struct iovec iov = { .iov_base = place, .iov_len = BIG };
+
+        if (i == BIG_THAT_FIT) {
+            for (size_t at = 0; at < BIG; at++) {
+                place[at] = pattern_byte(at);
+            }
+            blk_pwritev(blk, 0, &iov, 1, 0, on_done, &results[i]);
+        } else {
+            blk_preadv(blk, 0, &iov, 1, on_done, &results[i]);
+        }
+    }
+    wait_submission();
+    g_assert_cmpint(kernel.entries, ==, BIG_THAT_FIT);
+    for (unsigned i = 0; i < G_N_ELEMENTS(results); i++) {
+        g_assert_cmpint(wait_result(&results[i]), ==, 0);
+    }
+    expect_pattern(data + (BIG_THAT_FIT - 1) * BIG + 1, BIG);
+    expect_pattern(more + BIG + 1, BIG);
+    close_drive(blk);
+}
+
+/* A request that is given up while it waits for memory does not hold back those behind it that would fit. */
+static void test_cancelled_memory_waiter_lets_others_pass(void)
+{
+    g_autofree char *path = make_image("waiter.img", 16 * MIB);
+    g_autofree uint8_t *data = g_malloc(BIG + 4096);
+    uint8_t small[512 + 1];
+    struct iovec iov = { .iov_base = data + 1, .iov_len = BIG };
+    struct iovec small_iov = { .iov_base = small + 1, .iov_len = 512 };
+    Result small_result = { 0 }, given_up = { 0 };
+    BlockRequest *waiter;
+    BlockBackend *blk;
+    int calls = 0;
+
+    if (!have_direct()) {
+        return;
+    }
+    blk = open_drive(true, "file=%s,format=raw,cache=none", path);
+    reset();
+    for (unsigned i = 0; i < BIG_THAT_FIT; i++) {
+        blk_preadv(blk, 0, &iov, 1, on_count, &calls);
+    }
+    waiter = blk_preadv(blk, 0, &iov, 1, on_done, &given_up);
+    blk_preadv(blk, 0, &small_iov, 1, on_done, &small_result);
+    blk_cancel(waiter);
+    wait_submission();
+    g_assert_cmpint(kernel.entries, ==, BIG_THAT_FIT + 1);
+    g_assert_cmpint(wait_result(&small_result), ==, 0);
+    g_assert_cmpint(wait_result(&given_up), ==, -ECANCELED);
+    expect_pattern(small + 1, 512);
+    wait_calls(&calls, BIG_THAT_FIT);
+    close_drive(blk);
+}
+
 int main(int argc, char **argv)
 {
     block_test_init(&argc, &argv);
@@ -360,5 +452,8 @@ int main(int argc, char **argv)
     g_test_add_func("/block-uring/cancel-between-pieces", test_cancel_between_pieces);
     g_test_add_func("/block-uring/interrupted-requests", test_interrupted_requests);
     g_test_add_func("/block-uring/failed-flush-is-final", test_failed_flush_is_final);
+    g_test_add_func("/block-uring/bounce-memory-is-waited-for", test_bounce_memory_is_waited_for);
+    g_test_add_func("/block-uring/cancelled-memory-waiter-lets-others-pass",
+                    test_cancelled_memory_waiter_lets_others_pass);
     return block_test_run();
 }
