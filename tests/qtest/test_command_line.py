@@ -80,6 +80,7 @@ def run(program, *args, **kwargs):
     (["-device", '{"driver":"lsi53c895a","addr":"20"}'], "no PCI address"),
     (["-machine", "none", "-device", "lsi53c895a"], "no 'PCI' bus found"),
     (["-device", "scsi-hd,drive=d0"], "bus found"),
+    (["-device", "lsi53c895a"] * 31, "-device lsi53c895a: PCI bus 'pci.0' has no free slot; give addr= or take a"),
     (["-device", "lsi53c895a", "-device", "scsi-hd,drive=d0"], "d0"),
     (["-drive", "id=d0,file=/no/such/file,format=raw,if=none"], "/no/such/file"),
     (["-device", "pci-proxy-dev,id=p0"], "property 'fd' is missing"),

@@ -44,6 +44,8 @@ static MemResult test_reg_write(void *opaque, hwaddr addr, uint64_t value, unsig
 
     if (addr == 8) {
         pci_set_irq(&self->pci, value != 0);
+    } else if (addr == 16 && self->on_write) {
+        self->on_write(self->on_write_opaque);
     } else {
         self->reg = value;
     }

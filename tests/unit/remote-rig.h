@@ -15,12 +15,14 @@
 
 #define PAGE UINT64_C(4096)
 
-/* A function with BAR 0 (I/O) and BAR 1 (memory): offset 0 holds a value, offset 8 drives the interrupt. */
+/* A function with BAR 0 (I/O) and BAR 1 (memory): offset 0 holds a value, 8 drives the interrupt, 16 calls the test. */
 typedef struct TestFunction {
     PciDevice pci;
     MemoryRegion io, mem;
     uint64_t reg;
     unsigned resets;
+    void (*on_write)(void *opaque); /* called by a write at offset 16; NULL: nobody is */
+    void *on_write_opaque;
 } TestFunction;
 
 typedef struct TestFunctionClass {

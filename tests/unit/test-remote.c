@@ -408,6 +408,30 @@ static void test_server_fair(ServerFixture *f, gconstpointer data)
 }
 
 /* What came by the link goes with it: descriptors, RAM, interrupt; the device is reset. */
+static void ask_and_turn(void *opaque)
+{
+    ServerFixture *f = opaque;
+    uint32_t payload[3] = { PCI_VENDOR_ID, 0, 4 };
+    uint8_t byte;
+
+    send_msg(f, MPQEMU_CMD_PCI_CFGREAD, payload, sizeof(payload));
+    turn();
+    g_assert_cmpint(recv(f->peer, &byte, 1, MSG_PEEK | MSG_DONTWAIT), <, 0);
+}
+
+/* A request that arrives while another one is carried out, by a device that turns the loop, waits and is answered. */
+static void test_server_request_in_a_nested_turn(ServerFixture *f, gconstpointer data)
+{
+    uint64_t value;
+
+    f->dev->on_write = ask_and_turn;
+    f->dev->on_write_opaque = f;
+    g_assert_cmphex(bar(f, true, true, MEM_BASE + 16, 1, 4), ==, 0);
+    g_assert_true(take_reply(f, &value));
+    g_assert_cmphex(value, ==, 0x56781234);
+    assert_alive(f);
+}
+
 static void test_server_end_frees(ServerFixture *f, gconstpointer data)
 {
     auto_fd irq = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -506,6 +530,7 @@ static void add_tests(void)
     SERVER("unread-replies-stop-the-reading", test_server_unread_replies, 0);
     SERVER("blocked-peer-may-die", test_server_blocked_peer_dies, 0);
     SERVER("flood-on-one-link-is-fair-to-others", test_server_fair, 0);
+    SERVER("request-in-a-nested-turn", test_server_request_in_a_nested_turn, 0);
     SERVER("end-frees-everything", test_server_end_frees, 0);
     SERVER("eight-ranges-are-accepted", test_server_eight_ranges, 0);
     SERVER("nine-ranges-end-the-link", test_server_bad_tables, 9);
