@@ -174,12 +174,6 @@ uint64_t config(ServerFixture *f, bool write, uint32_t addr, uint32_t val, uint3
     return call(f, write ? MPQEMU_CMD_PCI_CFGWRITE : MPQEMU_CMD_PCI_CFGREAD, payload, sizeof(payload));
 }
 
-typedef struct BarPayload {
-    uint64_t addr, val;
-    uint32_t size;
-    uint8_t memory, padding[3];
-} BarPayload;
-
 uint64_t bar(ServerFixture *f, bool write, bool memory, uint64_t addr, uint64_t val, uint32_t size)
 {
     BarPayload payload = { addr, val, size, memory, { 0 } };

@@ -77,6 +77,13 @@ void send_msg(ServerFixture *f, uint32_t cmd, const void *payload, uint64_t size
 /* Turns the loop, then takes one reply.  Returns false when there is none. */
 bool take_reply(ServerFixture *f, uint64_t *ret_value);
 
+/* Of BAR_READ and BAR_WRITE. */
+typedef struct BarPayload {
+    uint64_t addr, val;
+    uint32_t size;
+    uint8_t memory, padding[3];
+} BarPayload;
+
 /* A message and its reply's value. */
 uint64_t call(ServerFixture *f, uint32_t cmd, const void *payload, uint64_t size);
 uint64_t config(ServerFixture *f, bool write, uint32_t addr, uint32_t val, uint32_t len);
