@@ -9,7 +9,6 @@ MPQEMU_MAIN_SANDBOX=on confines the main emulator, too; its remotes always are.
 import os
 import re
 
-import disks
 import guest_image
 import witness
 from qmp import Qmp

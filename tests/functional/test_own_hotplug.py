@@ -7,7 +7,6 @@ A worker reads and writes disk 0, behind lsi0, all the time.  lsi1, in another p
 at times disk 2: let go by the guest when asked, also while disk 1 is mounted, and pulled out.
 """
 
-import re
 import subprocess
 
 import pytest

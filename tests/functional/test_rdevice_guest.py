@@ -11,15 +11,13 @@ disk with known contents that is read, 1 a file system that is written, flushed 
 import os
 import re
 import signal
-import subprocess
 
 import pytest
 
 import disks
-import guest_image
+import file_system
 import witness
 from device_process import device_pid
-from packages import need
 from qmp import Qmp
 
 SECONDS = 400
@@ -149,10 +147,7 @@ def test_nobody_hears_of_it_when_there_is_no_driver(run):
 
 def test_the_file_system_is_whole(run):
     run.ok("unmount")
-    need("e2fsck")
-    check = subprocess.run([guest_image.which("e2fsck"), "-f", "-n", run.image],
-                           capture_output=True, text=True, timeout=60, check=False)
-    assert check.returncode == 0, check.stdout
+    file_system.assert_clean(run.image)
 
 
 def test_guest_powers_off_cleanly(run):

@@ -21,7 +21,7 @@ import time
 import mpqemu_link
 import neighbour_peer
 from hotplug_rig import Guest
-from lsi_driver import BUFFER, DONE, MMIO_BASE, Lsi
+from lsi_driver import BUFFER, DONE, MMIO_BASE
 from managed import WAIT, Managed, children, image, proc_name, wait_until
 from qmp import Qmp
 
