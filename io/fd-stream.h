@@ -15,7 +15,7 @@
 /* One attempt; bytes sent, or a negative errno; -EAGAIN: not now. */
 ssize_t fd_stream_send(int fd, bool is_socket, const void *data, size_t len);
 
-/* One attempt; bytes received, 0 at the end, or a negative errno.  Descriptors that a socket brings come in RECEIVED. */
+/* One attempt; bytes received, 0 at the end, or a negative errno.  RECEIVED gets descriptors that a socket brings. */
 ssize_t fd_stream_receive(int fd, bool is_socket, void *data, size_t len, FdSet *received);
 
 #endif

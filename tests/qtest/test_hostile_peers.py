@@ -31,7 +31,7 @@ import pytest
 
 from device_process import device_pid
 from mpqemu_link import (BAR_READ, BAR_WRITE, DEVICE_RESET, PCI_CFGREAD, PCI_CFGWRITE, RET, SET_IRQFD,
-                         SYNC_SYSMEM, LinkError, Range, pack, pack_bar, pack_conf, pack_table)
+                         LinkError, Range, pack, pack_bar, pack_conf, pack_table)
 from remote_process import LSI_IDS, WAIT, Link, Remote, serve
 
 REGS, RAM, IO = 0xfebf0000, 0xfebf2000, 0xc000
