@@ -314,6 +314,7 @@ bool file_rw_stop_waiting(FileOp *f)
         }
         f->waits_for_memory = false;
         file_range_leave(f);
+        start_memory_waiters(); /* those behind it may be smaller */
         return true;
     }
     return false;

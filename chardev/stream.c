@@ -8,8 +8,7 @@
  * machine lock; both schedule one deferred call, in which the main loop does everything that concerns descriptors.
  * So a guest that writes byte by byte costs a system call per turn of the loop, not per byte.
  *
- * No call blocks, whatever flags others set on a shared open file description: sockets are used with MSG_DONTWAIT,
- * others only after poll() has said that they are ready, in pieces that a pipe takes whole.
+ * No call blocks, whatever flags others set on a shared open file description (io/fd-stream.h).
  *
  * End of a peer.  A socket's hangup says that it will not read, so the queue is dropped; what it has sent is still
  * given to the front, as long as that takes something within CHARDEV_STALL_NS.  A hangup cannot be muted, so such a
@@ -18,12 +17,11 @@
 #include "chardev/chardev-int.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "io/fd-socket.h"
+#include "io/fd-stream.h"
 #include "trace/chardev.h"
 #include "util/error.h"
 #include "util/fd.h"
@@ -103,28 +101,6 @@ static void hang_up(StreamChardev *stream)
 
 /* ---- output -------------------------------------------------------------------------------------- */
 
-static bool poll_now(int fd, short events)
-{
-    struct pollfd pfd = { .fd = fd, .events = events };
-
-    return poll(&pfd, 1, 0) == 1;
-}
-
-/* One attempt; bytes sent, or a negative errno. */
-static ssize_t send_some(StreamChardev *stream, const uint8_t *data, size_t len)
-{
-    ssize_t n;
-
-    if (stream->is_socket) {
-        return fd_socket_send(stream->out_fd, data, len, NULL, 0, MSG_DONTWAIT);
-    }
-    if (!poll_now(stream->out_fd, POLLOUT)) {
-        return -EAGAIN;
-    }
-    n = write(stream->out_fd, data, MIN(len, PIPE_BUF));
-    return n < 0 ? -errno : n;
-}
-
 /* A file that is full, or whose disk is broken, loses bytes; anything else that fails has gone. */
 static void output_failed(StreamChardev *stream, int error)
 {
@@ -148,7 +124,7 @@ static void flush_output(StreamChardev *stream)
 
     while (stream->count > 0) {
         size_t run = MIN(stream->count, CHARDEV_QUEUE - stream->first);
-        ssize_t n = send_some(stream, stream->queue + stream->first, run);
+        ssize_t n = fd_stream_send(stream->out_fd, stream->is_socket, stream->queue + stream->first, run);
 
         if (n == -EAGAIN || n == -EINTR || n == 0) {
             break;
@@ -239,20 +215,11 @@ size_t stream_chardev_room(Chardev *chr)
 /* One attempt; bytes received, 0 at the end, or a negative errno. */
 static ssize_t receive_some(StreamChardev *stream, uint8_t *data, size_t len)
 {
-    ssize_t n;
+    FdSet received = { .num = 0 };
+    ssize_t n = fd_stream_receive(stream->in_fd, stream->is_socket, data, len, &received);
 
-    if (stream->is_socket) {
-        FdSet received = { .num = 0 };
-
-        n = fd_socket_receive(stream->in_fd, data, len, &received, MSG_DONTWAIT);
-        fd_set_drop(&received); /* nobody wants descriptors here */
-        return n;
-    }
-    if (!poll_now(stream->in_fd, POLLIN)) {
-        return -EAGAIN;
-    }
-    n = read(stream->in_fd, data, len);
-    return n < 0 ? -errno : n;
+    fd_set_drop(&received); /* nobody wants descriptors here */
+    return n;
 }
 
 /* Reads once, as much as the front takes. */

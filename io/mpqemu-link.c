@@ -22,26 +22,14 @@
  * Cost.  A request that arrives in one piece costs one recvmsg() here, its reply one sendmsg(); an exchange of the
  * client costs one of each, the wait for the reply included (SO_RCVTIMEO holds the time limit).
  */
-#include "io/mpqemu-link.h"
+#include "mpqemu-link-int.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
-#include "fd-socket.h"
-#include "mpqemu-msg.h"
 #include "trace/io.h"
 #include "util/error.h"
-#include "util/event-loop.h"
 #include "util/fd.h"
-
-#define NS_PER_SEC INT64_C(1000000000)
-#define SILENCE_NS INT64_C(1000000) /* how often a client looks for what it has not asked for */
-#define WIRE_MAX (MPQEMU_HEADER_SIZE + MPQEMU_PAYLOAD_MAX)
-
-/* Room for about a hundred glued register accesses; a chunk is worked off before the next is read. */
-#define BUFFER_SIZE 4096
 
 const SyscallTable mpqemu_link_syscalls = {
     "link", (const SyscallRule[]) {
@@ -51,45 +39,6 @@ const SyscallTable mpqemu_link_syscalls = {
         SYSCALL(getsockopt, "a new link must be local", ARG_IS(1, SOL_SOCKET), ARG_IS(2, SO_DOMAIN)),
         SYSCALL_END,
     },
-};
-
-const SyscallTable mpqemu_link_client_syscalls = {
-    "link client", (const SyscallRule[]) {
-        SYSCALL(ppoll, "waits for a reply, for a bounded time"),
-        SYSCALL(setsockopt, "how long a receive waits", ARG_IS(1, SOL_SOCKET), ARG_IS(2, SO_RCVTIMEO)),
-        SYSCALL_END,
-    },
-};
-
-/* The descriptors of the message that begins at link->in[start]. */
-typedef struct PendingSet {
-    size_t start;
-    FdSet set;
-} PendingSet;
-
-struct MpqemuLink {
-    int fd; /* -1 once closed */
-    MpqemuRole role;
-    MpqemuLinkState state;
-    char *name;
-    MpqemuWhy reason;
-    MpqemuLinkStats stats;
-    void (*closing)(void *opaque); /* may be NULL */
-    void *closing_opaque;
-
-    /* Received and not yet handed out: in[head..tail). */
-    uint8_t in[BUFFER_SIZE];
-    size_t head, tail;
-    PendingSet sets[2]; /* by start; see above why two suffice */
-    unsigned num_sets;
-
-    /* Server: a reply that the socket did not take. */
-    uint8_t kept[WIRE_MAX];
-    size_t kept_len;
-
-    /* Client: the SO_RCVTIMEO in force, and when it was looked for unasked bytes. */
-    int64_t recv_timeout_ns;
-    int64_t silence_ns;
 };
 
 void mpqemu_msg_clear(MpqemuMsg *msg)
@@ -148,16 +97,14 @@ void mpqemu_link_close(MpqemuLink *link, const char *reason)
     set_state(link, MPQEMU_LINK_CLOSED);
 }
 
-/* Closes after a failed system call and passes its errno on. */
-static int close_errno(MpqemuLink *link, const char *what, int error)
+int mpqemu_link_close_errno(MpqemuLink *link, const char *what, int error)
 {
     mpqemu_why(&link->reason, "%s: %s", what, errno_text(error));
     mpqemu_link_close(link, "");
     return -error;
 }
 
-/* Closes because of what the peer sent; the reason stands in link->reason. */
-static int refuse(MpqemuLink *link)
+int mpqemu_link_refuse(MpqemuLink *link)
 {
     link->stats.refused++;
     trace_mpqemu_link_refuse(link->name, link->reason.text);
@@ -263,11 +210,7 @@ static ssize_t last_beginning(const MpqemuLink *link, size_t chunk)
     return last;
 }
 
-/*
- * One recvmsg() to the buffer.  Returns 1, 0 when it would block, was interrupted or timed out, or -errno: CLOSED.
- * Only called while the buffer holds less than a message.
- */
-static int read_chunk(MpqemuLink *link, int flags)
+int mpqemu_link_read_chunk(MpqemuLink *link, int flags)
 {
     PendingSet *pending = &link->sets[link->num_sets];
     FdSet *set = &pending->set;
@@ -293,7 +236,7 @@ static int read_chunk(MpqemuLink *link, int flags)
         return chunk ? -EPIPE : -ECONNRESET;
     }
     if (n < 0) {
-        return close_errno(link, "receive", -n);
+        return mpqemu_link_close_errno(link, "receive", -n);
     }
     link->tail += n;
     link->stats.bytes_in += n;
@@ -306,7 +249,7 @@ static int read_chunk(MpqemuLink *link, int flags)
     start = last_beginning(link, chunk);
     if (start < 0) {
         mpqemu_why(&link->reason, "descriptors in the middle of a message");
-        return refuse(link);
+        return mpqemu_link_refuse(link);
     }
     pending->start = start;
     return 1;
@@ -336,11 +279,7 @@ static MpqemuVerdict take_message(MpqemuLink *link, size_t size, MpqemuMsg *msg)
     return verdict;
 }
 
-/*
- * Takes a message out of the buffer.  Returns 1 with *msg and *ret_size set, 0 when none is whole, or -EPROTO: the
- * link is CLOSED.  *ret_bad_field tells that only msg->cmd is good.
- */
-static int next_message(MpqemuLink *link, MpqemuMsg *msg, size_t *ret_size, bool *ret_bad_field)
+int mpqemu_link_next_message(MpqemuLink *link, MpqemuMsg *msg, size_t *ret_size, bool *ret_bad_field)
 {
     size_t have = link->tail - link->head;
     MpqemuVerdict verdict;
@@ -350,7 +289,7 @@ static int next_message(MpqemuLink *link, MpqemuMsg *msg, size_t *ret_size, bool
     }
     /* As soon as the header is there: the peer of a bad one may be waiting for us to notice. */
     if (!mpqemu_header_check(link->role, link->in + link->head, ret_size, &link->reason)) {
-        return refuse(link);
+        return mpqemu_link_refuse(link);
     }
     if (have < MPQEMU_HEADER_SIZE + *ret_size) {
         return 0;
@@ -358,7 +297,7 @@ static int next_message(MpqemuLink *link, MpqemuMsg *msg, size_t *ret_size, bool
 
     verdict = take_message(link, *ret_size, msg);
     if (verdict == MPQEMU_MSG_REFUSED) {
-        return refuse(link);
+        return mpqemu_link_refuse(link);
     }
     *ret_bad_field = verdict == MPQEMU_MSG_BAD_FIELD;
     if (*ret_bad_field) {
@@ -376,10 +315,7 @@ static int next_message(MpqemuLink *link, MpqemuMsg *msg, size_t *ret_size, bool
 
 /* ------------------------------------------------------------------ sending, both roles */
 
-/*
- * One sendmsg() that does not wait.  Returns 0, -EAGAIN (nothing was sent), or another -errno: CLOSED.
- */
-static int write_message(MpqemuLink *link, const uint8_t *wire, size_t len, const int *fds, unsigned num_fds)
+int mpqemu_link_write_message(MpqemuLink *link, const uint8_t *wire, size_t len, const int *fds, unsigned num_fds)
 {
     ssize_t n = fd_socket_send(link->fd, wire, len, fds, num_fds, MSG_DONTWAIT);
 
@@ -391,7 +327,7 @@ static int write_message(MpqemuLink *link, const uint8_t *wire, size_t len, cons
         return n;
     }
     if (n < 0) {
-        return close_errno(link, "send", -n);
+        return mpqemu_link_close_errno(link, "send", -n);
     }
     if ((size_t)n != len) {
         mpqemu_link_close(link, "the socket took only a part of a message");
@@ -418,11 +354,11 @@ int mpqemu_link_receive(MpqemuLink *link, MpqemuMsg *msg, bool *ret_error)
     if (link->kept_len) {
         return 0; /* a peer that does not read its answers gets no more work done */
     }
-    ret = next_message(link, msg, &size, ret_error);
+    ret = mpqemu_link_next_message(link, msg, &size, ret_error);
     if (ret == 0) {
-        ret = read_chunk(link, MSG_DONTWAIT);
+        ret = mpqemu_link_read_chunk(link, MSG_DONTWAIT);
         if (ret > 0) {
-            ret = next_message(link, msg, &size, ret_error);
+            ret = mpqemu_link_next_message(link, msg, &size, ret_error);
         }
     }
     return ret;
@@ -455,7 +391,7 @@ int mpqemu_link_reply(MpqemuLink *link, MpqemuCmd request, uint64_t value)
     }
     trace_mpqemu_link_out(link->name, mpqemu_cmd_name(MPQEMU_CMD_RET), 0, value, 0, 0);
     len = mpqemu_ret_encode(request, value, wire);
-    ret = write_message(link, wire, len, NULL, 0);
+    ret = mpqemu_link_write_message(link, wire, len, NULL, 0);
     if (ret == -EAGAIN) {
         memcpy(link->kept, wire, len);
         link->kept_len = len;
@@ -474,197 +410,9 @@ int mpqemu_link_flush(MpqemuLink *link)
     if (link->kept_len == 0) {
         return 0;
     }
-    ret = write_message(link, link->kept, link->kept_len, NULL, 0);
+    ret = mpqemu_link_write_message(link, link->kept, link->kept_len, NULL, 0);
     if (ret == 0) {
         link->kept_len = 0;
     }
     return ret;
-}
-
-/* ------------------------------------------------------------------ client */
-
-static int close_timed_out(MpqemuLink *link, MpqemuCmd request)
-{
-    link->stats.timeouts++;
-    mpqemu_why(&link->reason, "%s: no answer in time", mpqemu_cmd_name(request));
-    mpqemu_link_close(link, "");
-    return -ETIMEDOUT;
-}
-
-/* Waits for EVENTS until DEADLINE.  Returns 0 (ready, or interrupted: try again) or -errno: CLOSED. */
-static int wait_ready(MpqemuLink *link, MpqemuCmd request, short events, int64_t deadline)
-{
-    struct pollfd pfd = { .fd = link->fd, .events = events };
-    int64_t left = deadline - event_clock_ns(EVENT_CLOCK_REAL);
-    struct timespec ts;
-    int n;
-
-    if (left <= 0) {
-        return close_timed_out(link, request);
-    }
-    ts = (struct timespec) { .tv_sec = left / NS_PER_SEC, .tv_nsec = left % NS_PER_SEC };
-    n = ppoll(&pfd, 1, &ts, NULL);
-    if (n < 0 && errno != EINTR) {
-        return close_errno(link, "poll", errno);
-    }
-    return 0;
-}
-
-/* Sends MSG until DEADLINE.  *ret_waited tells that the socket was full and part of the time is gone. */
-static int send_request(MpqemuLink *link, const MpqemuMsg *msg, int64_t deadline, bool *ret_waited)
-{
-    MpqemuSummary s = mpqemu_msg_summary(msg);
-    uint8_t wire[WIRE_MAX];
-    size_t len = mpqemu_msg_encode(msg, wire);
-    int ret;
-
-    trace_mpqemu_link_out(link->name, mpqemu_cmd_name(msg->cmd), s.addr, s.val, s.len, msg->num_fds);
-    *ret_waited = false;
-    for (;;) {
-        ret = write_message(link, wire, len, msg->fds, msg->num_fds);
-        if (ret != -EAGAIN) {
-            return ret;
-        }
-        *ret_waited = true;
-        ret = wait_ready(link, msg->cmd, POLLOUT, deadline);
-        if (ret < 0) {
-            return ret;
-        }
-    }
-}
-
-/* Makes a recvmsg() on the socket wait for TIMEOUT_NS, rounded up to the kernel's tick. */
-static int set_recv_timeout(MpqemuLink *link, int64_t timeout_ns)
-{
-    struct timeval tv = {
-        .tv_sec = timeout_ns / NS_PER_SEC,
-        .tv_usec = timeout_ns % NS_PER_SEC / 1000,
-    };
-
-    if (timeout_ns == link->recv_timeout_ns) {
-        return 0;
-    }
-    if (tv.tv_sec == 0 && tv.tv_usec == 0) {
-        tv.tv_usec = 1; /* 0 would mean for ever */
-    }
-    if (setsockopt(link->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0) {
-        return close_errno(link, "SO_RCVTIMEO", errno);
-    }
-    link->recv_timeout_ns = timeout_ns;
-    return 0;
-}
-
-/* Takes the answer to REQUEST out of the buffer.  Returns 1, 0 when it is not whole, or -EPROTO: CLOSED. */
-static int take_reply(MpqemuLink *link, const MpqemuMsg *request, uint64_t *ret_value)
-{
-    MpqemuMsg reply;
-    size_t size;
-    bool bad_field;
-    int ret = next_message(link, &reply, &size, &bad_field);
-
-    if (ret <= 0) {
-        return ret;
-    }
-    if (!mpqemu_reply_size_ok(request->cmd, size)) {
-        mpqemu_why(&link->reason, "%s: answered with %zu bytes", mpqemu_cmd_name(request->cmd), size);
-        return refuse(link);
-    }
-    /* The peer may speak only when asked, and was asked once. */
-    if (link->head != link->tail) {
-        mpqemu_why(&link->reason, "%s: bytes behind the answer", mpqemu_cmd_name(request->cmd));
-        return refuse(link);
-    }
-    *ret_value = mpqemu_reply_value(request, reply.ret);
-    return 1;
-}
-
-static int64_t deadline_of(int64_t start, int64_t timeout_ns)
-{
-    return start > INT64_MAX - timeout_ns ? INT64_MAX : start + timeout_ns;
-}
-
-static int check_request(const MpqemuLink *link, const MpqemuMsg *msg, bool has_reply, int64_t timeout_ns)
-{
-    MpqemuWhy unused;
-
-    if (link->state == MPQEMU_LINK_CLOSED) {
-        return -ENOTCONN;
-    }
-    if (link->role != MPQEMU_ROLE_CLIENT || timeout_ns <= 0 || !mpqemu_msg_check(msg, &unused) ||
-        mpqemu_cmd_has_reply(msg->cmd) != has_reply) {
-        return -EINVAL;
-    }
-    return 0;
-}
-
-int mpqemu_link_send(MpqemuLink *link, const MpqemuMsg *msg, int64_t timeout_ns)
-{
-    int64_t start = event_clock_ns(EVENT_CLOCK_REAL);
-    bool waited;
-    int ret = check_request(link, msg, false, timeout_ns);
-
-    return ret < 0 ? ret : send_request(link, msg, deadline_of(start, timeout_ns), &waited);
-}
-
-int mpqemu_link_call(MpqemuLink *link, const MpqemuMsg *msg, uint64_t *ret_value, int64_t timeout_ns)
-{
-    int64_t start = event_clock_ns(EVENT_CLOCK_REAL);
-    int64_t deadline;
-    bool waited;
-    int ret = check_request(link, msg, true, timeout_ns);
-
-    if (ret < 0) {
-        return ret;
-    }
-    deadline = deadline_of(start, timeout_ns);
-    ret = set_recv_timeout(link, timeout_ns);
-    if (ret == 0) {
-        ret = send_request(link, msg, deadline, &waited);
-    }
-    if (ret < 0) {
-        return ret;
-    }
-
-    /*
-     * The first recvmsg() waits by itself.  Whoever needs another (an answer in pieces, a signal, a socket that
-     * was full) has used up a part of the time that the socket does not know of, so it waits in ppoll().
-     */
-    while (ret == 0) {
-        if (waited) {
-            ret = wait_ready(link, msg->cmd, POLLIN, deadline);
-        }
-        if (ret == 0) {
-            ret = read_chunk(link, waited ? MSG_DONTWAIT : 0);
-        }
-        if (ret > 0) {
-            ret = take_reply(link, msg, ret_value);
-        }
-        waited = true;
-    }
-    if (ret < 0) {
-        return ret;
-    }
-    link->stats.worst_wait_ns = MAX(link->stats.worst_wait_ns,
-                                    (uint64_t)(event_clock_ns(EVENT_CLOCK_REAL) - start));
-    return 0;
-}
-
-/* Of an end or an error the next exchange will tell. */
-int mpqemu_link_check_silence(MpqemuLink *link)
-{
-    int64_t now = event_clock_ns(EVENT_CLOCK_REAL);
-    char byte;
-
-    if (link->state == MPQEMU_LINK_CLOSED) {
-        return -ENOTCONN;
-    }
-    if (now - link->silence_ns < SILENCE_NS) {
-        return 0;
-    }
-    link->silence_ns = now;
-    if (recv(link->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) <= 0) {
-        return 0;
-    }
-    mpqemu_why(&link->reason, "bytes that nobody has asked for");
-    return refuse(link);
 }

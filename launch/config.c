@@ -20,8 +20,8 @@
 
 #define PROGRAM "mpqemu-launch"
 #define USAGE \
-    PROGRAM " [--name VM] [--grace SECONDS] --remote RID[,KEY=VALUE...] REMOTE-ARGUMENTS... " \
-    "[--remote ...] -- EMULATOR ARGUMENTS..."
+    PROGRAM " [--name VM] [--grace SECONDS] --remote RID[,KEY=VALUE...] REMOTE-ARGUMENTS...\n" \
+    "                     [--remote ...] -- EMULATOR ARGUMENTS..."
 
 /* ---- own options ---------------------------------------------------------------------------------------------- */
 
@@ -289,9 +289,12 @@ static bool parse_remotes(LaunchConfig *config, int argc, char *const *argv, int
         error_setg(errp, "no remote is given; write '--remote RID,device=ID REMOTE-ARGUMENTS...' before '--'");
         return false;
     }
-    if (i + 1 == argc || argv[i + 1][0] == '-' || !argv[i + 1][0]) {
-        error_setg(errp, "--: the next word '%s' is not a program; write '-- EMULATOR ARGUMENTS...'",
-                   i + 1 == argc ? "" : argv[i + 1]);
+    if (i + 1 == argc) {
+        error_setg(errp, "--: no emulator follows; write '-- EMULATOR ARGUMENTS...'");
+        return false;
+    }
+    if (argv[i + 1][0] == '-' || !argv[i + 1][0]) {
+        error_setg(errp, "--: the next word '%s' is not a program; write '-- EMULATOR ARGUMENTS...'", argv[i + 1]);
         return false;
     }
     config->emulator = argv + i + 1;

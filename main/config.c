@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The command line of mpqemu, by one table.
+ * The command line of mpqemu, by one table.  The handlers of the larger options are in *-options.c.
  *
  * Runs in: mpqemu.
  *
@@ -11,372 +11,18 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "accel/accel.h"
-#include "hw/core/device.h"
+#include "boot-options.h"
 #include "hw/rtc/mc146818.h"
-#include "machine.h"
+#include "machine-options.h"
 #include "main/profile.h"
 #include "remote-options.h"
 #include "serial-options.h"
 #include "util/cmdline.h"
 #include "util/error.h"
-#include "util/log.h"
 #include "util/trace.h"
 
 #define PROGRAM "mpqemu"
-
-/* A guest with 40 address bits has no room for more. */
-#define RAM_SIZE_MAX (1ull << 39)
-
-/* ---- machine and memory ---------------------------------------------------------------------- */
-
-/* Adds the accelerators of NAMES, "A[:B...]". */
-static bool add_accels(MainConfig *config, const char *option, const char *names, GError **errp)
-{
-    g_auto(GStrv) words = g_strsplit(names, ":", -1);
-
-    for (unsigned i = 0; words[i]; i++) {
-        if (g_str_equal(words[i], "tcg")) {
-            error_setg(errp, "%s %s: there is no tcg in this program; its own engine is emu", option, names);
-            return false;
-        }
-        if (!accel_exists(words[i])) {
-            error_setg(errp, "%s %s: there is no accelerator '%s'; -accel help lists them", option, names, words[i]);
-            return false;
-        }
-        g_ptr_array_add(config->accels, g_strdup(words[i]));
-    }
-    return true;
-}
-
-static bool opt_accel(const char *arg, void *opaque, GError **errp)
-{
-    static const char *const known[] = { "accel", NULL };
-    MainConfig *config = opaque;
-    g_autoptr(Options) opts = NULL;
-    const char *names;
-
-    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
-        accel_print();
-        config->monitor.start.only_help = true;
-        return true;
-    }
-    opts = options_parse("-accel", arg, "accel", errp);
-    if (!opts) {
-        return false;
-    }
-    names = options_get(opts, "accel");
-    if (!options_check_unused(opts, known, errp)) {
-        return false;
-    }
-    if (!names) {
-        error_setg(errp, "-accel %s: the accelerator is missing; -accel help lists them", arg);
-        return false;
-    }
-    return add_accels(config, "-accel", names, errp);
-}
-
-static bool opt_cpu(const char *arg, void *opaque, GError **errp)
-{
-    MainConfig *config = opaque;
-
-    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
-        for (unsigned i = 0; accels[i]; i++) {
-            if (accels[i]->cpu_print) {
-                accels[i]->cpu_print();
-            }
-        }
-        config->monitor.start.only_help = true;
-        return true;
-    }
-    config->cpu_model = arg;
-    return true;
-}
-
-/* What is left out of T (0) is what is missing to CPUS: cores rather than sockets, threads only when both are given. */
-static void complete_topology(VcpuTopology *t, unsigned cpus)
-{
-    unsigned *missing = t->cores == 0 ? &t->cores : t->sockets == 0 ? &t->sockets : &t->threads;
-
-    if (t->cores == 0) {
-        t->sockets = MAX(t->sockets, 1);
-    }
-    if (missing != &t->threads) {
-        t->threads = MAX(t->threads, 1);
-    }
-    if (*missing == 0) {
-        *missing = 1;
-        *missing = cpus / vcpu_topology_count(t);
-    }
-}
-
-/* -smp [cpus=]N[,maxcpus=N][,sockets=S][,cores=C][,threads=T]; N that is left out is the product of the others. */
-static bool opt_smp(const char *arg, void *opaque, GError **errp)
-{
-    static const char *const known[] = { "cpus", "maxcpus", "sockets", "cores", "threads", NULL };
-    MainConfig *config = opaque;
-    g_autoptr(Options) opts = options_parse("-smp", arg, "cpus", errp);
-    VcpuTopology topology = { 0 };
-    unsigned *const parts[] = { &topology.sockets, &topology.cores, &topology.threads };
-    uint64_t cpus = 0, maxcpus = 0, product = 1;
-
-    if (!opts || !options_get_uint(opts, "cpus", UINT32_MAX, &cpus, errp) ||
-        !options_get_uint(opts, "maxcpus", UINT32_MAX, &maxcpus, errp)) {
-        return false;
-    }
-    for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++) {
-        uint64_t part = 1;
-
-        if (!options_get_uint(opts, known[i + 2], VCPUS_MAX, &part, errp)) {
-            return false;
-        }
-        product *= part;
-        *parts[i] = options_has(opts, known[i + 2]) ? (unsigned)part : 0;
-    }
-    if (!options_check_unused(opts, known, errp)) {
-        return false;
-    }
-    if (!options_has(opts, "cpus")) {
-        cpus = product;
-    }
-    if (cpus < 1 || cpus > VCPUS_MAX) {
-        error_setg(errp, "-smp %s: there can be 1 to %u processors", arg, VCPUS_MAX);
-        return false;
-    }
-    if (product != 0) {
-        complete_topology(&topology, (unsigned)cpus);
-    }
-    if (product == 0 || vcpu_topology_count(&topology) != cpus) {
-        error_setg(errp, "-smp %s: sockets, cores and threads do not make %" G_GUINT64_FORMAT " processors; leave them "
-                   "out", arg, cpus);
-        return false;
-    }
-    if (!vcpu_topology_is_dense(&topology)) {
-        error_setg(errp, "-smp %s: several sockets or cores of three processors each would leave gaps between APIC "
-                   "IDs, which this version cannot have", arg);
-        return false;
-    }
-    if (options_has(opts, "maxcpus") && maxcpus != cpus) {
-        error_setg(errp, "-smp %s: processors cannot be added later in this version; leave maxcpus= out", arg);
-        return false;
-    }
-    config->cpus = topology;
-    return true;
-}
-
-/* Keeps KEY of OPTS, when it is there: a later -machine replaces only what it says. */
-static void machine_keep(MainConfig *config, Options *opts, const char *key, const char **ret)
-{
-    const char *value = options_get(opts, key);
-
-    if (value) {
-        options_set(config->machine_opts, key, value);
-        *ret = options_get(config->machine_opts, key);
-    }
-}
-
-static bool opt_machine(const char *arg, void *opaque, GError **errp)
-{
-    static const char *const known[] = { "type", "memory-backend", "accel", NULL };
-    MainConfig *config = opaque;
-    g_autoptr(Options) opts = NULL;
-    const char *accel;
-
-    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
-        machine_print_types();
-        config->monitor.start.only_help = true;
-        return true;
-    }
-    opts = options_parse("-machine", arg, "type", errp);
-    if (!opts) {
-        return false;
-    }
-    machine_keep(config, opts, "type", &config->machine);
-    machine_keep(config, opts, "memory-backend", &config->memory_backend);
-    accel = options_get(opts, "accel");
-    if (!machine_type_exists(config->machine)) {
-        error_setg(errp, "-machine %s: unsupported machine type '%s'; -machine help lists them",
-                   arg, config->machine);
-        return false;
-    }
-    return options_check_unused(opts, known, errp) &&
-           (!accel || add_accels(config, "-machine accel", accel, errp));
-}
-
-/* -m [size=]SIZE: megabytes without a suffix. */
-static bool opt_memory(const char *arg, void *opaque, GError **errp)
-{
-    static const char *const known[] = { "size", NULL };
-    MainConfig *config = opaque;
-    g_autoptr(Options) opts = options_parse("-m", arg, "size", errp);
-    const char *text;
-
-    if (!opts) {
-        return false;
-    }
-    if (options_has(opts, "slots") || options_has(opts, "maxmem")) {
-        error_setg(errp, "-m %s: memory cannot be added at run time in this version; leave slots= "
-                   "and maxmem= out", arg);
-        return false;
-    }
-    text = options_get(opts, "size");
-    if (!text || !options_check_unused(opts, known, errp)) {
-        if (!text) {
-            error_setg(errp, "-m %s: the size is missing; give -m SIZE", arg);
-        }
-        return false;
-    }
-    if (!parse_size(text, 'M', &config->ram_size) || config->ram_size == 0 ||
-        config->ram_size > RAM_SIZE_MAX || config->ram_size % (uint64_t)sysconf(_SC_PAGESIZE)) {
-        error_setg(errp, "-m %s: '%s' is no size; give megabytes (256), or a number with a suffix "
-                   "(256M, 1G), in whole pages, at most 512G", arg, text);
-        return false;
-    }
-    return true;
-}
-
-/*
- * -numa node,memdev=ID[,nodeid=N]: all a machine without CPUs has to do with nodes is their RAM,
- * which lies in memory in the order of the nodes.
- */
-static bool opt_numa(const char *arg, void *opaque, GError **errp)
-{
-    static const char *const known[] = { "type", "memdev", "nodeid", NULL };
-    MainConfig *config = opaque;
-    g_autoptr(Options) opts = options_parse("-numa", arg, "type", errp);
-    const char *type, *memdev;
-    uint64_t node = config->numa_memdevs->len;
-
-    if (!opts || !options_get_uint(opts, "nodeid", UINT64_MAX, &node, errp)) {
-        return false;
-    }
-    type = options_get(opts, "type");
-    memdev = options_get(opts, "memdev");
-    if (g_strcmp0(type, "node") != 0 || !memdev) {
-        error_setg(errp, "-numa %s: not supported; give -numa node,memdev=ID with the id of a "
-                   "memory backend", arg);
-        return false;
-    }
-    if (!options_check_unused(opts, known, errp)) {
-        return false;
-    }
-    if (node != config->numa_memdevs->len) {
-        error_setg(errp, "-numa %s: this is the node with nodeid=%u; give the nodes in order", arg,
-                   config->numa_memdevs->len);
-        return false;
-    }
-    g_ptr_array_add(config->numa_memdevs, g_strdup(memdev));
-    return true;
-}
-
-/* ---- boot ------------------------------------------------------------------------------------ */
-
-static bool opt_kernel(const char *arg, void *opaque, GError **errp)
-{
-    ((MainConfig *)opaque)->kernel = arg;
-    return true;
-}
-
-static bool opt_initrd(const char *arg, void *opaque, GError **errp)
-{
-    ((MainConfig *)opaque)->initrd = arg;
-    return true;
-}
-
-static bool opt_append(const char *arg, void *opaque, GError **errp)
-{
-    ((MainConfig *)opaque)->append = arg;
-    return true;
-}
-
-static bool opt_bios(const char *arg, void *opaque, GError **errp)
-{
-    ((MainConfig *)opaque)->bios = arg;
-    return true;
-}
-
-/* -rtc [base=]utc|localtime|DATE[,clock=vm]: the clock goes with the guest's time. */
-static bool opt_rtc(const char *arg, void *opaque, GError **errp)
-{
-    static const char *const known[] = { "base", "clock", NULL };
-    MainConfig *config = opaque;
-    g_autoptr(Options) opts = options_parse("-rtc", arg, NULL, errp);
-    const char *base, *clock;
-
-    if (!opts) {
-        return false;
-    }
-    base = options_get(opts, "base");
-    clock = options_get(opts, "clock");
-    if (!options_check_unused(opts, known, errp)) {
-        return false;
-    }
-    if (clock && !g_str_equal(clock, "vm")) {
-        error_setg(errp, "-rtc %s: the clock goes with the guest's time, and stands when the guest does; use clock=vm, "
-                   "or leave it out", arg);
-        return false;
-    }
-    config->rtc_arg = arg;
-    return !base || rtc_parse_base(base, &config->rtc_base, errp);
-}
-
-/*
- * -boot [order=]ORDER[,menu=off][,strict=on|off]: disks are what there is to boot from, CDs among them, and nothing else
- * is tried anyway.
- */
-static bool opt_boot(const char *arg, void *opaque, GError **errp)
-{
-    static const char *const known[] = { "order", "menu", "strict", NULL };
-    g_autoptr(Options) opts = options_parse("-boot", arg, "order", errp);
-    bool menu = false, strict = false;
-    const char *order;
-
-    if (!opts) {
-        return false;
-    }
-    order = options_get(opts, "order");
-    if (!options_get_bool(opts, "menu", &menu, errp) || !options_get_bool(opts, "strict", &strict, errp) ||
-        !options_check_unused(opts, known, errp)) {
-        return false;
-    }
-    if (menu || (order && !g_str_equal(order, "c") && !g_str_equal(order, "cd"))) {
-        error_setg(errp, "-boot %s: disks are tried first, then CDs, without a menu; leave it out, or give order=c",
-                   arg);
-        return false;
-    }
-    return true;
-}
-
-static bool check_boot(const MainConfig *config, GError **errp)
-{
-    if (!config->kernel && (config->initrd || config->append)) {
-        error_setg(errp, "%s %s: only a kernel takes it; add -kernel FILE", config->initrd ? "-initrd" : "-append",
-                   config->initrd ? config->initrd : config->append);
-        return false;
-    }
-    if (config->kernel && config->bios) {
-        error_setg(errp, "-bios %s: -kernel is booted without firmware; leave one of them out", config->bios);
-        return false;
-    }
-    return true;
-}
-
-/*
- * More memory than there is can be asked for, and may be what is wanted (a guest that uses little of it); but the
- * machine's end comes without a word.
- */
-static void warn_memory(const MainConfig *config)
-{
-    long pages = sysconf(_SC_PHYS_PAGES);
-    uint64_t host = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : UINT64_MAX;
-
-    if (config->ram_size > host) {
-        log_warn("-m: %" G_GUINT64_FORMAT " MiB are more than this host's %" G_GUINT64_FORMAT "; give less, or the "
-                 "host's kernel may end the program when the guest uses them", config->ram_size >> 20, host >> 20);
-    }
-}
 
 /* ---- run and debug --------------------------------------------------------------------------- */
 
@@ -447,24 +93,6 @@ static bool opt_sandbox(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
-static bool opt_trace(const char *arg, void *opaque, GError **errp)
-{
-    bool printed = false;
-
-    if (!trace_parse_option(arg, &printed, errp)) {
-        return false;
-    }
-    ((MainConfig *)opaque)->monitor.start.only_help |= printed;
-    return true;
-}
-
-static bool opt_log_file(const char *arg, void *opaque, GError **errp)
-{
-    g_autofree char *trace_file = g_strconcat("file=", arg, NULL);
-
-    return opt_trace(trace_file, opaque, errp);
-}
-
 /* -d ITEM[,ITEM...]: what a guest does wrong is told anyway, at most ten lines a second. */
 static bool opt_debug(const char *arg, void *opaque, GError **errp)
 {
@@ -526,6 +154,7 @@ ACCEPT_NONE(opt_display, "-display")
 ACCEPT_NONE(opt_parallel, "-parallel")
 ACCEPT_NONE(opt_vga, "-vga")
 ACCEPT_NONE(opt_net, "-net")
+ACCEPT_NONE(opt_nic, "-nic")
 
 static bool opt_nographic(const char *arg, void *opaque, GError **errp)
 {
@@ -548,17 +177,17 @@ static bool opt_daemonize(const char *arg, void *opaque, GError **errp)
 
 static const CmdlineOption options[] = {
     { "machine", "[type=]NAME[,memory-backend=ID][,accel=A[:B...]]",
-      "the machine (default: pc); '-machine help' lists them", opt_machine, "Machine" },
-    { "M", "NAME", NULL, opt_machine },
+      "the machine (default: pc); '-machine help' lists them", main_opt_machine, "Machine" },
+    { "M", "NAME", NULL, main_opt_machine },
     { "accel", "A[:B...]",
       "what executes the guest's instructions: the first of these that works here\n"
-      "(default: the first of '-accel help' that does; with -qtest: qtest)", opt_accel },
-    { "cpu", "MODEL", "the processor the guest sees; '-cpu help' lists models", opt_cpu },
-    { "smp", "[cpus=]N[,sockets=S][,cores=C][,threads=T]", "number of processors (default: 1)", opt_smp },
+      "(default: the first of '-accel help' that does; with -qtest: qtest)", main_opt_accel },
+    { "cpu", "MODEL", "the processor the guest sees; '-cpu help' lists models", main_opt_cpu },
+    { "smp", "[cpus=]N[,sockets=S][,cores=C][,threads=T]", "number of processors (default: 1)", main_opt_smp },
     { "m", "[size=]SIZE", "guest memory, in megabytes without a suffix (default: 128)",
-      opt_memory },
+      main_opt_memory },
     { "numa", "node,memdev=ID[,nodeid=N]", "makes a memory backend part of guest memory",
-      opt_numa },
+      main_opt_numa },
     { "name", "[guest=]NAME[,process=NAME]", "names the machine, and the process", start_opt_name },
 
     { "device", "DRIVER[,prop=value...]",
@@ -576,8 +205,9 @@ static const CmdlineOption options[] = {
       "puts an inherited descriptor into a set, opened as /dev/fdset/ID,\nand names it for fd=",
       start_opt_add_fd },
 
-    { "serial", "stdio | mon:stdio | unix:PATH[,server=on][,wait=off] | file:PATH | pty | null |\n"
-      "        chardev:ID | none", "the next of the serial ports COM1 to COM4.  mon: shares the terminal with a monitor,\n"
+    { "serial",
+      "stdio | mon:stdio | unix:PATH[,server=on][,wait=off] | file:PATH | pty | null |\n        chardev:ID | none",
+      "the next of the serial ports COM1 to COM4.  mon: shares the terminal with a monitor,\n"
       "by Ctrl-A c; Ctrl-A h lists the other keys", main_opt_serial, "Serial ports" },
     { "debugcon", "DEVICE", "shows what the guest writes to I/O port 0xe9; as -serial", main_opt_debugcon },
     { "nographic", NULL, "-serial mon:stdio, unless something else is said or -nodefaults given", opt_nographic },
@@ -596,15 +226,16 @@ static const CmdlineOption options[] = {
       "process that a launcher has started,\nand what its death means: detach (default), restart, pause or exit",
       main_opt_remote },
 
-    { "kernel", "FILE", "boots this Linux kernel: a bzImage, or an ELF file with a PVH entry", opt_kernel, "Boot" },
-    { "initrd", "FILE", "gives the kernel this initial RAM disk", opt_initrd },
-    { "append", "TEXT", "gives the kernel this command line", opt_append },
-    { "bios", "FILE", "boots this firmware; without it and a kernel it is SeaBIOS", opt_bios },
+    { "kernel", "FILE", "boots this Linux kernel: a bzImage, or an ELF file with a PVH entry", main_opt_kernel,
+      "Boot" },
+    { "initrd", "FILE", "gives the kernel this initial RAM disk", main_opt_initrd },
+    { "append", "TEXT", "gives the kernel this command line", main_opt_append },
+    { "bios", "FILE", "boots this firmware; without it and a kernel it is SeaBIOS", main_opt_bios },
     { "boot", "[order=]c[,menu=off][,strict=on|off]", "what firmware does anyway: it boots from disks, then CDs",
-      opt_boot },
+      main_opt_boot },
     { "rtc", "[base=utc|localtime|DATE]",
       "what the guest's clock shows at the start (default: utc); DATE is 2026-06-17T16:01:21\nor 2026-06-17, in UTC",
-      opt_rtc },
+      main_opt_rtc },
 
     { "qtest", "unix:PATH[,server=on] | stdio", "a test program plays the guest's CPU", opt_qtest,
       "Running" },
@@ -618,9 +249,9 @@ static const CmdlineOption options[] = {
       "confines the process before its devices are made (default: off); it keeps its user and\nnamespaces.  '-sandbox "
       "help' explains, '-sandbox list' prints the system calls", opt_sandbox },
     { "trace", "PATTERN | [enable=PATTERN][,events=FILE][,file=PATH]",
-      "switches trace events on; '-trace help' lists them", opt_trace },
+      "switches trace events on; '-trace help' lists them", start_opt_trace },
     { "d", "ITEM[,ITEM...]", "logs more; '-d help' lists items", opt_debug },
-    { "D", "PATH", "writes traces to a file", opt_log_file },
+    { "D", "PATH", "writes traces to a file", start_opt_trace_file },
     { "version", NULL, "prints the version", opt_version },
     { "help", NULL, "prints this text", opt_help },
     { "h", NULL, NULL, opt_help },
@@ -631,6 +262,7 @@ static const CmdlineOption options[] = {
     { "parallel", "none", "accepted", opt_parallel },
     { "vga", "none", "accepted", opt_vga },
     { "net", "none", "accepted", opt_net },
+    { "nic", "none", "accepted", opt_nic },
 
     { "daemonize", NULL, "let the launcher do it", opt_daemonize, "Refused" },
     { NULL },
@@ -682,30 +314,6 @@ static bool check_machine(const MainConfig *config, GError **errp)
     return true;
 }
 
-/* What was not said. */
-static bool complete_accels(MainConfig *config, GError **errp)
-{
-    if (config->accels->len == 0 && config->qtest) {
-        g_ptr_array_add(config->accels, g_strdup("qtest"));
-    }
-    for (unsigned i = 0; config->qtest && i < config->accels->len; i++) {
-        if (!g_str_equal(config->accels->pdata[i], "qtest")) {
-            error_setg(errp, "-qtest: a test program cannot play the CPU beside -accel %s; leave that out",
-                       (const char *)config->accels->pdata[i]);
-            return false;
-        }
-    }
-    if (config->accels->len == 0) {
-        for (unsigned i = 0; accels[i]; i++) {
-            if (!g_str_equal(accels[i]->name, "qtest")) {
-                g_ptr_array_add(config->accels, g_strdup(accels[i]->name));
-            }
-        }
-    }
-    g_ptr_array_add(config->accels, NULL);
-    return true;
-}
-
 MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
 {
     g_autoptr(MainConfig) config = g_new0(MainConfig, 1);
@@ -726,13 +334,13 @@ MainConfig *main_config_parse(int argc, char *const *argv, GError **errp)
     if (!cmdline_parse(options, argc, argv, config, errp)) {
         return NULL;
     }
-    if (!complete_accels(config, errp)) {
+    if (!machine_options_complete(config, errp)) {
         return NULL;
     }
-    if (!check_boot(config, errp) || !check_machine(config, errp)) {
+    if (!boot_options_check(config, errp) || !check_machine(config, errp)) {
         return NULL;
     }
-    warn_memory(config);
+    machine_options_warn(config);
     return g_steal_pointer(&config);
 }
 

@@ -10,6 +10,7 @@
  */
 #include "remote-options.h"
 
+#include "hw/core/device.h"
 #include "hw/proxy/remote-process.h"
 #include "system/runstate.h"
 #include "util/cmdline.h"
@@ -28,7 +29,14 @@ bool main_opt_rdrive(const char *arg, void *opaque, GError **errp)
 
 bool main_opt_rdevice(const char *arg, void *opaque, GError **errp)
 {
-    return cmdline_action_add(((MainConfig *)opaque)->rdevices, "-rdevice", arg, "driver", errp);
+    MainConfig *config = opaque;
+
+    /* As the monitor's rdevice_add: of this program's devices, which are qemu-remote's too. */
+    if (device_print_help(arg)) {
+        config->monitor.start.only_help = true;
+        return true;
+    }
+    return cmdline_action_add(config->rdevices, "-rdevice", arg, "driver", errp);
 }
 
 /* One addition under way. */

@@ -246,8 +246,9 @@ const HmpCommand hmp_remote_commands[] = {
     { "rdevice_add", NULL, "DRIVER,id=ID,rid=RID[,prop=value...] | RDEV_ID DRIVER ID [DRIVE [BUS]]",
       "add a device in a remote process; '-' skips DRIVE (also: help; DRIVER,help)", run_rdevice_add,
       hmp_complete_driver, "rdevice_add" },
-    { "rdevice_del", NULL, "[-f] RDEV_ID ID", "remove a device of a remote process; -f: a controller without asking the "
-      "guest", run_rdevice_del, .qmp = "rdevice_del" },
+    { "rdevice_del", NULL, "[-f] RDEV_ID ID",
+      "remove a device of a remote process; -f: a controller without asking the guest", run_rdevice_del,
+      .qmp = "rdevice_del" },
     { "rdrive_add", NULL, "id=ID,file=FILE,rid=RID[,option=value...] | RDEV_ID ID OPTIONS",
       "add a drive in a remote process", run_rdrive_add, .qmp = "rdrive_add" },
     { "rdrive_del", NULL, "RDEV_ID ID", "remove a drive of a remote process", run_del, .qmp = "rdrive_del" },

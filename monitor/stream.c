@@ -7,19 +7,16 @@
  * Theory of operation.  Nothing here blocks, whatever flags a peer has set on a shared open file description:
  * a socket is used with MSG_DONTWAIT; standard input and output, which others may share, are opened anew by
  * stdio_open() to get non-blocking descriptions of our own.  Where that is refused (no /proc, another user's
- * terminal), each call is made only after poll() has said that it will not wait, in pieces that a pipe takes
- * whole.
+ * terminal), each call is made only after poll() has said that it will not wait (io/fd-stream.h).
  *
  * A file as standard input cannot be watched by epoll and is always ready; deferred calls take the place of readiness.
  */
 #include <errno.h>
-#include <limits.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "io/fd-socket.h"
+#include "io/fd-stream.h"
 #include "monitor-int.h"
 #include "monitor/options.h"
 #include "util/error.h"
@@ -157,33 +154,12 @@ const SyscallTable monitor_stdio_syscalls = {
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
-static bool poll_now(int fd, short events)
-{
-    struct pollfd pfd = { .fd = fd, .events = events };
-
-    return poll(&pfd, 1, 0) == 1;
-}
-
-/* One attempt; bytes sent, or a negative errno. */
-static ssize_t send_some(MonitorStream *stream, const void *data, size_t len)
-{
-    ssize_t n;
-
-    if (stream->is_socket) {
-        return fd_socket_send(stream->out_fd, data, len, NULL, 0, MSG_DONTWAIT);
-    }
-    if (!poll_now(stream->out_fd, POLLOUT)) {
-        return -EAGAIN;
-    }
-    n = write(stream->out_fd, data, MIN(len, PIPE_BUF));
-    return n < 0 ? -errno : n;
-}
-
 /* Sends what the client takes. */
 static void flush_output(MonitorStream *stream)
 {
     while (wants_output(stream)) {
-        ssize_t n = send_some(stream, stream->out->data + stream->out_sent, monitor_stream_unsent(stream));
+        ssize_t n = fd_stream_send(stream->out_fd, stream->is_socket, stream->out->data + stream->out_sent,
+                                   monitor_stream_unsent(stream));
 
         if (n == -EAGAIN || n == -EINTR) {
             break;
@@ -228,26 +204,11 @@ size_t monitor_stream_unsent(const MonitorStream *stream)
 
 /* ---- input ----------------------------------------------------------------------------------- */
 
-/* One attempt; bytes received, 0 at the end, or a negative errno. */
-static ssize_t receive_some(MonitorStream *stream, char *data, size_t len)
-{
-    ssize_t n;
-
-    if (stream->is_socket) {
-        return fd_socket_receive(stream->in_fd, data, len, &stream->received, MSG_DONTWAIT);
-    }
-    if (!poll_now(stream->in_fd, POLLIN)) {
-        return -EAGAIN;
-    }
-    n = read(stream->in_fd, data, len);
-    return n < 0 ? -errno : n;
-}
-
 /* Reads once and gives it to the session. */
 static void read_input(MonitorStream *stream)
 {
     char data[MONITOR_CHUNK];
-    ssize_t n = receive_some(stream, data, sizeof(data));
+    ssize_t n = fd_stream_receive(stream->in_fd, stream->is_socket, data, sizeof(data), &stream->received);
 
     if (n == -EAGAIN || n == -EINTR) {
         return;

@@ -20,7 +20,6 @@
 #include "util/cmdline.h"
 #include "util/error.h"
 #include "util/log.h"
-#include "util/trace.h"
 
 #define PROGRAM "qemu-remote"
 #define MACHINE "x-remote"
@@ -76,25 +75,7 @@ static bool opt_no_shutdown(const char *arg, void *opaque, GError **errp)
     return true;
 }
 
-/* ---- traces, help --------------------------------------------------------------------------------------------- */
-
-static bool opt_trace(const char *arg, void *opaque, GError **errp)
-{
-    bool printed = false;
-
-    if (!trace_parse_option(arg, &printed, errp)) {
-        return false;
-    }
-    ((RemoteConfig *)opaque)->monitor.start.only_help |= printed;
-    return true;
-}
-
-static bool opt_log_file(const char *arg, void *opaque, GError **errp)
-{
-    g_autofree char *trace_file = g_strconcat("file=", arg, NULL);
-
-    return opt_trace(trace_file, opaque, errp);
-}
+/* ---- help ----------------------------------------------------------------------------------------------------- */
 
 static bool opt_version(const char *arg, void *opaque, GError **errp)
 {
@@ -199,8 +180,8 @@ static const CmdlineOption options[] = {
       "confines the process before it serves anybody (default: on);\n'-sandbox help' explains, '-sandbox list' prints "
       "the system calls", opt_sandbox },
     { "trace", "PATTERN | [enable=PATTERN][,events=FILE][,file=PATH]",
-      "switches trace events on; '-trace help' lists them", opt_trace },
-    { "D", "PATH", "writes traces to a file", opt_log_file },
+      "switches trace events on; '-trace help' lists them", start_opt_trace },
+    { "D", "PATH", "writes traces to a file", start_opt_trace_file },
     { "version", NULL, "prints the version", opt_version },
     { "help", NULL, "prints this text", opt_help },
     { "h", NULL, NULL, opt_help },

@@ -33,7 +33,8 @@ INT64_MIN, INT64_MAX, UINT64_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
 BUILTINS = {
     'str': ('STR', 0, 0), 'number': ('NUMBER', 0, 0), 'bool': ('BOOL', 0, 0), 'null': ('NULL', 0, 0),
     'any': ('ANY', 0, 0), 'int': ('INT', INT64_MIN, 0), 'size': ('INT', 0, 0),
-    **{f'int{bits}': ('INT', -(1 << (bits - 1)), (1 << (bits - 1)) - 1 if bits < 64 else 0) for bits in (8, 16, 32, 64)},
+    **{f'int{bits}': ('INT', -(1 << (bits - 1)), (1 << (bits - 1)) - 1 if bits < 64 else 0)
+       for bits in (8, 16, 32, 64)},
     **{f'uint{bits}': ('INT', 0, (1 << bits) - 1 if bits < 64 else 0) for bits in (8, 16, 32, 64)},
 }
 NAME = re.compile(r'[A-Za-z][A-Za-z0-9_-]*\Z')
@@ -63,7 +64,8 @@ def tokens_of(path, text):
     while pos < len(text):
         match = TOKEN.match(text, pos)
         if not match or match.end() == pos:
-            raise SchemaError(f'{path}:{line}', f"'{text[pos:pos + 20].splitlines()[0]}' is not of the schema's language")
+            raise SchemaError(f'{path}:{line}',
+                              f"'{text[pos:pos + 20].splitlines()[0]}' is not of the schema's language")
         if match.lastgroup and match.lastgroup != 'newline':
             yield line, match.lastgroup, match.group(match.lastgroup)
         line += match.group().count('\n')
@@ -154,7 +156,9 @@ class Reader:
 
 
 class Doc:
-    """A documentation comment: ##, # @NAME:, text, # @MEMBER: text, # Returns: text, # Errors: text, # Example: text, ##
+    """A documentation comment between ## and ##.
+
+    # @NAME:, text, # @MEMBER: text, # Returns: text, # Errors: text, # Example: text
 
     One that begins with "= TITLE" is a heading of the page with text below it.
     """
@@ -349,27 +353,33 @@ class Schema:
     def check_documented(item, names):
         for name in names:
             if not any(line.strip() for line in item.doc.members.get(name, ())):
-                raise SchemaError(item.doc.place, f"'{name}' of '{item.doc.name}' is not documented; write '# @{name}: TEXT'")
+                raise SchemaError(item.doc.place,
+                                  f"'{name}' of '{item.doc.name}' is not documented; write '# @{name}: TEXT'")
         for name in item.doc.members:
             if name not in names:
-                raise SchemaError(item.doc.place, f"the comment of '{item.doc.name}' describes '{name}', which is not there")
+                raise SchemaError(item.doc.place,
+                                  f"the comment of '{item.doc.name}' describes '{name}', which is not there")
 
     def check(self, item):
         """What can be looked at only when all types are complete."""
         if item.base and (item.base.kind != 'OBJECT' or item.base.tag):
             raise SchemaError(item.place, f"the base of '{item.name}' is no struct")
         if item.tag:
-            tag = next((type_ for name, type_, optional in item.all_members() if name == item.tag and not optional), None)
+            tag = next((type_ for name, type_, optional in item.all_members() if name == item.tag and not optional),
+                       None)
             if tag is None or tag.kind != 'ENUM':
-                raise SchemaError(item.place, f"'{item.tag}' is no member of '{item.name}' that is always there and an enum")
+                raise SchemaError(item.place,
+                                  f"'{item.tag}' is no member of '{item.name}' that is always there and an enum")
             for name, type_ in item.variants:
                 if name not in tag.values or type_.kind != 'OBJECT' or type_.tag:
-                    raise SchemaError(item.place, f"branch '{name}' of '{item.name}' is no value of its tag, or no struct")
+                    raise SchemaError(item.place,
+                                      f"branch '{name}' of '{item.name}' is no value of its tag, or no struct")
                 self.check_names(item, item.all_members() + type_.all_members())
         self.check_names(item, item.all_members())
         if item.doc:
             variants = item.variants if item.kind == 'ALTERNATE' else []
-            self.check_documented(item, [*item.values, *(name for name, *_ in item.members), *(name for name, _ in variants)])
+            self.check_documented(item, [*item.values, *(name for name, *_ in item.members),
+                                         *(name for name, _ in variants)])
 
     def check_example(self, item):
         """The messages of an example are JSON and of the schema, so that a reader can copy them."""
@@ -415,7 +425,8 @@ def fits(type_, value):
         known = {name: member for name, member, _ in members}
         return (all(optional or name in value for name, _, optional in members) and
                 all(fits(known[name], part) if name in known else type_.open for name, part in value.items()))
-    wanted = {'STR': str, 'BOOL': bool, 'INT': int, 'NUMBER': (int, float), 'NULL': type(None), 'ANY': object}[type_.kind]
+    wanted = {'STR': str, 'BOOL': bool, 'INT': int, 'NUMBER': (int, float), 'NULL': type(None), 'ANY': object}
+    wanted = wanted[type_.kind]
     return isinstance(value, wanted) and (type_.kind in ('BOOL', 'ANY') or not isinstance(value, bool))
 
 
@@ -563,7 +574,8 @@ def rst_item(out, kind, item):
         out.write('Further members are allowed; what they mean is told above.\n\n')
     if kind == 'command':
         if item.returns:
-            out.write(f'Returns {rst_type(item.returns)}: ' + rst_text(dedent(item.doc.tags['Returns'])).lstrip() + '\n')
+            out.write(f'Returns {rst_type(item.returns)}: ' + rst_text(dedent(item.doc.tags['Returns'])).lstrip() +
+                      '\n')
         if item.allow_oob:
             out.write('May be run out of band (``exec-oob``).\n\n')
     if 'Errors' in item.doc.tags:
@@ -579,11 +591,11 @@ PAGE_HEAD = """.. Made by scripts/qapi-gen.py from qapi/; do not edit.
 QMP reference
 =============
 
-The commands and events of the monitor protocol, in the order of the schema files below ``qapi/``.  ``query-commands`` and
-``query-qmp-schema`` tell which of them a running program has.
+The commands and events of the monitor protocol, in the order of the schema files below ``qapi/``.  ``query-commands``
+and ``query-qmp-schema`` tell which of them a running program has.
 
-Types: ``str``, ``bool``, ``null`` and ``any`` are those of JSON; ``int`` is a 64-bit integer, ``int8`` to ``uint64`` and
-``size`` one within the limits of the name; ``number`` is any JSON number.
+Types: ``str``, ``bool``, ``null`` and ``any`` are those of JSON; ``int`` is a 64-bit integer, ``int8`` to ``uint64``
+and ``size`` one within the limits of the name; ``number`` is any JSON number.
 
 .. contents::
    :depth: 2
@@ -598,7 +610,8 @@ def write_page(schema, out):
         out.write(f'{heading.heading}\n{"=" * len(heading.heading)}\n\n' + rst_text(heading.text) + '\n')
         for kind, name in items:
             table = {'command': schema.commands, 'event': schema.events}.get(kind, schema.types)
-            if kind in ('command', 'event') or name in used or any(type_.base is table[name] for type_ in used.values()):
+            base = any(type_.base is table[name] for type_ in used.values())
+            if kind in ('command', 'event') or name in used or base:
                 rst_item(out, kind, table[name])
             else:
                 raise SchemaError(table[name].place, f"nothing uses '{name}'")

@@ -16,12 +16,22 @@
 static int signal_fd = -1;
 static EventSource *signal_source;
 
+/* A process outside of ours' namespace has no number in it (0), and the kernel none at all. */
+static void log_sender(const struct signalfd_siginfo *info)
+{
+    if (info->ssi_pid) {
+        log_warn("terminating on signal %u from pid %u", info->ssi_signo, info->ssi_pid);
+    } else {
+        log_warn("terminating on signal %u", info->ssi_signo);
+    }
+}
+
 static void handle_signal(int fd, unsigned ready, void *opaque)
 {
     struct signalfd_siginfo info;
 
     if (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        log_warn("terminating on signal %u from pid %u", info.ssi_signo, info.ssi_pid);
+        log_sender(&info);
         shutdown_request_for(0, SHUTDOWN_CAUSE_HOST_SIGNAL);
     }
 }

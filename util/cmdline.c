@@ -22,6 +22,18 @@ static const CmdlineOption *find_option(const CmdlineOption *table, const char *
     return NULL;
 }
 
+/* The syntax of an argument may have lines of its own in the help text; here it is part of one. */
+static void set_missing(GError **errp, const char *word, const char *syntax)
+{
+    g_auto(GStrv) lines = g_strsplit(syntax, "\n", -1);
+
+    for (unsigned i = 0; lines[i] != NULL; i++) {
+        g_strstrip(lines[i]);
+    }
+    g_autofree char *line = g_strjoinv(" ", lines);
+    error_setg(errp, "%s: its argument is missing; give %s %s", word, word, line);
+}
+
 bool cmdline_parse(const CmdlineOption *table, int argc, char *const *argv, void *opaque,
                    GError **errp)
 {
@@ -41,8 +53,7 @@ bool cmdline_parse(const CmdlineOption *table, int argc, char *const *argv, void
         }
         if (opt->arg_name != NULL) {
             if (i + 1 == argc) {
-                error_setg(errp, "%s: its argument is missing; give %s %s", word, word,
-                           opt->arg_name);
+                set_missing(errp, word, opt->arg_name);
                 return false;
             }
             arg = argv[++i];

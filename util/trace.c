@@ -156,13 +156,14 @@ static bool enable_from_file(const char *path, GError **errp)
     return true;
 }
 
-static bool open_output(const char *path, GError **errp)
+bool trace_open_output(const char *option, const char *path, GError **errp)
 {
-    int fd = fd_open_path(path, O_WRONLY | O_CREAT | O_APPEND, errp);
+    g_autoptr(GError) err = NULL;
+    int fd = fd_open_path(path, O_WRONLY | O_CREAT | O_APPEND, &err);
     int old;
 
     if (fd < 0) {
-        g_prefix_error(errp, "-trace: parameter 'file': ");
+        error_setg(errp, "%s: %s; give a file that can be made or written to", option, err->message);
         return false;
     }
     old = atomic_exchange(&output_fd, fd);
@@ -205,7 +206,7 @@ bool trace_parse_option(const char *arg, bool *ret_exit, GError **errp)
     if (events && !enable_from_file(events, errp)) {
         return false;
     }
-    return !file || open_output(file, errp);
+    return !file || trace_open_output("-trace: parameter 'file'", file, errp);
 }
 
 void trace_foreach(void (*fn)(const char *name, bool enabled, void *opaque), void *opaque)

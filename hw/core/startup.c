@@ -14,6 +14,7 @@
 #include "util/cmdline.h"
 #include "util/fd-name.h"
 #include "util/log.h"
+#include "util/trace.h"
 
 void start_options_init(StartOptions *start)
 {
@@ -107,6 +108,18 @@ bool start_opt_name(const char *arg, void *opaque, GError **errp)
         prctl(PR_SET_NAME, process);
     }
     return true;
+}
+
+bool start_opt_trace(const char *arg, void *opaque, GError **errp)
+{
+    StartOptions *start = opaque;
+
+    return trace_parse_option(arg, &start->only_help, errp);
+}
+
+bool start_opt_trace_file(const char *arg, void *opaque, GError **errp)
+{
+    return trace_open_output("-D", arg, errp);
 }
 
 /* ---- carrying out ---------------------------------------------------------------------------- */

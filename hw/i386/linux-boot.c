@@ -140,7 +140,7 @@ static RamBlock *map_file(const char *option, const char *path, GError **errp)
         return NULL;
     }
     if (fd_stat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0) {
-        error_setg(errp, "%s: this is %s; give a regular file", name,
+        error_setg(errp, "%s: this is %s; give a regular file that is not empty", name,
                    S_ISDIR(st.st_mode) ? "a directory" :
                    fd_kind(fd) == FD_KIND_FILE || fd_kind(fd) == FD_KIND_SHMEM ? "an empty file" :
                    fd_kind_name(fd_kind(fd)));

@@ -328,7 +328,10 @@ static void pc_add_fw_cfg(const PcConfig *config)
     smbios_add_to_fw_cfg(&board.smbios, board.fw_cfg);
 }
 
-/* A kernel without firmware: ACPI's tables are at the end of low RAM, SMBIOS's and the one of interrupt routing where kernels search. */
+/*
+ * A kernel without firmware: ACPI's tables are at the end of low RAM, SMBIOS's and the one of interrupt routing where
+ * kernels search.
+ */
 static bool pc_add_linux(const PcConfig *config, GError **errp)
 {
     g_autoptr(GBytes) any_place = acpi_tables_place(&board.acpi, 0, &board.acpi_base);

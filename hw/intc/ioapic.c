@@ -8,8 +8,8 @@
  * edge on a masked pin is lost.  A level pin sends while it is asserted, not masked, and its
  * remote IRR bit is clear; a local APIC that takes it sets the bit.  A message that nobody takes is
  * sent again when that may have changed, as the bus of real parts repeats it.  The guest's end of
- * interrupt clears the bit and so allows the next message.  Between, the sources of the pin are told (gsi.h): one that is only
- * emulated as a level lowers its line then, so that no second message goes out for a level that
+ * interrupt clears the bit and so allows the next message.  Between, the sources of the pin are told (gsi.h): one that
+ * is only emulated as a level lowers its line then, so that no second message goes out for a level that
  * nobody asserts any more.
  */
 #include "hw/intc/gsi.h"

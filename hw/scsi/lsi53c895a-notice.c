@@ -4,10 +4,11 @@
  *
  * Runs in: both.
  *
- * Theory of operation.  When a device process dies, all that the chip knew is lost, and commands under way with it.  The
- * guest's driver is not told; it finds out when its commands time out, after 30 seconds and more.  There is a word for
- * what has happened that every driver must understand, since any device on the cable can say it at any time: the SCSI
- * bus was reset (SIST0.RST, "SCSI reset received").  Commands are gone, agreements are void; the driver starts anew.
+ * Theory of operation.  When a device process dies, all that the chip knew is lost, and commands under way with it.
+ * The guest's driver is not told; it finds out when its commands time out, after 30 seconds and more.  There is a word
+ * for what has happened that every driver must understand, since any device on the cable can say it at any time: the
+ * SCSI bus was reset (SIST0.RST, "SCSI reset received").  Commands are gone, agreements are void; the driver starts
+ * anew.
  *
  * So the controller of a new process may be made with bus-reset-pending=on.  It then comes up with SIST0.RST set and
  * with the one part of the lost chip's state that is known, SIEN0.RST, which makes it an interrupt.  Linux's and the

@@ -143,8 +143,9 @@ MemResult memory_region_write(MemoryRegion *mr, hwaddr addr, uint64_t value, uns
  * vCPU does not leave the guest; other accelerators come here.
  *
  * The descriptor stays the caller's, which keeps it open until the outermost commit after memory_region_del_eventfd()
- * or memory_region_destroy() has returned.  It is an eventfd with EFD_NONBLOCK; whoever else has it could take that flag
- * away and fill the counter, so that a vCPU waits for him: only a peer that is confined against F_SETFL gets a copy.
+ * or memory_region_destroy() has returned.  It is an eventfd with EFD_NONBLOCK; whoever else has it could take that
+ * flag away and fill the counter, so that a vCPU waits for him: only a peer that is confined against F_SETFL gets a
+ * copy.
  *
  * False with *errp, nothing changed: MR is no I/O region, EVENTFD does not fit into it, its data does not fit into its
  * size, a write would match another one, too, or there are MEMORY_EVENTFDS_MAX.

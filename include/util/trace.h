@@ -55,6 +55,9 @@ bool trace_enable_pattern(const char *pattern, bool enable, GError **errp);
  */
 bool trace_parse_option(const char *arg, bool *ret_exit, GError **errp);
 
+/* Appends what is traced from now on to the file PATH, which is made when it is not there; OPTION begins *errp. */
+bool trace_open_output(const char *option, const char *path, GError **errp);
+
 /* Calls FN(name, enabled, opaque) for each event, sorted by name. */
 void trace_foreach(void (*fn)(const char *name, bool enabled, void *opaque), void *opaque);
 

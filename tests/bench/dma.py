@@ -3,9 +3,9 @@
 # Runs in: neither program; starts mpqemu, which starts its remotes.
 """Figures of `scripts/bench --only dma`.
 
-A SCRIPTS program runs the same SCSI command CHAIN times before its one interrupt, so that qtest's own cost, which is that
-of a few register accesses, is spread over them.  The program lies in the chip's own RAM, as Linux's does, or in guest RAM,
-from where each instruction is a DMA read.
+A SCRIPTS program runs the same SCSI command CHAIN times before its one interrupt, so that qtest's own cost, which is
+that of a few register accesses, is spread over them.  The program lies in the chip's own RAM, as Linux's does, or in
+guest RAM, from where each instruction is a DMA read.
 """
 
 import os

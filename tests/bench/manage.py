@@ -84,7 +84,8 @@ def stock_pair(stock, directory):
     qmp, qtest = str(directory / "stock-qmp"), str(directory / "stock-qtest")
     with ours_end, theirs:
         remote = subprocess.Popen([stock, "-machine", "x-remote", "-nodefaults", "-display", "none", "-device",
-                                   "lsi53c895a,id=lsi0", "-object", f"x-remote-object,id=r0,devid=lsi0,fd={theirs.fileno()}"],
+                                   "lsi53c895a,id=lsi0", "-object",
+                                   f"x-remote-object,id=r0,devid=lsi0,fd={theirs.fileno()}"],
                                   pass_fds=[theirs.fileno()], stderr=subprocess.DEVNULL)
         # No CPU runs (-S): a test program plays the guest. Debian's build has no accelerator for that, but TCG will do.
         main = subprocess.Popen([stock, "-accel", "tcg", "-S", "-nodefaults", "-display", "none",

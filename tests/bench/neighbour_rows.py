@@ -5,11 +5,12 @@
 
 Device B does 4 KiB reads and writes, one after the other, while something happens to device A; seen from B's guest, by
 a client in Python, so absolute times are the client's as much as ours.  B, its client and the programs share one CPU,
-A's process too; what disturbs A from outside has another.  "killed" and "unplugged and plugged" come one after the other
-without pause: then B's CPU starts processes, or makes devices, all the time, and what is seen is that.  The same at a rate
-is in rows of its own: "killed 10/s" with the new processes on another CPU than B's, and on B's.  "times" says how often it
-happened in all: a scheduler may keep a process that was killed from its last turn for seconds while B is busy.  In each round every disturbance is measured right behind an undisturbed run,
-and the ratio is that of the two; shown is the median of the rounds.
+A's process too; what disturbs A from outside has another.  "killed" and "unplugged and plugged" come one after the
+other without pause: then B's CPU starts processes, or makes devices, all the time, and what is seen is that.  The same
+at a rate is in rows of its own: "killed 10/s" with the new processes on another CPU than B's, and on B's.  "times" says
+how often it happened in all: a scheduler may keep a process that was killed from its last turn for seconds while B is
+busy.  In each round every disturbance is measured right behind an undisturbed run, and the ratio is that of the two;
+shown is the median of the rounds.
 """
 
 import os

@@ -98,7 +98,8 @@ def bench_access(client, options, directory):
     """Latency of the link and through the main emulators, start-up, memory, sizes."""
     image = disks.blank(os.path.join(directory, "access.img"), 16)
     remotes = {"stock remote": remote_command(STOCK, image), "our remote": remote_command(options.remote, image)}
-    mains = {"stock main": main_command(STOCK, ["-accel", "tcg", "-S"]), "our main": main_command(options.main, ["-accel", "qtest"])}
+    mains = {"stock main": main_command(STOCK, ["-accel", "tcg", "-S"]),
+             "our main": main_command(options.main, ["-accel", "qtest"])}
     count = str(options.count)
     floors, links, through, added = [], [], [], []
     for _ in range(options.rounds):
@@ -123,7 +124,8 @@ def guest_steps(seconds):
     steps = {"load": "load_drivers 1 && dd if=$(disk 0) of=/dev/null bs=1M 2>/dev/null"}
     for number, job in enumerate(GUEST_JOBS.values()):
         arguments = " ".join("--" + word for word in job.split())
-        steps[f"job{number}"] = (seconds + 60, f"fio --name=j --filename=$(disk 0) --direct=1 --ioengine=libaio {arguments} "
+        steps[f"job{number}"] = (seconds + 60,
+                                 f"fio --name=j --filename=$(disk 0) --direct=1 --ioengine=libaio {arguments} "
                                                f"--time_based --runtime={seconds} --minimal >/tmp/out && cat /tmp/out")
     return steps
 
@@ -160,9 +162,11 @@ def bench_guest(options, directory):
     rounds = []
     for _ in range(options.rounds):
         rounds.append({name: guest_figures(variant, kernel, options, directory) for name, variant in setups.items()})
-        rounds[-1]["(d) our main, our remote"] = guest_figures(setups["(c) our remote"], kernel, options, directory, own_main)
+        rounds[-1]["(d) our main, our remote"] = guest_figures(setups["(c) our remote"], kernel, options, directory,
+                                                               own_main)
     table("guest I/O, stock main under TCG, interrupts pumped alike in (b) and (c)", list(setups), rounds, "higher")
-    table("the same beside our main under its own engine", ["(a) stock in-process", "(d) our main, our remote"], rounds, "higher")
+    table("the same beside our main under its own engine", ["(a) stock in-process", "(d) our main, our remote"], rounds,
+          "higher")
 
 
 def main():
@@ -172,7 +176,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each comparison (default 3)")
     parser.add_argument("--count", type=int, default=20000, help="accesses a figure (default 20000)")
     parser.add_argument("--seconds", type=int, default=5, help="duration of a fio job (default 5)")
-    parser.add_argument("--only", choices=("access", "dma", "emu", "manage", "neighbour", "guest"), help="one part only")
+    parser.add_argument("--only", choices=("access", "dma", "emu", "manage", "neighbour", "guest"),
+                        help="one part only")
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory(prefix="mpqemu-bench-") as directory:
@@ -180,7 +185,8 @@ def main():
             bench_access(build_client(directory), options, directory)
         if options.only in (None, "dma"):
             rounds = [dma.figures(options.main, options.remote, pathlib.Path(directory)) for _ in range(options.rounds)]
-            table("disk commands and register accesses with dma=map and dma=bounce (us)", list(rounds[0]), rounds, "lower")
+            table("disk commands and register accesses with dma=map and dma=bounce (us)", list(rounds[0]), rounds,
+                  "lower")
         if options.only in (None, "emu"):
             emu.report(options, directory, table)
         if options.only in (None, "manage"):

@@ -9,7 +9,6 @@ MPQEMU_MAIN_SANDBOX=on confines the main emulator, too; its remotes always are.
 import os
 import re
 
-import disks
 import guest_image
 import witness
 from qmp import Qmp
@@ -69,6 +68,16 @@ class OwnMachine(witness.AnsweringMachine):
                 self.wait_asked(what, seconds)
                 getattr(host, what.replace("-", "_"))()
                 self.answer()
+
+
+class Host:
+    """Does what the guest asks for: its methods are for OwnMachine.serve().
+
+    seen   what the tests look at
+    """
+
+    def __init__(self, machine, images):
+        self.machine, self.qmp, self.images, self.seen = machine, machine.monitor, images, {}
 
 
 def with_functions(functions, steps):

@@ -14,7 +14,7 @@ import socket
 import pytest
 
 import disks
-import guest_image
+import guest_worker
 import relay
 import witness
 from qmp import Qmp, QmpError
@@ -23,39 +23,6 @@ SECONDS = 300
 WAIT = 120                      # for one event
 MIB = 1 << 20
 SIZE, NEW_SIZE = 16, 24         # MiB of the disk that comes and goes
-
-# Reads blocks that are known, writes the next MiB and reads it back, until /tmp/stop is there.  What fails is told.
-# The disk is held open: by its name, dd would make a file of that name when the disk has gone.
-WORKER = """
-exec 3<>$1
-turn=0
-while [ ! -e /tmp/stop ]; do
-    dd if=/proc/$$/fd/3 bs=64k count=$3 iflag=direct status=none | sha256sum | grep -q $2 || echo "turn $turn: read"
-    dd if=/dev/urandom bs=64k count=16 of=/tmp/written status=none
-    dd if=/tmp/written of=/proc/$$/fd/3 bs=64k seek=$3 oflag=direct conv=notrunc status=none || echo "turn $turn: write"
-    dd if=/proc/$$/fd/3 bs=64k skip=$3 count=16 iflag=direct status=none | cmp - /tmp/written || echo "turn $turn: compare"
-    turn=$((turn + 1))
-    echo $turn >/tmp/turns.new; mv /tmp/turns.new /tmp/turns
-done
-"""
-
-FUNCTIONS = """
-start_worker() {
-    rm -f /tmp/stop; echo 0 >/tmp/turns
-    sh /etc/worker.sh $(disk 0) {known} {blocks} >/tmp/errors 2>&1 </dev/null &
-    echo $! >/tmp/worker
-    worker_goes_on
-}
-turns_above() { [ $(cat /tmp/turns) -gt $1 ]; }
-worker_goes_on() {              # another turn ends, and none has failed
-    poll 60 turns_above $(cat /tmp/turns) && ! grep . /tmp/errors
-}
-worker_ended() { ! kill -0 $(cat /tmp/worker) 2>/dev/null; }
-sysfs() { echo /sys/class/block/$(basename $(disk $1)); }
-is_there() { ls -d /sys/bus/scsi/devices/*:0:$1:0/block/* >/dev/null 2>&1; }
-is_absent() { ! is_there $1; }
-controller_is_absent() { ! ls /sys/bus/pci/drivers/sym53c8xx/0000:* >/dev/null 2>&1; }
-"""
 
 STEPS = {
     "find": "load_drivers 2; start_worker",
@@ -74,25 +41,12 @@ STEPS = {
                        "echo 1 >$(sysfs 1)/device/delete; rescan; is_absent 1 && worker_goes_on"),
     "locked-medium": "digest $(disk 2); exec 6<$(disk 2); ask eject-locked; exec 6<&-; digest $(disk 2)",
     "eject-medium": "ask eject; ! dd if=$(disk 2) of=/dev/null bs=2k count=1 && worker_goes_on",
-    "remove-controller": (120, "worker_goes_on && ask remove-controller; poll 60 controller_is_absent && is_absent 0 &&\n"
+    "remove-controller": (120, "worker_goes_on && ask remove-controller; poll 60 controllers_are 0 && is_absent 0 &&\n"
                                "touch /tmp/stop && poll 60 worker_ended && head -1 /tmp/errors"),
     "add-controller": (120, "ask add-controller; poll 60 is_there 0 && poll 60 is_there 1 && digest $(disk 1) &&\n"
                             "start_worker"),
     "end": "touch /tmp/stop; poll 60 worker_ended; dmesg",
 }
-
-
-def layer(known, blocks=128):
-    """What the steps share.  known: digest of the first blocks, of 64 KiB, of disk 0, which has 16 more."""
-    files = guest_image.Layer()
-    files.text("/etc/worker.sh", WORKER)
-    files.text("/etc/hotplug.sh", FUNCTIONS.replace("{known}", known).replace("{blocks}", str(blocks)))
-    return files
-
-
-def with_functions(step):
-    limit, text = step if isinstance(step, tuple) else (60, step)
-    return limit, ". /etc/hotplug.sh\n" + text
 
 
 class HotplugMachine(witness.AnsweringMachine):
@@ -231,7 +185,7 @@ class Host:
 
 @pytest.fixture(scope="module")
 def run(variant, linux, tmp_path_factory):
-    """Boot the guest, let it run all steps; adds host (Host) and known (digests of the images) to the witness.Run."""
+    """Boot the guest, let it run all steps; adds host (Host) and known (digests of images) to the witness.Run."""
     if variant.in_process:
         pytest.skip("there is no device process in-process")
     rundir = tmp_path_factory.mktemp("hotplug")
@@ -240,9 +194,9 @@ def run(variant, linux, tmp_path_factory):
     known = [disks.digest(image) for image in images]
     devices = [*disks.CONTROLLER, "-blockdev", f"driver=file,node-name=n0,filename={images[0]}",
                "-device", "scsi-hd,id=hd0,drive=n0,bus=lsi0.0,scsi-id=0", *disks.cd_rom(2, images[2])]
-    steps = {name: with_functions(step) for name, step in STEPS.items()
-             if not (variant.stock and name == "add-controller")}
-    boot = linux(rundir, steps, [lambda: layer(disks.digest(images[0], 0, 8 * MIB))])
+    layer, steps = guest_worker.prepare({name: step for name, step in STEPS.items()
+                                         if not (variant.stock and name == "add-controller")}, images[0], 128)
+    boot = linux(rundir, steps, [lambda: layer])
     with HotplugMachine(rundir, variant, devices, boot) as machine:
         host = Host(machine, images)
         host.run(steps)
@@ -254,11 +208,6 @@ def run(variant, linux, tmp_path_factory):
     return result
 
 
-def answers(output):
-    """The lines without those that ask."""
-    return [line for line in output.split("\n") if line and not line.startswith("@@")]
-
-
 def test_disk_is_added_behind_a_live_controller(run):
     assert run.known[1] in run.ok("add-disk")
 
@@ -268,7 +217,7 @@ def test_writes_reach_the_image_of_the_added_disk(run):
 
 
 def test_new_size_is_seen(run):
-    assert answers(run.ok("resize")) == [str(SIZE * 2048), str(NEW_SIZE * 2048)]
+    assert guest_worker.answers(run.ok("resize")) == [str(SIZE * 2048), str(NEW_SIZE * 2048)]
 
 
 def test_new_part_is_written(run):
@@ -288,7 +237,7 @@ def test_disk_that_is_yanked_under_io_gives_errors_and_no_hang(run):
 
 
 def test_medium_that_the_guest_has_locked_is_not_ejected(run):
-    assert answers(run.ok("locked-medium")) == [run.known[2]] * 2
+    assert guest_worker.answers(run.ok("locked-medium")) == [run.known[2]] * 2
     assert "lock" in run.host.seen["refusal"]
 
 

@@ -22,7 +22,8 @@ BLOCK = 64 << 10
 KNOWN = 8               # blocks at the start of each disk that nobody writes, before two parts of WRITTEN blocks
 WRITTEN = 4
 # (controller, slot, process, SCSI ids); no two disks have one SCSI id, so that an id names a disk.
-CONTROLLERS = (("lsi0", 4, "r0", (0, 1, 2)), ("lsi1", 8, "r1", (3, 4)), ("lsi2", 5, "r2", (5,)), ("lsi3", 6, "r2", (6,)))
+CONTROLLERS = (("lsi0", 4, "r0", (0, 1, 2)), ("lsi1", 8, "r1", (3, 4)), ("lsi2", 5, "r2", (5,)),
+               ("lsi3", 6, "r2", (6,)))
 DISKS = range(7)
 WORKERS = [(disk, 0) for disk in DISKS] + [(0, 1)]      # (disk, half of what is written)
 
@@ -62,7 +63,8 @@ def work():
 
 @pytest.fixture(scope="module")
 def run(linux, tmp_path_factory):
-    """Boot and work; adds the images, digests of their known starts, and what query-remote said at the end to the witness.Run."""
+    """Boot and work; adds the images, digests of their known starts, and what query-remote said at the end to the
+    witness.Run."""
     rundir = tmp_path_factory.mktemp("own-controllers")
     images = [disks.patterned(rundir / f"disk{number}", 1, seed=40 + number) for number in DISKS]
     known = [disks.digest(image, 0, KNOWN * BLOCK) for image in images]

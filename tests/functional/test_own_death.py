@@ -3,8 +3,9 @@
 # Runs in: neither program; drives mpqemu from outside.
 """One boot of Debian's kernel in our main emulator.
 
-lsi0 has on-death=restart, and a worker that reads and writes disk 0 never hears of the death.  lsi1 has on-death=detach:
-its reader gets errors, the dead controller is taken out, and another one in a new process takes its slot.
+lsi0 has on-death=restart, and a worker that reads and writes disk 0 never hears of the death.  lsi1 has
+on-death=detach: its reader gets errors, the dead controller is taken out, and another one in a new process takes its
+slot.
 """
 
 import os
@@ -13,29 +14,25 @@ import signal
 import pytest
 
 import disks
+import guest_worker
 import own_machine
 import witness
 from device_process import device_pid
-from test_hotplug_guest import layer, with_functions
 
 SECONDS = 300
 SLOT = 6                        # of lsi1
 BLOCKS = 16                     # of 64 KiB, that the worker knows
 
-FUNCTIONS = """
-controllers() { ls -d /sys/bus/pci/drivers/sym53c8xx/0000:* 2>/dev/null | wc -l; }
-controllers_are() { [ $(controllers) = $1 ]; }
-"""
 STEPS = {
     # The driver gives a command 2 s instead of 30 before it looks what is wrong; it flushes no disk without a cache.
     "find": "modprobe sym53c8xx settle=0; load_drivers 2; start_worker; digest $(disk 1)\n"
             "for id in 0 1; do echo 2 >$(sysfs $id)/device/timeout; done\n"
             "echo 'write through' >$(echo $(sysfs 1)/device/scsi_disk/*/cache_type)",
-    "restart": (150, "ask kill-lsi0; worker_goes_on && worker_goes_on; status=$?; dmesg | grep -c 'RESET operation started'\n"
-                     "exit $status"),
+    "restart": (150, "ask kill-lsi0; worker_goes_on && worker_goes_on; status=$?\n"
+                     "dmesg | grep -c 'RESET operation started'; exit $status"),
     # The reader must end by an error; a hang would end this step by its limit.
-    "detach": (150, "(while dd if=$(disk 1) of=/dev/null bs=64k count=16 iflag=direct status=none; do : >/tmp/reads; done)"
-                    " >/tmp/reader 2>&1 & reader=$!\n"
+    "detach": (150, "(while dd if=$(disk 1) of=/dev/null bs=64k count=16 iflag=direct status=none\n"
+                    "do : >/tmp/reads; done) >/tmp/reader 2>&1 & reader=$!\n"
                     "poll 60 test -e /tmp/reads && ask kill-lsi1; wait $reader; cat /tmp/reader\n"
                     "poll 100 controllers_are 1 && is_absent 1 && worker_goes_on"),
     "replace": (120, "ask new-lsi1; poll 60 controllers_are 2; rescan; poll 20 is_there 1 && digest $(disk 1) &&\n"
@@ -44,15 +41,7 @@ STEPS = {
 }
 
 
-class Host:
-    """Does what the guest asks for.
-
-    seen   what the tests look at
-    """
-
-    def __init__(self, machine, images):
-        self.machine, self.qmp, self.images, self.seen = machine, machine.monitor, images, {}
-
+class Host(own_machine.Host):
     def _kill(self, rid):
         os.kill(device_pid(self.machine.pids()[rid]), signal.SIGKILL)
         return self.qmp.wait_event("REMOTE_STATE", lambda event: event["data"]["id"] == rid and
@@ -60,7 +49,8 @@ class Host:
 
     def kill_lsi0(self):
         self._kill("lsi0")
-        self.qmp.wait_event("REMOTE_STATE", lambda event: event["data"]["id"] == "lsi0" and event["data"]["to"] == "ready")
+        self.qmp.wait_event("REMOTE_STATE", lambda event: event["data"]["id"] == "lsi0" and
+                            event["data"]["to"] == "ready")
         self.seen["restarted"] = self.machine.remotes()["lsi0"]
 
     def kill_lsi1(self):
@@ -83,13 +73,10 @@ def run(linux, tmp_path_factory):
     rundir = tmp_path_factory.mktemp("own-death")
     images = [disks.patterned(rundir / "disk0", 2, seed=70), disks.patterned(rundir / "disk1", 1, seed=71)]
     known = [disks.digest(image) for image in images]
-    functions = layer(disks.digest(images[0], 0, BLOCKS << 16), BLOCKS)
-    functions.text("/etc/controllers.sh", FUNCTIONS)
-    steps = {name: (limit, ". /etc/controllers.sh\n" + text) for name, (limit, text) in
-             ((name, with_functions(step)) for name, step in STEPS.items())}
+    layer, steps = guest_worker.prepare(STEPS, images[0], BLOCKS)
     options = [*own_machine.controller("lsi0", 4, [images[0]]), "-remote", "rid=lsi0,on-death=restart",
                *own_machine.controller("lsi1", SLOT, [images[1]], first_id=1)]
-    with own_machine.OwnMachine(rundir, linux(rundir, steps, [lambda: functions]), options) as machine:
+    with own_machine.OwnMachine(rundir, linux(rundir, steps, [lambda: layer]), options) as machine:
         host = Host(machine, images)
         machine.serve(host, STEPS, SECONDS)
         result = witness.Run(machine, SECONDS)

@@ -7,24 +7,21 @@ A worker reads and writes disk 0, behind lsi0, all the time.  lsi1, in another p
 at times disk 2: let go by the guest when asked, also while disk 1 is mounted, and pulled out.
 """
 
-import re
 import subprocess
 
 import pytest
 
 import disks
 import guest_image
+import guest_worker
 import own_machine
 import witness
 from packages import need
-from test_hotplug_guest import answers, layer, with_functions
 
 SECONDS = 300
 SLOT = 6                        # of lsi1
 BLOCKS = 16                     # of 64 KiB, that the worker knows
-CONTROLLERS = """
-controllers() { ls -d /sys/bus/pci/drivers/sym53c8xx/0000:* 2>/dev/null | wc -l; }
-controllers_are() { [ $(controllers) = $1 ]; }
+FUNCTIONS = """
 disk_comes() { poll 60 controllers_are 2; rescan; poll 20 is_there $1; }
 """
 STEPS = {
@@ -33,40 +30,34 @@ STEPS = {
                             "dd if=$(disk 1) bs=64k count=16 status=none | sha256sum && worker_goes_on"),
     "add-disk": (120, "ask add-disk; rescan; poll 20 is_there 2 && digest $(disk 2) && worker_goes_on"),
     "remove-disk": (120, "echo 1 >$(sysfs 2)/device/delete; ask remove-disk; rescan; is_absent 2 && worker_goes_on"),
-    # Linux flushes the disks when it is asked, but what is dirty in its own cache is lost: the device is offline by then.
+    # Linux flushes the disks when it is asked, but what is dirty in its own cache is lost: the device is offline then.
     "remove": (120, "mkfs.ext4 -q $(disk 1) && sync; dd if=/dev/urandom of=/tmp/data bs=64k count=16 status=none\n"
                     "dd if=/tmp/data of=$(disk 1) bs=64k seek=128 oflag=direct conv=notrunc status=none\n"
                     "ask remove; poll 60 controllers_are 1 && is_absent 1 && worker_goes_on"),
     "add-again": (120, "ask add-controller-again; disk_comes 1 && drop_caches &&\n"
                        "dd if=$(disk 1) bs=64k skip=128 count=16 status=none | cmp - /tmp/data && worker_goes_on"),
-    "remove-mounted": (120, "mount -t ext4 $(disk 1) /mnt && echo 'written while mounted' >/mnt/file && sync || exit 1\n"
+    "remove-mounted": (120, "mount -t ext4 $(disk 1) /mnt &&\n"
+                            "echo 'written while mounted' >/mnt/file && sync || exit 1\n"
                             "ask remove-mounted; poll 60 controllers_are 1 && is_absent 1 && worker_goes_on\n"
                             "status=$?; umount /mnt; exit $status"),
     "add-mounted": (120, "ask add-controller-anew; disk_comes 1 && mount -t ext4 $(disk 1) /mnt && cat /mnt/file &&\n"
                          "umount /mnt && worker_goes_on"),
-    # The reader must end by an error; a hang would end this step by its limit.  Without a write cache the driver flushes
-    # nothing, for which it would wait for the time limits of its recovery three times.
-    "pull": (120, "echo 'write through' >$(echo $(sysfs 1)/device/scsi_disk/*/cache_type); echo 1 >$(sysfs 1)/device/timeout\n"
-                  "(while dd if=$(disk 1) of=/dev/null bs=64k count=64 iflag=direct status=none; do : >/tmp/reads; done)"
-                  " >/tmp/reader 2>&1 & reader=$!\n"
+    # The reader must end by an error; a hang would end this step by its limit.  Without a write cache the driver
+    # flushes nothing, for which it would wait for the time limits of its recovery three times.
+    "pull": (120, "echo 'write through' >$(echo $(sysfs 1)/device/scsi_disk/*/cache_type)\n"
+                  "echo 1 >$(sysfs 1)/device/timeout\n"
+                  "(while dd if=$(disk 1) of=/dev/null bs=64k count=64 iflag=direct status=none\n"
+                  "do : >/tmp/reads; done) >/tmp/reader 2>&1 & reader=$!\n"
                   "poll 60 test -e /tmp/reads && ask pull; wait $reader; cat /tmp/reader\n"
                   "poll 60 controllers_are 1 && is_absent 1 && worker_goes_on"),
-    "add-after-pull": (120, "ask add-controller-once-more; disk_comes 1 && mount -t ext4 $(disk 1) /mnt && cat /mnt/file &&\n"
-                            "umount /mnt && worker_goes_on"),
+    "add-after-pull": (120, "ask add-controller-once-more; disk_comes 1 && mount -t ext4 $(disk 1) /mnt &&\n"
+                            "cat /mnt/file && umount /mnt && worker_goes_on"),
     "device-del": (120, "ask device-del; poll 60 controllers_are 1 && is_absent 1 && worker_goes_on"),
     "end": (120, "worker_goes_on; status=$?; touch /tmp/stop; poll 60 worker_ended; dmesg; exit $status"),
 }
 
 
-class Host:
-    """Does what the guest asks for.
-
-    seen   what the tests look at
-    """
-
-    def __init__(self, machine, images):
-        self.machine, self.qmp, self.images, self.seen = machine, machine.monitor, images, {}
-
+class Host(own_machine.Host):
     def add_one_disk(self, number):
         self.qmp.command("rdrive_add", rid="r1", id=f"d{number}", file=self.images[number], format="raw")
         self.qmp.command("rdevice_add", rid="r1", driver="scsi-hd", id=f"hd{number}", drive=f"d{number}", bus="lsi1.0",
@@ -106,8 +97,8 @@ class Host:
 
     def remove_mounted(self):
         self.remove()
-        check = subprocess.run([guest_image.which("e2fsck"), "-f", "-y", self.images[1]], capture_output=True, text=True,
-                               timeout=60, check=False) if have("e2fsck") else None
+        check = subprocess.run([guest_image.which("e2fsck"), "-f", "-y", self.images[1]], capture_output=True,
+                               text=True, timeout=60, check=False) if have("e2fsck") else None
         self.seen["check"] = check and (check.returncode, check.stdout)
 
     add_controller_anew = add_controller
@@ -134,16 +125,14 @@ def have(program):
 
 @pytest.fixture(scope="module")
 def run(linux, tmp_path_factory):
-    """Boot the guest, let it run all steps; adds host (Host) and known (digests of the images' first MiB) to the witness.Run."""
+    """Boot the guest, let it run all steps; adds host (Host) and known (of the images' first MiB) to the
+    witness.Run."""
     rundir = tmp_path_factory.mktemp("own-hotplug")
     images = [disks.patterned(rundir / "disk0", 2, seed=60), disks.patterned(rundir / "disk1", 12, seed=61),
               disks.patterned(rundir / "disk2", 1, seed=62)]
     known = [disks.digest(image, 0, 1 << 20) for image in images]
-    functions = layer(disks.digest(images[0], 0, BLOCKS << 16), BLOCKS)
-    functions.text("/etc/controllers.sh", CONTROLLERS)
-    steps = {name: (limit, ". /etc/controllers.sh\n" + text) for name, (limit, text) in
-             ((name, with_functions(step)) for name, step in STEPS.items())}
-    boot = linux(rundir, steps, [lambda: functions])
+    layer, steps = guest_worker.prepare(STEPS, images[0], BLOCKS, FUNCTIONS)
+    boot = linux(rundir, steps, [lambda: layer])
     with own_machine.OwnMachine(rundir, boot, own_machine.controller("lsi0", 4, [images[0]])) as machine:
         host = Host(machine, images)
         machine.serve(host, STEPS, SECONDS)
@@ -175,7 +164,7 @@ def test_controller_of_a_mounted_disk_is_let_go(run):
     need("e2fsck")
     status, text = run.host.seen["check"]
     assert status in (0, 1), text          # nothing worse than a journal that is replayed
-    assert answers(run.ok("add-mounted")) == ["written while mounted"]
+    assert guest_worker.answers(run.ok("add-mounted")) == ["written while mounted"]
 
 
 def test_controller_that_is_pulled_under_io_gives_errors_and_no_hang(run):
@@ -197,7 +186,7 @@ def test_kernel_saw_no_lost_interrupt(run):
     text = run.ok("end")
     for bad in ("nobody cared", "BUG:", "Oops", "blocked for more"):
         assert bad not in text
-    before = text[:text.index("suspicious SCSI data")] if "suspicious SCSI data" in text else text    # of what was pulled
+    before = text.split("suspicious SCSI data")[0]      # that is of what was pulled
     assert "ABORT operation" not in before.split("Synchronizing SCSI cache")[0]
 
 

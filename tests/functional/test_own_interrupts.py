@@ -62,7 +62,8 @@ STEPS = {
             "sed \"s,DISK0,$(disk 0),; s,DISK1,$(disk 1),\" >/tmp/jobs <<'END'\n" + JOBS + "\nEND\n"
             "ask spurious-begin; sample >/tmp/samples & \n"
             "fio --eta=never --output-format=json --output=/tmp/result /tmp/jobs; status=$?\n"
-            "touch /tmp/stop; wait; ask spurious-end; echo taken $(interrupts); cat /tmp/samples /tmp/result; exit $status"),
+            "touch /tmp/stop; wait; ask spurious-end; echo taken $(interrupts)\n"
+            "cat /tmp/samples /tmp/result; exit $status"),
     "read": (120, "drop_caches; digest $(disk 0) $(disk 1)"),
     "kernel-log": "dmesg",
 }
@@ -166,7 +167,8 @@ def test_line_is_low_when_nobody_wants_the_guest(run):
                  for device in remote["devices"] if device["controller"])
     taken = int(re.search(r"^taken (\d+)$", run.ok("fio"), re.M).group(1))
     requests = samples(run)[2][-1] + samples(run)[3][-1]
-    print(f"{taken} interrupts taken, {raised} raised by the devices, {run.host.spurious} for nothing, {requests} requests")
+    print(f"{taken} interrupts taken, {raised} raised by the devices, {run.host.spurious} for nothing, "
+          f"{requests} requests")
     assert taken <= raised + (run.host.spurious or 0)
     assert taken <= 3 * requests + (run.host.spurious or 0) + 1000
 

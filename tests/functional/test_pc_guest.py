@@ -13,7 +13,7 @@ import pytest
 
 import disks
 import guest_image
-from test_seabios import assemble
+from boot_sector import assemble
 from witness import BUILD, Console
 
 MAIN = os.environ.get("MPQEMU_MAIN", os.path.join(BUILD, "main", "mpqemu"))

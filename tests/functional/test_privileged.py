@@ -27,7 +27,8 @@ PASSED = 0x10 << 1 | 1
 DIRECTORY = os.path.join(TESTS, "guest", "privileged")
 BUILD_OPTIONS = ["-O1", "-Wall", "-Werror", "-ffreestanding", "-fno-pic", "-no-pie", "-mno-red-zone",
                  "-mgeneral-regs-only", "-fno-stack-protector", "-fno-asynchronous-unwind-tables",
-                 "-fcf-protection=none", "-nostdlib", "-static", "-Wl,--build-id=none,--no-warn-rwx-segments", "-T", os.path.join(DIRECTORY, "link.ld")]
+                 "-fcf-protection=none", "-nostdlib", "-static", "-Wl,--build-id=none,--no-warn-rwx-segments", "-T",
+                 os.path.join(DIRECTORY, "link.ld")]
 DEVICES = ["-nodefaults", "-display", "none", "-m", "64", "-no-reboot", "-chardev", "stdio,id=text",
            "-device", "isa-debugcon,iobase=0xe9,chardev=text", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
 FAULTS = ("0", "6", "7", "a", "b", "c", "d", "e", "10", "11", "13")
@@ -109,7 +110,8 @@ DEVIATIONS = [
      r"(call|ret|iret_ip|lret|sysret|sysexit)_not_canonical \w+", only("ip", "place", "cs", "ss")),
     ("#SS for addresses that are not canonical", "SDM 1 3.3.7.1", r"(stack|rbp|enter|push)_not_canonical \w+",
      lambda stock, ours: fields(ours)["vector"] == "c" and fields(stock)["vector"] in ("d", "e")),
-    ("an operand that ends beyond the canonical addresses", "SDM 1 3.3.7.1", r"across_canonical \w+", faults_in_ours("d")),
+    ("an operand that ends beyond the canonical addresses", "SDM 1 3.3.7.1", r"across_canonical \w+",
+     faults_in_ours("d")),
     ("null SS with RPL 3 for CPL 0", "SDM 2A IRET", r"iret_null_ss_3 kernel", faults_in_ours("d")),
     ("reserved bits of control registers", "SDM 3A 2.5", r"cr(0_nw_without_cd|0_high|8_reserved|4_pcide) kernel",
      faults_in_ours("d")),
@@ -129,7 +131,8 @@ DEVIATIONS = [
     ("exceptions of SSE", "SDM 1 11.5", r"sse_exception \w+", faults_in_ours("13")),
     ("exceptions of SSE without CR4.OSXMMEXCPT", "SDM 3A 2.5", r"no_osxmmexcpt kernel", faults_in_ours("6")),
     ("reserved bits of MXCSR", "SDM 1 10.2.3", r"ldmxcsr_reserved \w+", faults_in_ours("d")),
-    ("x87 exceptions are taken by the next instruction", "SDM 1 8.7", r"x87_by_(next|mmx|pin) \w+", faults_in_ours("10")),
+    ("x87 exceptions are taken by the next instruction", "SDM 1 8.7", r"x87_by_(next|mmx|pin) \w+",
+     faults_in_ours("10")),
     ("x87 exceptions that keep the operands", "SDM 1 8.5.3", r"x87_not_by_control \w+", only("a")),
     ("MMX with CR0.TS or CR0.EM", "SDM 3A 12.1", r"cr0_(ts|em)_mmx kernel", faults_in_ours("7", "6")),
     ("SSE with CR0.EM and CR0.TS", "SDM 3A 13.1", r"cr0_em_ts_sse kernel", only("vector")),

@@ -3,31 +3,14 @@
 # Runs in: neither program; drives qemu-remote (or a stock remote) from outside.
 """The boot sector is tests/guest/bootsector.S, assembled here; no interrupts are needed."""
 
-import os
-import subprocess
-
 import pytest
 
 import disks
-import guest_image
 import witness
-from packages import need
-from witness import TESTS
+from boot_sector import assemble
 
 MESSAGE_LBA, COPY_LBA, MESSAGE_SECTORS = 100, 300, 32       # as in bootsector.S
 MESSAGE = b"text from the last of 32 sectors\r\n"
-
-
-def assemble(rundir, name="bootsector.S"):
-    """The boot sector of tests/guest/NAME as bytes."""
-    need("as", "ld")
-    source = os.path.join(TESTS, "guest", name)
-    linked, binary = str(rundir / "boot.o"), str(rundir / "boot.bin")
-    subprocess.run([guest_image.which("as"), "--32", "-o", linked, source], check=True)
-    subprocess.run([guest_image.which("ld"), "-m", "elf_i386", "-Ttext", "0x7c00",
-                    "--oformat", "binary", "-o", binary, linked], check=True)
-    with open(binary, "rb") as code:
-        return code.read()
 
 
 @pytest.fixture(scope="module", params=["unconfined", "confined"])
@@ -39,7 +22,7 @@ def boot(request, variant, tmp_path_factory):
     rundir = tmp_path_factory.mktemp("seabios")
     image = disks.patterned(rundir / "disk0", 1, seed=9)
     with open(image, "r+b") as disk:
-        disk.write(assemble(rundir))
+        disk.write(assemble(rundir, "bootsector.S"))
         disk.seek((MESSAGE_LBA + MESSAGE_SECTORS - 1) * 512)
         disk.write(MESSAGE + b"\0")
     options = [*disks.CONTROLLER, *disks.hard_disk(0, image)]

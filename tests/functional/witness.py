@@ -162,7 +162,8 @@ class Machine:
             "-object", f"memory-backend-memfd,id=mem,size={self.memory}M,share=on",
             "-machine", "pc,memory-backend=mem",
             "-qmp", f"unix:{self._path('qmp')},server=on,wait=off",
-            *(["-qtest", f"unix:{self._path('qtest')},server=on,wait=off", "-qtest-log", "/dev/null"] if pumped else []),
+            *(["-qtest", f"unix:{self._path('qtest')},server=on,wait=off", "-qtest-log", "/dev/null"]
+              if pumped else []),
             "-serial", "stdio", *self.boot, *device], *sockets[:1])
         self.console = Console(self.main.stdout)
         for end in sockets:
@@ -280,7 +281,8 @@ class AnsweringMachine(Machine):
 
     def wait_asked(self, what, seconds):
         """The guest has asked for it; it now waits for answer()."""
-        assert self.console.wait_for(f"@@please {what}\n", seconds), f"the guest has not asked for {what}" + self.report()
+        asked = self.console.wait_for(f"@@please {what}\n", seconds)
+        assert asked, f"the guest has not asked for {what}" + self.report()
 
     def answer(self):
         self._answers.sendall(b"done\n")

@@ -2,9 +2,8 @@
 # Boot sector that exercises SeaBIOS's own disk driver and reports on the serial port.
 # Runs in: neither program; started by SeaBIOS in a guest of stock QEMU.
 #
-# Theory of operation: the BIOS loads this sector at 0x7c00 with the boot drive in %dl. It prints a
-# line, reads MESSAGE_SECTORS sectors from MESSAGE_LBA with INT 13h function 42h, prints the text at
-# the start of the last one, writes those sectors to COPY_LBA with function 43h, and powers off.
+# Theory of operation: it prints a line, reads MESSAGE_SECTORS sectors from MESSAGE_LBA with INT 13h function 42h,
+# prints the text at the start of the last one, writes those sectors to COPY_LBA with function 43h, and powers off.
 # Everything is polled; no interrupt of the controller is needed.
 
 .equ MESSAGE_LBA, 100
@@ -15,19 +14,9 @@
 .equ POWER_CONTROL, 0x604       # where SeaBIOS puts PM1a_CNT of the PIIX4
 .equ SOFT_OFF, 0x2000
 
-.code16
-.globl _start
-_start:
-    ljmp $0, $start
-start:
-    cli
-    xorw %ax, %ax
-    movw %ax, %ds
-    movw %ax, %ss
-    movw $0x7c00, %sp
-    sti
-    cld
-    movb %dl, drive
+.include "sector.inc"
+
+SECTOR_BEGIN
 
     movw $hello, %si
     call print
@@ -100,8 +89,5 @@ packet:
     .word 0, BUFFER_SEGMENT
 packet_lba:
     .quad MESSAGE_LBA
-drive:
-    .byte 0
 
-.org 510
-    .word 0xaa55
+SECTOR_END

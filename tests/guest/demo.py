@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The demonstration behind scripts/demo: a Linux guest in mpqemu on a disk in a process of its own, told step by step.
 # Runs in: neither program; starts mpqemu, which starts qemu-remote.
-"""Boots Debian's kernel in mpqemu, with its SCSI controller and disks in a sandboxed qemu-remote, and shows what happens:
-checked I/O, a disk that is plugged in, a device process that is killed and comes back."""
+"""Boots Debian's kernel in mpqemu, with its SCSI controller and disks in a sandboxed qemu-remote, and shows what
+happens: checked I/O, a disk that is plugged in, a device process that is killed and comes back."""
 
 import argparse
 import os
@@ -302,8 +302,8 @@ def summary(demo, good):
     steps = sum(name.replace(" ", "_") in demo.shown for name in STEPS)
     text = f"{'done' if good else 'FAILED'} in {elapsed():.0f} s: {steps} of {len(STEPS)} steps"
     if demo.recovery:
-        text += (f"; {demo.recovery:.1f} s after the death of its device process the guest had read its file to the end, "
-                 "3 s of them its driver's pause after a bus reset")
+        text += (f"; {demo.recovery:.1f} s after the death of its device process the guest had read its file to the "
+                 "end, 3 s of them its driver's pause after a bus reset")
     return (text + ".\nBy hand: scripts/demo --shell leaves you in the guest; docs/system/mpqemu.rst, "
             "docs/system/remote-devices.rst; with stock QEMU: docs/system/stock-qemu.rst")
 
@@ -313,7 +313,8 @@ def main():
     parser.add_argument("--shell", action="store_true", help="leaves you in the guest afterwards")
     parser.add_argument("--accel", metavar="A[:B]", default="kvm:emu",
                         help="what executes the guest (default: kvm:emu, KVM where it is usable)")
-    parser.add_argument("--main", metavar="PATH", default=os.path.join(TOP, "build/main/mpqemu"), help=argparse.SUPPRESS)
+    parser.add_argument("--main", metavar="PATH", default=os.path.join(TOP, "build/main/mpqemu"),
+                        help=argparse.SUPPRESS)
     parser.add_argument("--keep", metavar="DIR", help="keep images and logs in this new directory")
     options = parser.parse_args()
 
@@ -330,7 +331,8 @@ def main():
         if options.shell:
             steps.update(SHELL_STEP)
         initrd = guest_image.build_initrd(os.path.join(rundir, "initrd"), cache, [], steps)
-        images = [disks.blank(os.path.join(rundir, "disk0"), 48), disks.patterned(os.path.join(rundir, "disk1"), 4, seed=1)]
+        images = [disks.blank(os.path.join(rundir, "disk0"), 48),
+                  disks.patterned(os.path.join(rundir, "disk1"), 4, seed=1)]
         boot = ["-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 panic=-1"]
 
         tell(f"starting: mpqemu -accel {options.accel} -kernel {what} ... -rdevice lsi53c895a,rid=disks ...")

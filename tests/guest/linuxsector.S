@@ -11,20 +11,9 @@
 .equ KERNEL_SEGMENT, 0x9000
 .equ HEAP_END, 0x8000           # in that segment: the stack's top
 
-.code16
-.globl _start
-_start:
-    ljmp $0, $start
-start:
-    cli
-    xorw %ax, %ax
-    movw %ax, %ds
-    movw %ax, %es
-    movw %ax, %ss
-    movw $0x7c00, %sp
-    sti
-    cld
-    movb %dl, drive
+.include "sector.inc"
+
+SECTOR_BEGIN
     movw $parts, %di            # LBA, sectors, address; sectors 0: the end
 
 next_part:
@@ -91,8 +80,6 @@ packet_count:
     .word 0, BUFFER >> 4
 packet_lba:
     .quad 0
-drive:
-    .byte 0
 
 .balign 8
 descriptors:
@@ -107,5 +94,4 @@ to_base:
 
 .org 0x1a0
 parts:
-.org 510
-    .word 0xaa55
+SECTOR_END

@@ -55,8 +55,9 @@ JOBS = {
     "digests": "for name in md4 sha3-512 blake2s256 ripemd160 shake128 sha512-256 sm3; do "
                "openssl dgst -provider legacy -provider default -$name ../../in/text; done; "
                "openssl dgst -sha256 -hmac key ../../in/noise",
-    "ciphers": "for name in aes-256-ctr aes-128-cbc chacha20 camellia-256-cbc aria-128-ctr des-ede3-cbc aes-256-ofb; do "
-               "echo $name; openssl enc -$name -pbkdf2 -iter 500 -S 0011223344556677 -k word -in ../../in/text | tee c "
+    "ciphers": "for name in aes-256-ctr aes-128-cbc chacha20 camellia-256-cbc aria-128-ctr des-ede3-cbc aes-256-ofb; "
+               "do echo $name; "
+               "openssl enc -$name -pbkdf2 -iter 500 -S 0011223344556677 -k word -in ../../in/text | tee c "
                "| sha256sum; openssl enc -d -$name -pbkdf2 -iter 500 -S 0011223344556677 -k word -in c "
                "| cmp - ../../in/text; done",
     "signatures": "openssl dgst -sha256 -sign ../../in/key -out s ../../in/text; sha256sum s; "
@@ -67,8 +68,9 @@ JOBS = {
                   "openssl prime 170141183460469231731687303715884105727; openssl kdf -keylen 32 -kdfopt pass:word "
                   "-kdfopt salt:salt -kdfopt n:128 -kdfopt r:8 -kdfopt p:1 SCRYPT",
     "awk": "awk '{ for (i = 1; i <= NF; i++) { count[$i]++; sum += length($i) / 7 } } END { for (word in count) "
-           "printf \"%s %d %.17g\\n\", word, count[word], sqrt(count[word]); printf \"%.17g %g\\n\", sum, exp(sin(sum)) }' "
-           "../../in/text | sort; seq 3000 | awk '{ a = (a * 31 + $1) % 1000003; print a, a / 3, int(a / 7), a ^ 0.3 }'",
+           "printf \"%s %d %.17g\\n\", word, count[word], sqrt(count[word]); "
+           "printf \"%.17g %g\\n\", sum, exp(sin(sum)) }' ../../in/text | sort; "
+           "seq 3000 | awk '{ a = (a * 31 + $1) % 1000003; print a, a / 3, int(a / 7), a ^ 0.3 }'",
     "text-tools": "tr -cs A-Za-z '\\n' <../../in/text | sort | uniq -c | sort -k1,1nr -k2 | tee words; "
                   "cut -c9- words | sort >names; sort -u names | join - names | comm -12 - names | wc; "
                   "grep -nE '([a-z])\\1' ../../in/text; grep -cwF -e return -e static ../../in/text; "
@@ -82,8 +84,9 @@ JOBS = {
     "perl": "perl ../../in/work.pl ../../in/text",
     "busybox": "for sum in sha3sum sha512sum md5sum sha1sum crc32; do busybox $sum ../../in/text; done; "
                "busybox gzip -c ../../in/text | busybox zcat | busybox sha256sum; busybox bunzip2 <../../in/packed.bz2 "
-               "| busybox sha1sum; busybox unxz <../../in/packed.xz | busybox sha1sum; busybox awk '{ n += length($0) / 7 } "
-               "END { printf \"%.15g\\n\", n }' ../../in/text; echo '2^300 / 7^20 + 5 % 3' | busybox bc; "
+               "| busybox sha1sum; busybox unxz <../../in/packed.xz | busybox sha1sum; "
+               "busybox awk '{ n += length($0) / 7 } END { printf \"%.15g\\n\", n }' ../../in/text; "
+               "echo '2^300 / 7^20 + 5 % 3' | busybox bc; "
                "busybox sort ../../in/text | busybox uniq -c | busybox sort -n | busybox tail -20; "
                "busybox sed 's/[aeiou]/<&>/g' ../../in/numbers.c; busybox factor 600851475143 9007199254740993",
     **{f"gcc{way}": f"cp ../../in/numbers.c .; gcc {options} -o numbers numbers.c -lm; sha256sum numbers; ./numbers"
@@ -122,14 +125,16 @@ def suite_files(layer):
     root = os.path.join(_python_root(), "test")
     if not os.path.exists(os.path.join(root, "libregrtest")):
         raise MissingPackage("libpython3.11-testsuite")
-    for pattern in ("*.txt", "__*.py", "regrtest.py", "ann_module*.py", "support/**/*.py", "libregrtest/**/*.py", *(f"{name}.py" for name in (*PYTHON_TESTS, "test_grammar", "test_math"))):
+    for pattern in ("*.txt", "__*.py", "regrtest.py", "ann_module*.py", "support/**/*.py", "libregrtest/**/*.py",
+                    *(f"{name}.py" for name in (*PYTHON_TESTS, "test_grammar", "test_math"))):
         for path in glob.glob(os.path.join(root, pattern), recursive=True):
             layer.file(path)
 
 
 def _python_root():
     """Directory of the standard library."""
-    return subprocess.run([os.path.realpath("/usr/bin/python3"), "-c", "import os; print(os.path.dirname(os.__file__))"],
+    return subprocess.run([os.path.realpath("/usr/bin/python3"), "-c",
+                           "import os; print(os.path.dirname(os.__file__))"],
                           capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -253,7 +258,8 @@ def guest_step(jobs, processors):
     """Shell lines of a guest's step that runs JOBS on the image, which is its first SCSI disk."""
     environment = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
     return (f"load_drivers 1 && load_ext4 && mount -t ext4 $(disk 0) /mnt || exit 1; "
-            f"mount -t proc proc /mnt/proc; mount -t devtmpfs dev /mnt/dev; mount -t tmpfs tmpfs /mnt/tmp; echo '{' '.join(jobs)}' | chroot /mnt /usr/bin/env -i {environment} "
+            f"mount -t proc proc /mnt/proc; mount -t devtmpfs dev /mnt/dev; mount -t tmpfs tmpfs /mnt/tmp; "
+            f"echo '{' '.join(jobs)}' | chroot /mnt /usr/bin/env -i {environment} "
             f"sh -c 'cd /user-space; xargs -n 1 -P {processors} ./run'; "
             "umount /mnt/proc /mnt/dev /mnt/tmp /mnt")
 

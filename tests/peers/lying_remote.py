@@ -3,9 +3,9 @@
 # Runs in: neither program; is started by mpqemu in the place of qemu-remote.
 """A remote that speaks QMP on descriptor 3 and serves its controllers by mpqemu_link.FakeDevice.
 
-It is honest as far as a test does not say otherwise: write_script() makes an executable of the base class and of methods
-that the test gives as text.  A method do_NAME(args) is the QMP command NAME (with '_' for '-'); it returns the value, or
-SILENCE for no answer, or raises Refusal.
+It is honest as far as a test does not say otherwise: write_script() makes an executable of the base class and of
+methods that the test gives as text.  A method do_NAME(args) is the QMP command NAME (with '_' for '-'); it returns the
+value, or SILENCE for no answer, or raises Refusal.
 """
 
 import array

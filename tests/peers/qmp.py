@@ -8,8 +8,9 @@
         qmp.command("stop")
         event = qmp.wait_event("STOP")
 
-Errors come as QmpError with .error_class and .desc.  Events that come meanwhile are kept in .events.  All waits end after
-WAIT seconds.  With `check=True` (the default) each answer and each event is checked against the program's own schema.
+Errors come as QmpError with .error_class and .desc.  Events that come meanwhile are kept in .events.  All waits end
+after WAIT seconds.  With `check=True` (the default) each answer and each event is checked against the program's own
+schema.
 """
 
 import json
@@ -81,7 +82,8 @@ class Schema:
         if name not in self.entries or self.entries[name]["meta-type"] != "event":
             raise SchemaMismatch(f"event {name} is not in the schema")
         assert set(event) <= {"event", "data", "timestamp"}, event
-        assert set(event["timestamp"]) == {"seconds", "microseconds"} and 0 <= event["timestamp"]["microseconds"] < 10**6
+        assert set(event["timestamp"]) == {"seconds", "microseconds"}
+        assert 0 <= event["timestamp"]["microseconds"] < 10**6
         self.check(self.entries[name]["arg-type"], event.get("data", {}), f"data of {name}")
 
     def check(self, type_name, value, where):

@@ -124,7 +124,8 @@ class Managed:
     """mpqemu -accel qtest with a QMP socket; a context manager.
 
     q, qmp    the guest's CPU and the monitor
-    args      further options of mpqemu; MPQEMU_MAIN_SANDBOX=on|off in the environment is its -sandbox, unless they say one
+    args      further options of mpqemu; MPQEMU_MAIN_SANDBOX=on|off in the environment is its -sandbox, unless they say
+              one
     status    the exit status that is expected at the end; None: any
     """
 
@@ -229,5 +230,5 @@ class Managed:
         assert self.read_sector(lsi, target) == bytes([fill]) * 512
 
 
-__all__ = ["Asker", "Managed", "Holdings", "QmpError", "alive", "children", "image", "proc_name", "wait_same_holdings", "wait_until",
-           "PATIENCE", "WAIT"]
+__all__ = ["Asker", "Managed", "Holdings", "QmpError", "alive", "children", "image", "proc_name", "wait_same_holdings",
+           "wait_until", "PATIENCE", "WAIT"]

@@ -21,7 +21,7 @@ import time
 import mpqemu_link
 import neighbour_peer
 from hotplug_rig import Guest
-from lsi_driver import BUFFER, DONE, MMIO_BASE, Lsi
+from lsi_driver import BUFFER, DONE, MMIO_BASE
 from managed import WAIT, Managed, children, image, proc_name, wait_until
 from qmp import Qmp
 
@@ -33,8 +33,8 @@ FLOOD = "import os\nwhile True: os.write({fd}, b'\\1' + bytes(7))"
 
 
 class Neighbour:
-    """What both rigs have: B's I/O.  aside: the CPUs for what disturbs A from outside; None: any.  turns: how many times the
-    last disturbance that comes again and again did; None: it is of another kind."""
+    """What both rigs have: B's I/O.  aside: the CPUs for what disturbs A from outside; None: any.  turns: how many
+    times the last disturbance that comes again and again did; None: it is of another kind."""
 
     def __init__(self):
         self.aside = None
@@ -47,8 +47,9 @@ class Neighbour:
             os.sched_setaffinity(pid, self.aside)
 
     def command(self, cdb, data=b"", data_len=0):
-        """One SCSI command of B: seconds from the write that starts it to its interrupt.  B's client sleeps meanwhile: one
-        that polled would compete with the device for their CPU, and the scheduler's turns would be what is measured."""
+        """One SCSI command of B: seconds from the write that starts it to its interrupt.  B's client sleeps meanwhile:
+        one that polled would compete with the device for their CPU, and the scheduler's turns would be what is
+        measured."""
         raise NotImplementedError
 
     def memory(self, length):
@@ -94,7 +95,8 @@ class TwoProcesses(Neighbour):
                              "-rdrive", f"rid=r1,id=d1,file={image(directory / 'b.img')},format=raw",
                              "-rdevice", "lsi53c895a,rid=r1,id=lsi1,addr=3",
                              "-rdevice", "scsi-hd,rid=r1,id=hd1,drive=d1,bus=lsi1.0",
-                             "-device", f"pci-proxy-dev,id=flood,addr=4,fd={main_end.fileno()}", pass_fds=[main_end.fileno()])
+                             "-device", f"pci-proxy-dev,id=flood,addr=4,fd={main_end.fileno()}",
+                             pass_fds=[main_end.fileno()])
         self.monitor = self.m.path
         self._lsi = None
         self._flood_irqs = 0
@@ -137,7 +139,8 @@ class TwoProcesses(Neighbour):
               "guest fuzzes it": self._fuzzed,
               "killed": lambda: self._looped(self._kill), "killed 10/s": self._killed_aside,
               "killed 10/s, one CPU": lambda: self._looped(self._kill, 0.1),
-              "unplugged and plugged": lambda: self._looped(self._plug), "plugged 5/s": lambda: self._looped(self._plug, 0.2),
+              "unplugged and plugged": lambda: self._looped(self._plug),
+              "plugged 5/s": lambda: self._looped(self._plug, 0.2),
               "monitor asked 20/s": lambda: self._looped(lambda qmp: qmp.command("query-status"), 0.05)}[name]():
             yield
 
@@ -152,8 +155,8 @@ class TwoProcesses(Neighbour):
 
     @contextlib.contextmanager
     def _looped(self, function, period=0):
-        """FUNCTION(a monitor's session) every PERIOD seconds, or without pause, by a process of its own: B's client shall not
-        wait for it."""
+        """FUNCTION(a monitor's session) every PERIOD seconds, or without pause, by a process of its own: B's client
+        shall not wait for it."""
         enough, turns = FORK.Event(), FORK.Value("i", 0)
 
         def loop():
@@ -249,7 +252,8 @@ class OneProcess(Neighbour):
              "-device", "lsi53c895a,id=lsi1", "-device", "scsi-hd,id=hd1,drive=d1,bus=lsi1.0",
              "-object", f"x-remote-object,id=r0,devid=lsi0,fd={peer_theirs.fileno()}",
              "-object", f"x-remote-object,id=r1,devid=lsi1,fd={theirs.fileno()}"],
-            pass_fds=[peer_theirs.fileno(), theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            pass_fds=[peer_theirs.fileno(), theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True)
         theirs.close()
         peer_theirs.close()
         self._guest = Guest(mpqemu_link.LinkClient(ours, WAIT))

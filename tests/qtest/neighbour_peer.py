@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The hostile half of the tests of a healthy neighbour: a main emulator's end of a link, with a guest behind it.
-# Runs in: neither program; a process of its own beside qemu-remote, so that what it does costs its neighbour nothing here.
-"""neighbour_peer.py WHAT FD: drives the LSI 53C895A behind link FD, with a disk at target 0 whose sector 64 hangs, until
-it is killed."""
+# Runs in: neither program; a process of its own beside qemu-remote, so that what it does costs its neighbour nothing
+# here.
+"""neighbour_peer.py WHAT FD: drives the LSI 53C895A behind link FD, with a disk at target 0 whose sector 64 hangs,
+until it is killed."""
 
 import os
 import random

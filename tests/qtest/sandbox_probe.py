@@ -19,7 +19,8 @@ from device_process import CONFINES
 from remote_process import BUILD, WAIT
 
 PROBE = os.path.join(BUILD, "tests", "sandbox", "sandbox-probe.so")
-NEEDS_PROBE = pytest.mark.skipif(not CONFINES, reason="a build with sanitizers or coverage has another profile and no probe")
+NEEDS_PROBE = pytest.mark.skipif(not CONFINES,
+                                 reason="a build with sanitizers or coverage has another profile and no probe")
 PROBED = 42                     # exit status of a process whose probe came to its end
 # IORING_OP_*: what block/uring.c and io/eventfd-signal.c need.
 RING_OF_DISKS = {1, 2, 3, 14, 17, 22, 23}   # READV, WRITEV, FSYNC, ASYNC_CANCEL, FALLOCATE, READ, WRITE
@@ -30,8 +31,8 @@ FAR = 9999                      # a descriptor number that is not open
 
 def syscall_numbers():
     """{name: number} of this machine, from the kernel's header (package linux-libc-dev)."""
-    text = subprocess.run(["cc", "-E", "-dM", "-"], input="#include <sys/syscall.h>\n#include <asm/unistd.h>\n", text=True,
-                          check=True, capture_output=True).stdout
+    text = subprocess.run(["cc", "-E", "-dM", "-"], input="#include <sys/syscall.h>\n#include <asm/unistd.h>\n",
+                          text=True, check=True, capture_output=True).stdout
     return {name: int(number) for name, number in re.findall(r"^#define __NR_(\w+) (\d+)$", text, re.M)}
 
 
@@ -39,7 +40,8 @@ NUMBERS = syscall_numbers()
 
 # Arguments that change nothing; other calls get a descriptor that is not open.
 HARMLESS = {
-    "brk": [0], "clock_gettime": [0, "p"], "mmap": [0, 0], "munmap": [1, 0], "futex": ["p", 0x81, 0],     # FUTEX_WAKE_PRIVATE
+    "brk": [0], "clock_gettime": [0, "p"], "mmap": [0, 0], "munmap": [1, 0],
+    "futex": ["p", 0x81, 0],     # FUTEX_WAKE_PRIVATE
    
     "ppoll": [0, 0, "p"],                               # no descriptor, no time
     "clone": [0, 0, 0, 0, 0xffffffffffffffff],          # no address for a thread's own data: EPERM
@@ -75,7 +77,8 @@ class Rule:
 
 def listed(program, title):
     """(allowed rules, refused rules) of the profile TITLE of a program."""
-    text = subprocess.run([program, "-sandbox", "list"], check=True, capture_output=True, text=True, timeout=WAIT).stdout
+    text = subprocess.run([program, "-sandbox", "list"], check=True, capture_output=True, text=True,
+                          timeout=WAIT).stdout
     found = {}
     for line in text.splitlines():
         if line and not line.startswith(" "):
@@ -121,7 +124,8 @@ class Prober:
         return results
 
     def ring_takes(self, index):
-        """Which IORING_OP_* the program's INDEXth ring takes, of those that this kernel knows; all others give EACCES."""
+        """Which IORING_OP_* the program's INDEXth ring takes, of those that this kernel knows; all others give
+        EACCES."""
         results = self.lives(*(f"ring {index} {operation}" for operation in range(128)))
         known = [result for result in results if result != -errno.EINVAL]
         assert len(known) > 40 and -errno.EINVAL not in results[:len(known)], results

@@ -42,7 +42,8 @@ def start(prefix, program, accel):
     """Exit status, and the lines on standard error, of a machine that is told to quit."""
     talk = '{"execute":"qmp_capabilities"}{"execute":"quit"}'
     run = subprocess.run([*prefix, program, "-accel", accel, "-machine", "none", "-nodefaults", "-display", "none",
-                          "-S", "-qmp", "stdio"], input=talk, capture_output=True, text=True, timeout=SECONDS, check=False)
+                          "-S", "-qmp", "stdio"], input=talk, capture_output=True, text=True, timeout=SECONDS,
+                          check=False)
     return run.returncode, run.stderr.splitlines()
 
 

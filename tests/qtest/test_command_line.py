@@ -80,6 +80,8 @@ def run(program, *args, **kwargs):
     (["-device", '{"driver":"lsi53c895a","addr":"20"}'], "no PCI address"),
     (["-machine", "none", "-device", "lsi53c895a"], "no 'PCI' bus found"),
     (["-device", "scsi-hd,drive=d0"], "bus found"),
+    (["-device", "lsi53c895a"] * 31, "-device lsi53c895a: all PCI buses are full"),
+    (["-device", "lsi53c895a,bus=pci.0"] * 31, "-device lsi53c895a: PCI bus 'pci.0' has no free slot; give addr= or"),
     (["-device", "lsi53c895a", "-device", "scsi-hd,drive=d0"], "d0"),
     (["-drive", "id=d0,file=/no/such/file,format=raw,if=none"], "/no/such/file"),
     (["-device", "pci-proxy-dev,id=p0"], "property 'fd' is missing"),
@@ -96,6 +98,11 @@ def run(program, *args, **kwargs):
     (["-monitor", "tcp::1"], "give unix:PATH"),
     (["-daemonize"], "-daemonize is not supported"),
     (["-trace", "no_such_event"], "no trace event"),
+    (["-trace", "file=/no/such/t"], "-trace: parameter 'file': Could not open '/no/such/t': No such file or directory"),
+    (["-D", "/no/such/t"], "-D: Could not open '/no/such/t': No such file or directory; give a file that can be made"),
+    (["-serial"],
+     "give -serial stdio | mon:stdio | unix:PATH[,server=on][,wait=off] | file:PATH | pty | null | chardev:ID"),
+    (["-nic", "user"], "-nic user: not in this version; only 'none' is accepted"),
 ])
 def test_refused(main_program, args, text):
     if args and not any(a.startswith("-accel") or "accel=" in a for a in args):
@@ -116,6 +123,8 @@ def test_refused(main_program, args, text):
     (["-device", "help"], ['"pci-proxy-dev"', '"lsi53c895a"', '"scsi-hd"']),
     (["-device", "pci-proxy-dev,help"], ["fd=", "timeout=", "5000"]),
     (["-device", "x-pci-proxy-dev,help"], ["fd="]),
+    (["-rdevice", "help"], ['"lsi53c895a"', '"scsi-hd"']),
+    (["-rdevice", "scsi-hd,help"], ["scsi-id=", "drive="]),
     (["-object", "help"], ["memory-backend-memfd"]),
     (["-trace", "help"], ["proxy_state", "mpqemu_link_out"]),
     (["-accel", "help"], ["qtest"]),
@@ -159,7 +168,7 @@ def test_stock_users_words(main_program, tmp_path):
     path = tmp_path / "ram"
     with Qtest(main_program, [
             "-machine", "pc,accel=qtest", "-name", "vm", "-nodefaults", "-nographic", "-display",
-            "none", "-monitor", "none", "-serial", "none", "-vga", "none", "-net", "none",
+            "none", "-monitor", "none", "-serial", "none", "-vga", "none", "-net", "none", "-nic", "none",
             "-parallel", "none", "-no-reboot", "-no-shutdown", "-S", "-m", "64", *MEMFD,
             "-object", f"memory-backend-file,id=m1,size=32M,mem-path={path},share=on",
             "-numa", "node,memdev=m0", "-numa", "node,nodeid=1,memdev=m1"]) as q:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A device in trouble, or one that makes some, costs its neighbour nothing but time.
 # Runs in: neither program; drives mpqemu and qemu-remote from outside.
-"""While device A is fuzzed, killed, stopped, hung or flooded with interrupts, device B's I/O completes with the right data,
-and the monitor answers.  The limits on time are those of a hang: tests/bench measures."""
+"""While device A is fuzzed, killed, stopped, hung or flooded with interrupts, device B's I/O completes with the right
+data, and the monitor answers.  The limits on time are those of a hang: tests/bench measures."""
 
 import pytest
 

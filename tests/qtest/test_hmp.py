@@ -278,7 +278,8 @@ def test_remote_devices_by_position_and_by_key(tmp_path, main_program):
     image = tmp_path / "disk.img"
     image.write_bytes(bytes(DISK))
     sock = tmp_path / "hmp"
-    with Program(main_program, "-accel", "qtest", "-name", "vm", "-monitor", f"unix:{sock},server=on,wait=off") as program:
+    with Program(main_program, "-accel", "qtest", "-name", "vm", "-monitor",
+                 f"unix:{sock},server=on,wait=off") as program:
         with Hmp(sock) as hmp:
             assert hmp.run("info remote") == "No remote processes\n"
             assert hmp.run(f"rdrive_add 0 drive0 file={image},format=raw") == ""

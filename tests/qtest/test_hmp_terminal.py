@@ -20,7 +20,8 @@ def _start(request, tmp_path, main_program, remote_program):
     """Starts the program on a terminal; the prompt is there."""
     (tmp_path / "leaks").write_text(LEAKS)
     (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
-    head = (main_program, "-accel", "qtest") if request.param == "mpqemu" else (remote_program, "-sandbox", "off")  # editing needs a thread
+    # Unconfined: editing needs a thread.
+    head = (main_program, "-accel", "qtest") if request.param == "mpqemu" else (remote_program, "-sandbox", "off")
     started = []
 
     def start(*words):

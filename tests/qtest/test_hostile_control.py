@@ -3,8 +3,8 @@
 # Runs in: neither program; drives mpqemu from outside, with remotes made in Python.
 """Each case makes process r0 a liar (tests/peers/lying_remote.py) beside a healthy neighbour r1.
 
-Whatever r0 does: mpqemu lives, its monitor answers at once, the neighbour works, every command comes to its end, and when
-r0's objects have been removed nothing of it is left.
+Whatever r0 does: mpqemu lives, its monitor answers at once, the neighbour works, every command comes to its end, and
+when r0's objects have been removed nothing of it is left.
 """
 
 import contextlib
@@ -382,7 +382,8 @@ WRONG_EVENTS = [
     {"event": "BLOCK_IO_ERROR", "data": {}},
     {"event": "BLOCK_IO_ERROR", "data": {"device": 1, "operation": "write", "action": "report", "reason": "x"}},
     {"event": "BLOCK_IO_ERROR", "data": {"device": "d", "operation": "burn", "action": "report", "reason": "x"}},
-    {"event": "BLOCK_IO_ERROR", "data": {"device": "d", "operation": "read", "action": "stop", "reason": {}, "rid": []}},
+    {"event": "BLOCK_IO_ERROR", "data": {"device": "d", "operation": "read", "action": "stop", "reason": {},
+                                         "rid": []}},
     {"event": "BLOCK_IO_ERROR", "data": {"device": "d", "operation": "read", "action": "stop", "reason": "r", "x": 1}},
     {"event": "DEVICE_DELETED"},
     {"event": "DEVICE_DELETED", "data": {"device": None}},

@@ -5,8 +5,8 @@
 
 Theory of operation
 
-A hostile link lives until its first message that the protocol cannot answer, so a wave needs many: each of LINKS devices
-has one. A hostile peer is a generator of (bytes, descriptors), seeded by wave and link:
+A hostile link lives until its first message that the protocol cannot answer, so a wave needs many: each of LINKS
+devices has one. A hostile peer is a generator of (bytes, descriptors), seeded by wave and link:
 
     noise      random bytes with random descriptors
     mutants    a driver's session in which messages are flipped, cut, doubled, glued, and given wrong descriptors
@@ -31,7 +31,7 @@ import pytest
 
 from device_process import device_pid
 from mpqemu_link import (BAR_READ, BAR_WRITE, DEVICE_RESET, PCI_CFGREAD, PCI_CFGWRITE, RET, SET_IRQFD,
-                         SYNC_SYSMEM, LinkError, Range, pack, pack_bar, pack_conf, pack_table)
+                         LinkError, Range, pack, pack_bar, pack_conf, pack_table)
 from remote_process import LSI_IDS, WAIT, Link, Remote, serve
 
 REGS, RAM, IO = 0xfebf0000, 0xfebf2000, 0xc000

@@ -4,10 +4,10 @@
 """One mpqemu has HOSTILE proxies whose remotes are honest at first, and one with a remote that stays so.
 
 From a random request on, a remote does what a random number tells it, for each request anew: it answers rightly, with a
-random value, with changed bytes, twice, in pieces, with descriptors, not at all; it fills or empties the eventfds, sends
-what nobody asked for, tries to change the size of guest RAM, or hangs up. The machine accesses all of them, at random,
-and the honest one in between, whose answers must be right. At the end it has no more descriptors and not much more
-memory than at the start, ends with status 0 (under ASan: without a leak), and has told of each death once.
+random value, with changed bytes, twice, in pieces, with descriptors, not at all; it fills or empties the eventfds,
+sends what nobody asked for, tries to change the size of guest RAM, or hangs up. The machine accesses all of them, at
+random, and the honest one in between, whose answers must be right. At the end it has no more descriptors and not much
+more memory than at the start, ends with status 0 (under ASan: without a leak), and has told of each death once.
 """
 
 import contextlib

@@ -229,7 +229,8 @@ def test_fault(main_program, remote_program, tmp_path, fault, when, policy):
         check_fault(case, fault, when, policy)
 
 
-@pytest.mark.skipif(not CONFINES, reason="what a sanitizer does at the end of a process is not on the list of system calls")
+@pytest.mark.skipif(not CONFINES,
+                    reason="what a sanitizer does at the end of a process is not on the list of system calls")
 @pytest.mark.parametrize("policy", POLICIES)
 def test_fault_of_a_confined_main_emulators_remote(main_program, remote_program, tmp_path, policy):
     with Case(main_program, remote_program, tmp_path, policy, "-sandbox", "on") as case:

@@ -274,7 +274,8 @@ def test_killed_launcher_leaves_nothing(tmp_path, fakes):
 
 def test_launcher_killed_amid_its_start_leaves_nothing(tmp_path, fakes):
     for wanted in (1, 2, 3) * 5:
-        with Launch(tmp_path, *fakes.remote("r0", "stubborn"), *fakes.remote("r1", "stubborn"), *fakes.held()) as launch:
+        with Launch(tmp_path, *fakes.remote("r0", "stubborn"), *fakes.remote("r1", "stubborn"),
+                    *fakes.held()) as launch:
             wait_until(lambda launch=launch, wanted=wanted: len(children_of(launch.process.pid)) >= wanted, "children")
             launch.process.kill()
 
@@ -283,7 +284,8 @@ def test_first_process_of_a_container_reports_the_signal_as_status(tmp_path, fak
     unshare = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
     if subprocess.run([*unshare, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
         pytest.skip("needs the right to make namespaces")
-    result = subprocess.run([*unshare, PROGRAM, *fakes.remote("r0"), *fakes.emulator(f"wait={tmp_path}", "die=SIGKILL")],
+    result = subprocess.run([*unshare, PROGRAM, *fakes.remote("r0"),
+                             *fakes.emulator(f"wait={tmp_path}", "die=SIGKILL")],
                             capture_output=True, text=True, timeout=WAIT, check=False)
     assert (result.returncode, result.stderr) == (128 + signal.SIGKILL, "")
 
@@ -480,7 +482,7 @@ E = ("--", "/bin/false")
 @pytest.mark.parametrize("args, words", [
     ((), ("no emulator", "--")),
     (R, ("no emulator", "'-- EMULATOR")),
-    ((*R, "--"), ("--", "not a program")),
+    ((*R, "--"), ("--: no emulator follows", "-- EMULATOR")),
     ((*R, "--", "-accel"), ("'-accel'", "not a program")),
     (E, ("no remote", "--remote")),
     (("--remote",), ("--remote", "argument is missing")),

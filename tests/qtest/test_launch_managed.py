@@ -112,7 +112,8 @@ def test_refused_device_leaves_the_remote_for_the_next_one(main_program, tmp_pat
 def test_managed_devices_beside_a_launchers_link(main_program, tmp_path):
     """The launcher's own device goes; the process, which mpqemu manages, does not."""
     remote = ("--remote", "r0,control=on,device=lsi9", "-device", "lsi53c895a,id=lsi9")
-    with launched(main_program, tmp_path, remote, *GIVEN, "-device", "pci-proxy-dev,id=lsi9,addr=9,fd=@fd:lsi9@") as machine:
+    with launched(main_program, tmp_path, remote, *GIVEN, "-device",
+                  "pci-proxy-dev,id=lsi9,addr=9,fd=@fd:lsi9@") as machine:
         machine.qmp.command("device_del", id="lsi9")
         machine.wait_event("DEVICE_DELETED", device="lsi9")
         assert machine.q.pci_read(9, 0, 4) == 0xffffffff

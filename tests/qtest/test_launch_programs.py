@@ -275,7 +275,8 @@ def test_example_systemd_is_a_valid_unit(tmp_path, unit):
 def test_example_systemd(tmp_path, unit, qmp_path):
     text = unit
     start = re.search(r"^ExecStart=((?:.*\\\n)*.*)$", text, re.M).group(1)
-    words = shlex.split(substitute(start.replace("\\\n", " "), ("-accel kvm", "-accel tcg -S"), ("size=1G -m 1G", "size=64M -m 64M")))
+    words = shlex.split(substitute(start.replace("\\\n", " "), ("-accel kvm", "-accel tcg -S"),
+                                   ("size=1G -m 1G", "size=64M -m 64M")))
     with Command(tmp_path, words) as launch:
         start_and_stop(launch, qmp_path)
 

@@ -264,7 +264,8 @@ def test_fault_while_the_main_emulator_starts(main_program, remote_program, tmp_
 
 @pytest.mark.parametrize("rule", [f"{action}@command:{command}:1"
                                   for command in (mpqemu_link.SYNC_SYSMEM, mpqemu_link.SET_IRQFD)
-                                  for action in ("duplicate", "swap", "drop", "truncate=30", "corrupt=20", "delay=100")])
+                                  for action in ("duplicate", "swap", "drop", "truncate=30", "corrupt=20",
+                                                 "delay=100")])
 def test_fault_in_a_message_with_descriptors(main_program, remote_program, tmp_path, rule):
     """Memory table and interrupt: sent without a reply, with descriptors, of which none may be lost or left."""
     try:
@@ -342,8 +343,9 @@ def test_the_shim_by_hand(main_program, remote_program):
     lines = result.stdout.splitlines()
     assert lines[1] == "OK 0x121000" and lines[-1] == "OK 0xffffffff", (lines, result.stderr)
     assert "link_shim: to-remote close@90: 1 of 90 messages" in result.stderr
-    for wrong in (["--to-main", "drop"], ["--to-main", "delay@3"], ["--to-main", "drop=3@3"], ["--to-main", "drop@every:0"],
-                  ["--to-main", "nonsense@3"], ["--to-remote", "drop@command:3"], ["--remote", "fd:0", "--to-main", "kill@3"]):
+    for wrong in (["--to-main", "drop"], ["--to-main", "delay@3"], ["--to-main", "drop=3@3"],
+                  ["--to-main", "drop@every:0"], ["--to-main", "nonsense@3"], ["--to-remote", "drop@command:3"],
+                  ["--remote", "fd:0", "--to-main", "kill@3"]):
         failed = subprocess.run([*shim, "--remote", "fd:0", "--main", "fd:0", *wrong], capture_output=True, text=True,
                                 timeout=LIMIT, check=False)
         assert failed.returncode == 2 and wrong[-1].split("@")[0] in failed.stderr, failed.stderr

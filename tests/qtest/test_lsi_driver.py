@@ -4,9 +4,9 @@
 """One test body, four set-ups of the device.
 
 remote-stock: mpqemu's proxy drives stock QEMU's -machine x-remote. remote-ours: it drives our
-qemu-remote; remote-bounce: that maps no guest RAM (dma=bounce). in-process: the device sits in mpqemu. What the driver sees is the same, but for one
-thing: a remote's interrupt line is seen by events, so it falls at the guest's end of interrupt and
-not already when the driver has read the cause.
+qemu-remote; remote-bounce: that maps no guest RAM (dma=bounce). in-process: the device sits in mpqemu. What the driver
+sees is the same, but for one thing: a remote's interrupt line is seen by events, so it falls at the guest's end of
+interrupt and not already when the driver has read the cause.
 """
 
 import hashlib

@@ -77,8 +77,8 @@ def _machine(paths, tmp_path):
 
     def start(code, *args):
         image = firmware(tmp_path / "firmware", code)
-        started.append(Program(paths["mpqemu"], "guest", "-m", "16", "-nodefaults", "-bios", image, "-debugcon", f"file:{log}",
-                               *args))
+        started.append(Program(paths["mpqemu"], "guest", "-m", "16", "-nodefaults", "-bios", image, "-debugcon",
+                               f"file:{log}", *args))
         started[-1].letters = lambda: log.read_text() if log.exists() else ""
         started[-1].qmp = started[-1].session()
         return started[-1]
@@ -88,7 +88,8 @@ def _machine(paths, tmp_path):
 
 
 def wait_letters(machine, letter, count=1):
-    wait_until(lambda: machine.letters().count(letter) >= count, f"{count} times {letter!r}: {machine.letters()[-100:]!r}")
+    wait_until(lambda: machine.letters().count(letter) >= count,
+               f"{count} times {letter!r}: {machine.letters()[-100:]!r}")
 
 
 def wait_more(machine):
@@ -97,7 +98,8 @@ def wait_more(machine):
 
 
 def check_stands(machine):
-    """It says nothing; what it was saying when it was stopped may still come, but a guest that runs has no such pause."""
+    """It says nothing; what it was saying when it was stopped may still come, but a guest that runs has no such
+    pause."""
     deadline = time.monotonic() + 10
     while True:
         before = machine.letters()

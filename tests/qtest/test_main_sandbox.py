@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The sandbox of mpqemu and of its opener: rule by rule from the inside, hot-plug under it from the outside.
 # Runs in: neither program; drives mpqemu from outside, and by a preloaded probe from inside.
-"""As test_sandbox.py, for the main emulator: it has threads, starts processes and opens images while it is confined, the
-last two by its spawner and its opener."""
+"""As test_sandbox.py, for the main emulator: it has threads, starts processes and opens images while it is confined,
+the last two by its spawner and its opener."""
 
 import errno
 import os
@@ -60,11 +60,14 @@ def test_every_other_call_kills():
 
 
 @pytest.mark.parametrize("step", [
-    f"{NUMBERS['clone']} {signal.SIGCHLD} 0 0 0 0", f"{NUMBERS['fork']}", f"{NUMBERS['vfork']}", f"{NUMBERS['execve']} s=/bin/sh 0 0",
+    f"{NUMBERS['clone']} {signal.SIGCHLD} 0 0 0 0", f"{NUMBERS['fork']}", f"{NUMBERS['vfork']}",
+    f"{NUMBERS['execve']} s=/bin/sh 0 0",
     f"{NUMBERS['execveat']} -100 s=/bin/sh 0 0 0", f"{NUMBERS['open']} s=/etc/passwd 0", f"{NUMBERS['socket']} 1 1 0",
-    f"{NUMBERS['socketpair']} 2 1 0 p", f"{NUMBERS['connect']} 3 p 16", f"{NUMBERS['bind']} 3 p 16", f"{NUMBERS['kill']} 1 9",
+    f"{NUMBERS['socketpair']} 2 1 0 p", f"{NUMBERS['connect']} 3 p 16", f"{NUMBERS['bind']} 3 p 16",
+    f"{NUMBERS['kill']} 1 9",
     f"{NUMBERS['pidfd_open']} 1 0", f"{NUMBERS['ptrace']} 16 1", f"{NUMBERS['mmap']} 0 4096 7 0x22 -1 0",
-    f"{NUMBERS['mprotect']} p 4096 7", f"{NUMBERS['prctl']} 22 0", f"{NUMBERS['unlink']} s=/tmp/x", f"{NUMBERS['io_uring_setup']} 8 p",
+    f"{NUMBERS['mprotect']} p 4096 7", f"{NUMBERS['prctl']} 22 0", f"{NUMBERS['unlink']} s=/tmp/x",
+    f"{NUMBERS['io_uring_setup']} 8 p",
 ], ids=lambda step: step)
 def test_intruder_is_killed(step):
     PROBER.killed(step)
@@ -125,11 +128,12 @@ def test_opener_makes_no_files():
 
 # ---------------------------------------------------------------------------------- option
 
-@pytest.mark.parametrize("arg, words", [("log", "log is for qemu-remote"), ("on,ns=on", "keeps its namespaces"), ("maybe", "maybe"), ("off,ns=on", "contradicts off"), ("ns=off", "mode is missing"),
-                                        ("on,spawn=allow", "spawn=allow")])
+@pytest.mark.parametrize("arg, words", [
+    ("log", "log is for qemu-remote"), ("on,ns=on", "keeps its namespaces"), ("maybe", "maybe"),
+    ("off,ns=on", "contradicts off"), ("ns=off", "mode is missing"), ("on,spawn=allow", "spawn=allow")])
 def test_option_is_refused_with_its_reason(arg, words):
-    run = subprocess.run([MAIN, "-accel", "qtest", "-sandbox", arg], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                         timeout=WAIT)
+    run = subprocess.run([MAIN, "-accel", "qtest", "-sandbox", arg], stdin=subprocess.DEVNULL, capture_output=True,
+                         text=True, timeout=WAIT)
     assert run.returncode == 1 and words in run.stderr
 
 
@@ -151,8 +155,8 @@ LSI = ("-rdevice", "lsi53c895a,rid=0,id=lsi0")
 @pytest.fixture(name="machine")
 def _machine(tmp_path):
     """Confined, with a remote process: lsi0 in slot 2, hd0."""
-    with Managed(MAIN, tmp_path, *ON, *LSI, "-rdrive", f"rid=0,id=d0,file={image(tmp_path / 'disk')},format=raw", "-rdevice",
-                 "scsi-hd,rid=0,id=hd0,drive=d0,bus=lsi0.0") as m:
+    with Managed(MAIN, tmp_path, *ON, *LSI, "-rdrive", f"rid=0,id=d0,file={image(tmp_path / 'disk')},format=raw",
+                 "-rdevice", "scsi-hd,rid=0,id=hd0,drive=d0,bus=lsi0.0") as m:
         yield m
 
 
@@ -165,7 +169,8 @@ def _empty(tmp_path):
 
 def helper(machine, name):
     """The pid of the machine's opener or spawner, which may not have its name yet."""
-    pid, = wait_until(lambda: [pid for pid in children(machine.pid) if proc_status(pid)["Name"] == f"mpqemu-{name}"], name)
+    pid, = wait_until(lambda: [pid for pid in children(machine.pid) if proc_status(pid)["Name"] == f"mpqemu-{name}"],
+                      name)
     return pid
 
 
@@ -260,7 +265,8 @@ def test_local_device_and_disk_are_plugged_by_path(empty, tmp_path):
 
 def test_drive_is_added_by_hmp(empty, tmp_path):
     path = image(tmp_path / "drive")
-    assert empty.qmp.command("human-monitor-command", **{"command-line": f"drive_add 0 if=none,id=d7,file={path},format=raw"}
+    assert empty.qmp.command("human-monitor-command",
+                             **{"command-line": f"drive_add 0 if=none,id=d7,file={path},format=raw"}
                              ).strip() == "OK"
 
 
@@ -319,7 +325,8 @@ def test_opener_refuses(machine, tmp_path, make, message):
 
 @pytest.mark.parametrize("path, message", [
     ("/proc/self/status", "file system of the kernel's own"), ("/sys/kernel/notes", "file system of the kernel's own"),
-    ("/dev/pts", "file system of the kernel's own"), ("/" + 5000 * "x", "File name too long"), ("/" + 300 * "x", "File name too long"),
+    ("/dev/pts", "file system of the kernel's own"), ("/" + 5000 * "x", "File name too long"),
+    ("/" + 300 * "x", "File name too long"),
 ], ids=["proc", "sys", "pts", "long-path", "long-name"])
 def test_opener_refuses_path(machine, path, message):
     refused(machine, path, message)
@@ -377,7 +384,8 @@ def test_own_program_needs_no_supervisor(tmp_path):
 
 
 def test_programs_of_the_command_line_are_started_at_any_time(tmp_path, remote_program):
-    with Managed(MAIN, tmp_path, *ON, "-remote", f"rid=a,exec={remote_program}", "-remote", "rid=b,sandbox=seccomp") as m:
+    with Managed(MAIN, tmp_path, *ON, "-remote", f"rid=a,exec={remote_program}", "-remote",
+                 "rid=b,sandbox=seccomp") as m:
         for rid, level in (("a", "full"), ("b", "seccomp"), ("c", "full")):
             m.qmp.command("rdevice_add", rid=rid, id=f"lsi{rid}", driver="lsi53c895a")
             assert m.remotes()[rid]["sandbox"] == level

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # QMP in both programs: the protocol, the commands of the monitor itself, and clients that misbehave.
 # Runs in: neither program; drives mpqemu, qemu-remote and stock QEMU from outside.
-"""Each test of the protocol runs with mpqemu and qemu-remote; those that take `peer` with stock QEMU too, so that what is
-equal is seen to be equal.  Every answer and event is checked against the program's own query-qmp-schema by tests/peers/qmp.py.
+"""Each test of the protocol runs with mpqemu and qemu-remote; those that take `peer` with stock QEMU too, so that what
+is equal is seen to be equal.  Every answer and event is checked against the program's own query-qmp-schema by
+tests/peers/qmp.py.
 """
 
 import os
@@ -102,7 +103,8 @@ def test_a_key_that_is_there_twice_is_refused_as_in_stock(peer):
     ({"execute": "getfd", "arguments": {"fdname": 3}},
      ("GenericError", "Invalid parameter type for 'fdname', expected: string")),
     ({"execute": "closefd", "arguments": {"fdname": "x"}}, ("GenericError", "File descriptor named 'x' not found")),
-    ({"execute": "getfd", "arguments": {"fdname": "x"}}, ("GenericError", "No file descriptor supplied via SCM_RIGHTS")),
+    ({"execute": "getfd", "arguments": {"fdname": "x"}},
+     ("GenericError", "No file descriptor supplied via SCM_RIGHTS")),
     ({"execute": "add-fd"}, ("GenericError", "No file descriptor supplied via SCM_RIGHTS")),
     ({"execute": "remove-fd", "arguments": {"fdset-id": 1}},
      ("GenericError", "File descriptor named 'fdset-id:1' not found")),
@@ -118,7 +120,8 @@ def test_errors_are_stocks(peer, request_, wanted):
     qmp.command("query-status")
 
 
-@pytest.mark.parametrize("value", [None, True, 0, -1, 1.5, "x", "\u00e4\U0001f600\n", [], {}, {"a": [1, {"b": None}]}, 2**62],
+@pytest.mark.parametrize("value", [None, True, 0, -1, 1.5, "x", "\u00e4\U0001f600\n", [], {}, {"a": [1, {"b": None}]},
+                                   2**62],
                          ids=str)
 def test_id_comes_back(peer, value):
     qmp = peer().session(check=False)
@@ -348,7 +351,8 @@ def test_bad_set_numbers(ours):
     assert fails(qmp, "add-fd", _fds=[writer.fileno()], **{"fdset-id": -1})[0] == "GenericError"
     qmp.command("add-fd", _fds=[writer.fileno()], **{"fdset-id": 3})
     for fd in (-1, 2**31, 2**32, 2**63 - 1, -2**63):
-        assert fails(qmp, "remove-fd", **{"fdset-id": 3, "fd": fd})[1].startswith("File descriptor named 'fdset-id:3, fd:")
+        text = fails(qmp, "remove-fd", **{"fdset-id": 3, "fd": fd})[1]
+        assert text.startswith("File descriptor named 'fdset-id:3, fd:")
     writer.close()
     assert still_open(reader)
     qmp.command("remove-fd", **{"fdset-id": 3})
@@ -454,8 +458,8 @@ def test_schema_tells_the_commands_and_no_more(ours):
     qmp = ours().session()
     commands = {info["name"] for info in qmp.command("query-commands")}
     assert commands == qmp.schema.names("command")
-    assert {"qmp_capabilities", "query-version", "query-commands", "query-qmp-schema", "query-status", "query-name", "stop",
-            "cont", "system_reset", "quit", "getfd", "closefd", "add-fd", "remove-fd", "query-fdsets",
+    assert {"qmp_capabilities", "query-version", "query-commands", "query-qmp-schema", "query-status", "query-name",
+            "stop", "cont", "system_reset", "quit", "getfd", "closefd", "add-fd", "remove-fd", "query-fdsets",
             "human-monitor-command", "trace-event-get-state", "trace-event-set-state"} <= commands
     assert qmp.schema.unreachable() == set()
     assert {"SHUTDOWN", "RESET", "STOP", "RESUME", "DEVICE_DELETED", "BLOCK_IO_ERROR", "DEVICE_TRAY_MOVED",
@@ -488,7 +492,8 @@ def same_shape(ours, stock, mine, theirs, seen=None):
             assert ("default" in member) == ("default" in other[member["name"]]), (member, b)
             same_shape(ours, stock, member["type"], other.pop(member["name"])["type"], seen)
         assert all("default" in member for member in other.values()), other
-        assert {variant["case"] for variant in a.get("variants", ())} <= {variant["case"] for variant in b.get("variants", ())}
+        cases = {variant["case"] for variant in b.get("variants", ())}
+        assert {variant["case"] for variant in a.get("variants", ())} <= cases
 
 
 # What is ours, or more than stock's, on purpose.
@@ -514,7 +519,8 @@ def test_shapes_are_stocks(ours, stock_program):
 def test_only_json_is_read_as_json(ours):
     qmp = ours().session()
     for bad in (b"'x'", b'{"id":010,"execute":"query-status"}', b'{"id":0x10,"execute":"query-status"}',
-                b'{"execute":"query-status"} // comment', b'{"execute":"a\\u0000b"}', b'{"execute":"a\\qb"}', b'{"execute":"\x01"}',
+                b'{"execute":"query-status"} // comment', b'{"execute":"a\\u0000b"}', b'{"execute":"a\\qb"}',
+                b'{"execute":"\x01"}',
                 b'{"execute":"\xff"}', b'{"id":1e999,"execute":"query-status"}', b"}", b"]", b"\x00", b"\xff\xfe",
                 b'{"execute":"query-status","id":NaN}'):
         qmp.send_raw(bad + b"\n")
@@ -674,8 +680,8 @@ def test_description_shared_with_a_launcher_blocks(paths):
     """O_NONBLOCK belongs to the open file description, which the launcher shares here: we neither set nor need it."""
     for name in OURS:
         sock, theirs = socketpair()
-        with theirs, Program(paths[name], name, "-chardev", f"socket,id=x,fd={theirs.fileno()}", "-mon", "x,mode=control",
-                             pass_fds=[theirs.fileno()]) as program:
+        with theirs, Program(paths[name], name, "-chardev", f"socket,id=x,fd={theirs.fileno()}", "-mon",
+                             "x,mode=control", pass_fds=[theirs.fileno()]) as program:
             with Qmp(sock) as qmp:
                 qmp.negotiate()
                 flood(qmp.sock, b'{"execute":"query-commands"}\n', seconds=1)

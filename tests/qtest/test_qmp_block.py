@@ -37,7 +37,8 @@ def start(request, main_program, remote_program, tmp_path, sandbox):
     program = {"main": main_program, "remote": remote_program}[request.param]
 
     def run(*options):
-        places.append(Place(request.param, program, tmp_path, *(sandbox if request.param == "remote" else ()), *options))
+        places.append(Place(request.param, program, tmp_path, *(sandbox if request.param == "remote" else ()),
+                            *options))
         return places[-1]
 
     yield run
@@ -519,7 +520,8 @@ def test_shapes_are_stocks(start, stock_program, image, tmp_path):
             stream.truncate(MIB)
     stock = subprocess.Popen(
         [stock_program, "-nodefaults", "-display", "none", "-accel", "tcg", "-S",
-         "-device", "lsi53c895a,id=lsi0", *options, "-qmp", f"unix:{sock},server=on,wait=off"], stdin=subprocess.DEVNULL)
+         "-device", "lsi53c895a,id=lsi0", *options, "-qmp", f"unix:{sock},server=on,wait=off"],
+         stdin=subprocess.DEVNULL)
     try:
         until(lambda: os.path.exists(sock))
         client = Qmp.connect(sock, check=False).negotiate()

@@ -4,7 +4,6 @@
 """Each body runs on mpqemu and on qemu-remote; those that compare names and shapes run on stock's x-remote too."""
 
 import contextlib
-import os
 
 import pytest
 

@@ -25,7 +25,8 @@ def _start(request, paths):
     programs = []
 
     def run(*args, **popen):
-        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **popen}
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True,
+                   **popen}
         programs.append(subprocess.Popen([paths[request.param], *RUNNING[request.param], *args], **options))
         return programs[-1]
     yield run

@@ -170,7 +170,8 @@ def test_server_serves_one_client_after_the_other(main_program, tmp_path):
 
 
 def test_socket_of_another_program_is_left_alone(main_program, tmp_path):
-    """One that somebody listens at is not replaced; one that came later is not removed; a stale one is in nobody's way."""
+    """One that somebody listens at is not replaced; one that came later is not removed; a stale one is in nobody's
+    way."""
     path = str(tmp_path / "qtest.sock")
     args = [main_program, "-qtest", f"unix:{path},server=on"]
     with socket.socket(socket.AF_UNIX) as other:

@@ -5,15 +5,15 @@
 
 Stock QEMU (7.2) cannot serve as one.  As a black box:
 
-  - object-add of an x-remote-object at run time ends the process by SIGSEGV when a device with an id exists; before there
-    is one, it prints "(null) is not a PCI device", succeeds, and the link is never served.  With --preconfig the same: no
-    device can be made before.  So a link can only be given on its command line, beside its -device: that is how
-    pci-proxy-dev fd= works with it (test_stock_remote.py).
+  - object-add of an x-remote-object at run time ends the process by SIGSEGV when a device with an id exists; before
+    there is one, it prints "(null) is not a PCI device", succeeds, and the link is never served.  With --preconfig the
+    same: no device can be made before.  So a link can only be given on its command line, beside its -device: that is
+    how pci-proxy-dev fd= works with it (test_stock_remote.py).
   - It has no QMP command drive_add: a drive is blockdev-add there, without werror=, rerror= and cache=writethrough,
     which are properties of the device.  Nothing is translated, since no controller could be served that would use it.
 
-What works is told below: it starts, answers, says its types, and every refusal comes back; its death is noticed, and the
-machine and the other processes do not mind.
+What works is told below: it starts, answers, says its types, and every refusal comes back; its death is noticed, and
+the machine and the other processes do not mind.
 """
 
 import signal

@@ -3,8 +3,8 @@
 # Runs in: neither program; drives mpqemu and qemu-remote from outside.
 """werror=stop and enospc: the process with the disk meets the error, the machine stops, "cont" lets both go on.
 
-The images are real: one lies in a file system that is full (a tmpfs in a mount namespace of its own; its descriptors come
-out), or the process may not write beyond a size (RLIMIT_FSIZE).
+The images are real: one lies in a file system that is full (a tmpfs in a mount namespace of its own; its descriptors
+come out), or the process may not write beyond a size (RLIMIT_FSIZE).
 """
 
 import os

@@ -86,6 +86,7 @@ def assert_refused(result, *words):
     (("-add-fd", "fd=0"), ("-add-fd", "set")),
     (("-blockdev", "driver=nosuch,node-name=n0"), ("-blockdev", "nosuch")),
     (("-trace", "nosuch_*"), ("nosuch_*",)),
+    (("-D", "/no/such/t"), ("-D: Could not open '/no/such/t'", "No such file", "give a file that can be made")),
 ], ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) and value[0].startswith("-") else "")
 def test_mistake_is_refused(args, words):
     assert_refused(run(*STOCK_WORDS, *args), *words)
@@ -276,7 +277,7 @@ def test_memory_backends_are_accepted():
 
 
 def test_traces_go_to_a_file(tmp_path):
-    link, path = Link(), tmp_path / "trace"
+    link, path = Link(), tmp_path / "trace,with=what an option is parted by"
     with Remote(*LSI, *serve(link), "--trace", "link_server_*", "-D", str(path)) as remote:
         assert link.ids() == LSI_IDS
         link.close()

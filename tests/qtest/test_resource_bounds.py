@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What floods cost: memory, descriptors, requests and log lines of both programs stay within limits.
 # Runs in: neither program; drives mpqemu and qemu-remote from outside.
-"""Each flood is as long as makes a leak or a queue without limit show: a kilobyte for each of its actions would break the
-limit several times over.  Bounds that other tests hold: of monitors test_qmp.py and test_hmp.py (a client that does not
-read, events, descriptors, lines without an end), of a remote's control channel test_hostile_control.py, of random messages
-test_hostile_peers.py."""
+"""Each flood is as long as makes a leak or a queue without limit show: a kilobyte for each of its actions would break
+the limit several times over.  Bounds that other tests hold: of monitors test_qmp.py and test_hmp.py (a client that does
+not read, events, descriptors, lines without an end), of a remote's control channel test_hostile_control.py, of random
+messages test_hostile_peers.py."""
 
 import os
 import re
@@ -131,7 +131,8 @@ def test_memory_table_flood(served):
     try:
         for turn in range(1500):
             chosen = files[turn % 2 * 8:][:8]
-            guest.link.sync_sysmem([mpqemu_link.Range(fd, i * RAM, RAM, turn % 3 * 4096) for i, fd in enumerate(chosen)])
+            guest.link.sync_sysmem([mpqemu_link.Range(fd, i * RAM, RAM, turn % 3 * 4096)
+                                    for i, fd in enumerate(chosen)])
             if turn % 50 == 0:
                 guest.link.barrier()
                 bounds.hold(fds=16, maps=16)
@@ -185,7 +186,8 @@ def test_log_lines_of_a_hostile_peer_are_few(remote_program, tmp_path):
 
 @pytest.mark.parametrize("kind", ["main", "remote"])
 def test_requests_that_the_host_does_not_end_are_bounded(kind, main_program, remote_program, tmp_path):
-    """A guest that gives up its reads and makes new ones, on storage that hangs: as many as the bus has room for wait."""
+    """A guest that gives up its reads and makes new ones, on storage that hangs: as many as the bus has room for
+    wait."""
     program = {"main": main_program, "remote": remote_program}[kind]
     with Place(kind, program, tmp_path, *disk(tmp_path, 0, slow(6, cancellable=False)), *disk(tmp_path, 1)) as place:
         place.ready()

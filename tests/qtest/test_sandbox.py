@@ -19,7 +19,8 @@ from device_process import device_pid, held
 from managed import Managed, wait_until
 from qmp import Qmp, QmpError
 from remote_process import LSI_IDS, PROGRAM, WAIT, Link, Remote, serve
-from sandbox_probe import NEEDS_PROBE, NUMBERS, PROBE, PROBED, RING_OF_DISKS, RING_OF_INTERRUPTS, Prober, listed, other_numbers, proc_status
+from sandbox_probe import (NEEDS_PROBE, NUMBERS, PROBE, PROBED, RING_OF_DISKS, RING_OF_INTERRUPTS, Prober, listed,
+                           other_numbers, proc_status)
 
 LSI = ("-no-shutdown", "-device", "lsi53c895a,id=lsi0")
 
@@ -40,7 +41,8 @@ def test_there_are_at_most_24_calls():
     assert len({rule.name for rule in ALLOWED}) <= 24
 
 
-@pytest.mark.parametrize("rule", [rule for rule in ALLOWED if rule.name not in ("exit_group", "rt_sigreturn")], ids=repr)
+@pytest.mark.parametrize("rule", [rule for rule in ALLOWED if rule.name not in ("exit_group", "rt_sigreturn")],
+                         ids=repr)
 def test_allowed_call_is_made(rule):
     result, = lives(rule.words())
     assert result != -errno.ENOSYS
@@ -83,13 +85,16 @@ def test_files_are_not_there(name, args):
     ("execveat", "-100 s=/bin/sh 0 0 0"), ("clone", "17"), ("clone3", "p 64"), ("fork", ""), ("vfork", ""),
     ("mount", "p p p 0 0"), ("umount2", "s=/ 2"), ("pivot_root", "p p"), ("chroot", "s=/"), ("setns", "3 0"),
     ("unshare", "0x10000000"), ("bpf", "0 p 64"), ("perf_event_open", "p 0 0 -1 0"), ("userfaultfd", "0"),
-    ("mprotect", "p 4096 7"), ("pkey_mprotect", "p 4096 7 -1"), ("kill", "1 9"), ("kill", "-1 9"), ("pidfd_open", "1 0"),
+    ("mprotect", "p 4096 7"), ("pkey_mprotect", "p 4096 7 -1"), ("kill", "1 9"), ("kill", "-1 9"),
+    ("pidfd_open", "1 0"),
     ("pidfd_getfd", "3 0 0"), ("process_vm_readv", "1 p 1 p 1 0"), ("process_vm_writev", "1 p 1 p 1 0"),
     ("io_uring_setup", "8 p"), ("memfd_secret", "0"), ("keyctl", "0"), ("add_key", "p p p 0 0"),
     ("landlock_create_ruleset", "p 8 0"), ("seccomp", "1 0 p"), ("prctl", "22 0"), ("setuid", "0"), ("capset", "p p"),
-    ("personality", "0x0400000"), ("modify_ldt", "0 p 16"), ("open_by_handle_at", "3 p 0"), ("mknodat", "-100 s=/x 0 0"),
+    ("personality", "0x0400000"), ("modify_ldt", "0 p 16"), ("open_by_handle_at", "3 p 0"),
+    ("mknodat", "-100 s=/x 0 0"),
     ("shmget", "0 4096 0"), ("msgget", "0 0"), ("name_to_handle_at", "-100 s=/ p p 0"), ("splice", "0 0 1 0 1 0"),
-    ("vmsplice", "1 p 1 0"), ("dup", "0"), ("dup2", "0 1"), ("pipe2", "p 0"), ("eventfd2", "0 0"), ("reboot", "0 0 0 0"),
+    ("vmsplice", "1 p 1 0"), ("dup", "0"), ("dup2", "0 1"), ("pipe2", "p 0"), ("eventfd2", "0 0"),
+    ("reboot", "0 0 0 0"),
 ], ids=lambda value: str(value).split(" ", maxsplit=1)[0])
 def test_intruder_is_killed(name, args):
     killed(f"{NUMBERS[name]} {args}")
@@ -116,7 +121,8 @@ def test_call_of_a_32_bit_program_kills():
     if status == -signal.SIGSEGV:
         pytest.skip("this kernel does not run 32-bit programs")
     assert status == PROBED and results[0] > 0, err
-    for number in (20, 1, 3, 4, 5, 11, 102, 252):       # getpid, exit, read, write, open, execve, socketcall, exit_group
+    # getpid, exit, read, write, open, execve, socketcall, exit_group
+    for number in (20, 1, 3, 4, 5, 11, 102, 252):
         killed(f"int80 {number}")
 
 
@@ -269,7 +275,8 @@ def test_supervisor_holds_nothing(confined):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_reach_the_device_process(confined, number):
     pid = confined.pid
-    assert confined.terminate(number)[0] == 0
+    status, _, text = confined.terminate(number)
+    assert status == 0 and f"terminating on signal {number.value}\n" in text     # the sender has no number in there
     assert not os.path.exists(f"/proc/{pid}")
 
 
@@ -333,7 +340,8 @@ def level(*options, env=None, prefix=()):
     """(query-sandbox of a process with OPTIONS, its Uid)."""
     ours, theirs = socket.socketpair()
     with theirs:
-        process = subprocess.Popen([*prefix, PROGRAM, *LSI, *options, "-chardev", f"socket,id=c,fd={theirs.fileno()}", "-mon",
+        process = subprocess.Popen([*prefix, PROGRAM, *LSI, *options, "-chardev", f"socket,id=c,fd={theirs.fileno()}",
+                                    "-mon",
                                     "chardev=c,mode=control"], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
                                    stderr=subprocess.PIPE, text=True, env=env)
     ours.settimeout(WAIT)
@@ -429,8 +437,8 @@ def test_level_that_cannot_be_reached_is_an_error(kind):
     """In a user namespace where no more of the kind may be made."""
     script = f"echo 0 >/proc/sys/user/max_{kind}_namespaces && exec \"$@\""
     prefix = (*NOBODY, "unshare", "--user", "--map-root-user", "sh", "-c", script, "sh")
-    run = subprocess.run([*prefix, PROGRAM, *LSI], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT,
-                         check=False)
+    run = subprocess.run([*prefix, PROGRAM, *LSI], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                         timeout=WAIT, check=False)
     assert run.returncode == 1 and "-sandbox" in run.stderr and "-sandbox on,ns=off" in run.stderr, run.stderr
     assert level("-sandbox", "on,ns=off", prefix=prefix)["level"] == "seccomp"
 
@@ -439,16 +447,18 @@ def test_level_that_cannot_be_reached_is_an_error(kind):
 def test_uid_that_cannot_be_mapped_is_an_error_with_its_own_remedy():
     """User namespaces are allowed here; it is /proc that forbids to write the map."""
     prefix = ("unshare", "--mount", "sh", "-c", "mount -o remount,bind,ro /proc && exec \"$@\"", "sh", *NOBODY)
-    run = subprocess.run([*prefix, PROGRAM, *LSI], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT,
-                         check=False)
+    run = subprocess.run([*prefix, PROGRAM, *LSI], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                         timeout=WAIT, check=False)
     assert run.returncode == 1 and "mount /proc for writing" in run.stderr and "ns=off" in run.stderr, run.stderr
     assert level("-sandbox", "on,ns=off", prefix=prefix)["level"] == "seccomp"
 
 
 def test_chroot_without_proc_is_an_error():
     """Nothing is skipped silently where /proc is missing."""
-    prefix = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", "mount -t tmpfs none /proc; exec \"$@\"", "sh")
-    run = subprocess.run([*prefix, PROGRAM, *LSI], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT,
+    prefix = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", "mount -t tmpfs none /proc; exec \"$@\"",
+              "sh")
+    run = subprocess.run([*prefix, PROGRAM, *LSI], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                         timeout=WAIT,
                          check=False)
     assert run.returncode == 1 and "/proc" in run.stderr, run.stderr
 
@@ -456,12 +466,13 @@ def test_chroot_without_proc_is_an_error():
 # ---------------------------------------------------------------------------------- nobody is answered before
 
 def test_nobody_is_answered_before_the_process_is_confined(tmp_path):
-    """Held before its last stage it leaves a request, and a monitor's client, without a byte; released it answers, with a
-    filter."""
+    """Held before its last stage it leaves a request, and a monitor's client, without a byte; released it answers, with
+    a filter."""
     with Link() as link, socket.socket(socket.AF_UNIX) as client:
         process = subprocess.Popen(
             [PROGRAM, *LSI, "-object", f"x-remote-object,id=r0,devid=lsi0,fd={link.fd}", "-qmp",
-             f"unix:{tmp_path}/qmp,server=on,wait=off"], pass_fds=[link.fd], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+             f"unix:{tmp_path}/qmp,server=on,wait=off"], pass_fds=[link.fd], stdin=subprocess.PIPE,
+             stderr=subprocess.PIPE,
             text=True, env={**os.environ, "LD_PRELOAD": PROBE, "SANDBOX_PROBE_HOLD": "1"})
         try:
             link.started()

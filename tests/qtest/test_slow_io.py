@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from block_rig import SECTOR, WAIT, Place, read10, until, write10
+from block_rig import SECTOR, WAIT, Place, read10, write10
 from qmp import QmpError
 
 S = 10 ** 9                   # nanoseconds

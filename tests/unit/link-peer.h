@@ -8,7 +8,6 @@
 #ifndef TESTS_LINK_PEER_H
 #define TESTS_LINK_PEER_H
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <glib.h>
+#include "count-fds.h"
 #include "io/mpqemu-link.h"
 
 #define RAW_FDS_MAX 16
@@ -28,20 +28,6 @@ typedef struct Peer {
     int raw; /* the other end */
     int fds_before;
 } Peer;
-
-/* How many descriptors this process has open. */
-static inline int count_fds(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    g_assert_nonnull(dir);
-    while (readdir(dir)) {
-        n++;
-    }
-    closedir(dir);
-    return n;
-}
 
 static inline Peer peer_open(MpqemuRole role)
 {

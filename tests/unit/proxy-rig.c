@@ -17,23 +17,6 @@
 
 #define WAIT_NS (10 * G_GINT64_CONSTANT(1000000000))
 
-static unsigned count_entries(const char *path)
-{
-    GDir *dir = g_dir_open(path, 0, NULL);
-    unsigned count = 0;
-
-    while (g_dir_read_name(dir)) {
-        count++;
-    }
-    g_dir_close(dir);
-    return count;
-}
-
-unsigned rig_count_fds(void)
-{
-    return count_entries("/proc/self/fd");
-}
-
 static unsigned base_threads;
 
 unsigned rig_count_threads(void)
@@ -325,7 +308,7 @@ void rig_init(Rig *rig)
 
     event_loop_main();
     memset(rig, 0, sizeof(*rig));
-    rig->fds_before = rig_count_fds();
+    rig->fds_before = count_fds();
     rig->block = ram_block_new_memfd("ram", RIG_RAM, true, NULL);
     g_assert_nonnull(rig->block);
     memory_region_init_ram(&rig->ram, NULL, "ram", rig->block, 0, RIG_RAM);
@@ -355,7 +338,7 @@ void rig_cleanup(Rig *rig)
     }
     g_clear_pointer(&rig->reason, g_free);
     g_clear_error(&rig->add_error);
-    g_assert_cmpuint(rig_count_fds(), ==, rig->fds_before);
+    g_assert_cmpuint(count_fds(), ==, rig->fds_before);
 }
 
 void rig_setup(Rig *rig, gconstpointer data)
@@ -518,6 +501,19 @@ void rig_expect_no_device(Rig *rig)
 {
     g_assert_null(device_find("p0"));
     g_assert_null(pci_bus_device(rig->bus, 8));
+}
+
+PciProxyStats rig_stats(Rig *rig)
+{
+    PciProxyStats s;
+
+    pci_proxy_stats(rig->proxy, &s);
+    return s;
+}
+
+bool rig_is_dead(Rig *rig)
+{
+    return pci_proxy_state(rig->proxy) == PCI_PROXY_DEAD;
 }
 
 void rig_settle(Rig *rig)

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <glib.h>
+#include "count-fds.h"
 #include "hw/proxy/pci-proxy-dev.h"
 #include "io/mpqemu-link.h"
 
@@ -135,6 +136,9 @@ void rig_watch(Rig *rig);
 /* Conditions: an attachment has ended, well or not, since rig->told was set to another state; */
 bool rig_told_end(Rig *rig);
 
+/* The device is dead. */
+bool rig_is_dead(Rig *rig);
+
 /* The remote has closed the link; no thread runs but those of rig_note_base_threads(). */
 bool rig_remote_has_ended(Rig *rig);
 bool rig_has_base_threads(Rig *rig);
@@ -144,6 +148,8 @@ void rig_expect_text(const char *message, const char *text);
 
 /* No device was left behind by a start that failed. */
 void rig_expect_no_device(Rig *rig);
+
+PciProxyStats rig_stats(Rig *rig);
 
 /* Waits for the remote to have seen all that the proxy has posted: a config read. */
 void rig_settle(Rig *rig);
@@ -157,7 +163,6 @@ void vcpu_write(uint64_t addr, uint64_t value, unsigned size);
 /* Programs BAR 0 to RIG_BAR_ADDR and enables memory decoding. */
 void rig_map_bar(Rig *rig);
 
-unsigned rig_count_fds(void);
 unsigned rig_count_threads(void);
 
 /* Notes how many threads the test itself and the sanitizers have; when no other runs. */

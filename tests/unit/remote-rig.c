@@ -10,6 +10,7 @@
 #include "hw/remote/pci-host.h"
 #include "remote-rig.h"
 #include "util/event-loop.h"
+#include "util/machine-lock.h"
 
 #define TURNS 200 /* of the event loop: more than any step of a test needs */
 
@@ -28,18 +29,6 @@ int make_memfd(uint64_t size)
     return fd;
 }
 
-unsigned count_fds(void)
-{
-    GDir *dir = g_dir_open("/proc/self/fd", 0, NULL);
-    unsigned count = 0;
-
-    while (g_dir_read_name(dir)) {
-        count++;
-    }
-    g_dir_close(dir);
-    return count;
-}
-
 /* ---- a PCI function to serve ---------------------------------------------------------------------------------- */
 
 static MemResult test_reg_read(void *opaque, hwaddr addr, uint64_t *ret_value, unsigned size)
@@ -55,6 +44,8 @@ static MemResult test_reg_write(void *opaque, hwaddr addr, uint64_t value, unsig
 
     if (addr == 8) {
         pci_set_irq(&self->pci, value != 0);
+    } else if (addr == 16 && self->on_write) {
+        self->on_write(self->on_write_opaque);
     } else {
         self->reg = value;
     }
@@ -183,12 +174,6 @@ uint64_t config(ServerFixture *f, bool write, uint32_t addr, uint32_t val, uint3
     return call(f, write ? MPQEMU_CMD_PCI_CFGWRITE : MPQEMU_CMD_PCI_CFGREAD, payload, sizeof(payload));
 }
 
-typedef struct BarPayload {
-    uint64_t addr, val;
-    uint32_t size;
-    uint8_t memory, padding[3];
-} BarPayload;
-
 uint64_t bar(ServerFixture *f, bool write, bool memory, uint64_t addr, uint64_t val, uint32_t size)
 {
     BarPayload payload = { addr, val, size, memory, { 0 } };
@@ -226,4 +211,31 @@ void server_teardown(ServerFixture *f, gconstpointer data)
 void assert_alive(ServerFixture *f)
 {
     g_assert_cmphex(config(f, false, PCI_VENDOR_ID, 0, 4), ==, 0x56781234);
+}
+
+uint64_t take_events(int fd)
+{
+    uint64_t count = 0;
+
+    return read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count) ? count : 0;
+}
+
+void add_events(int fd, uint64_t count)
+{
+    g_assert_cmpint(write(fd, &count, sizeof(count)), ==, sizeof(count));
+}
+
+int remote_rig_main(int argc, char **argv, void (*add)(void))
+{
+    int ret;
+
+    g_test_init(&argc, &argv, NULL);
+    machine_lock();
+    ram_guard_install();
+    remote_pci_host_new();
+    add();
+    ret = g_test_run();
+    remote_pci_host_free();
+    machine_unlock();
+    return ret;
 }

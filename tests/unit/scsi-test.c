@@ -143,6 +143,14 @@ void test_wait(ScsiRequest *req)
     }
 }
 
+ScsiRequest *test_request(TestHba *hba, uint32_t tag, const uint8_t *cdb, unsigned len)
+{
+    ScsiRequest *req = scsi_req_new(hba->bus, 0, 0, tag, cdb, len, NULL);
+
+    g_assert_nonnull(req);
+    return req;
+}
+
 ScsiReqState test_start(TestHba *hba, ScsiRequest *req)
 {
     ScsiReqState state;

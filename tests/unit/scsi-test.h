@@ -41,6 +41,9 @@ void test_turn(void);
 /* Turns until REQ is not BUSY; fatal after 60 s. */
 void test_wait(ScsiRequest *req);
 
+/* A request of (0, 0), not started. */
+ScsiRequest *test_request(TestHba *hba, uint32_t tag, const uint8_t *cdb, unsigned len);
+
 /* The calls of scsi.h with the re-entrancy check around them. */
 ScsiReqState test_start(TestHba *hba, ScsiRequest *req);
 ScsiReqState test_consume(TestHba *hba, ScsiRequest *req, size_t n);

@@ -6,24 +6,13 @@
  * Runs in: the test program test-block-runtime.
  */
 #include <sys/resource.h>
+#include "count-fds.h"
 #include "qapi/qapi.h"
 #include "tests/unit/block-test.h"
 #include "util/fd.h"
 
 #define KIB 1024u
 #define BACKEND_LIMIT 512 /* BLOCK_IN_FLIGHT_MAX */
-
-static unsigned open_descriptors(void)
-{
-    GDir *dir = g_dir_open("/proc/self/fd", 0, NULL);
-    unsigned count = 0;
-
-    while (g_dir_read_name(dir)) {
-        count++;
-    }
-    g_dir_close(dir);
-    return count;
-}
 
 static void add_drive(const char *format, ...) G_GNUC_PRINTF(1, 2);
 static void add_drive(const char *format, ...)
@@ -219,9 +208,9 @@ static void test_no_leak(void)
     unsigned before;
 
     come_and_go(path, 1);
-    before = open_descriptors();
+    before = count_fds();
     come_and_go(path, 1000);
-    g_assert_cmpuint(open_descriptors(), ==, before);
+    g_assert_cmpuint(count_fds(), ==, before);
 }
 
 /* ---- resizing -------------------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
 /*
  * Tests of the block layer: what it makes of a kernel that does less than it was asked for.
  *
- * Runs in: the test program test-block-uring, linked with --wrap for the two functions of liburing below.
+ * Runs in: the test program test-block-uring, linked with --wrap for the functions below.
  */
 #include <liburing.h>
 #include <sys/eventfd.h>
@@ -15,6 +15,8 @@ int __real_io_uring_submit(struct io_uring *ring);
 int __wrap_io_uring_submit(struct io_uring *ring);
 int __real_io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct io_uring_params *params);
 int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct io_uring_params *params);
+int __real_fcntl64(int fd, int cmd, ...);
+int __wrap_fcntl64(int fd, int cmd, ...);
 
 /* How the kernel shall behave. */
 static struct {
@@ -28,6 +30,9 @@ static struct {
     unsigned shorten;      /* reads and writes of one buffer are cut to this many bytes */
     int again;             /* so many entries give -EAGAIN instead of being executed */
     int fail_fsync;        /* so many fsyncs fail (EINVAL) */
+    bool no_fallocate;     /* the file system can neither punch holes nor zero ranges (ENODEV) */
+    unsigned fallocates;   /* how often it was asked to */
+    int lock_error;        /* locks of files fail with this; 0: they work */
     BlockRequest *cancel;  /* is cancelled when the kernel has its entry, before the result is seen */
 } kernel;
 
@@ -59,6 +64,9 @@ static void spoil(struct io_uring_sqe *sqe)
         sqe->len = kernel.shorten;
     } else if (sqe->opcode == IORING_OP_FSYNC && kernel.fail_fsync > 0) {
         kernel.fail_fsync--;
+        sqe->fd = dry_fd();
+    } else if (sqe->opcode == IORING_OP_FALLOCATE && kernel.no_fallocate) {
+        kernel.fallocates++;
         sqe->fd = dry_fd();
     }
 }
@@ -96,6 +104,21 @@ int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring, s
         return kernel.init_error;
     }
     return __real_io_uring_queue_init_params(entries, ring, params);
+}
+
+int __wrap_fcntl64(int fd, int cmd, ...)
+{
+    va_list args;
+    void *arg;
+
+    va_start(args, cmd);
+    arg = va_arg(args, void *);
+    va_end(args);
+    if (kernel.lock_error && (cmd == F_OFD_SETLK || cmd == F_OFD_GETLK)) {
+        errno = kernel.lock_error;
+        return -1;
+    }
+    return __real_fcntl64(fd, cmd, arg);
 }
 
 static void reset(void)
@@ -348,6 +371,162 @@ static void test_failed_flush_is_final(void)
     close_drive(blk);
 }
 
+/* ---- file systems that cannot do everything ---------------------------------------------------- */
+
+/* NFS without a lock daemon, FUSE: the image is used without locks, unless they were asked for. */
+static void test_file_system_without_locks(void)
+{
+    g_autofree char *path = make_image("locks.img", 8192);
+    static const int errors[] = { ENOLCK, EOPNOTSUPP, EINVAL, ENOSYS };
+    static const struct {
+        const char *locking;
+        int error;
+    } refused[] = { { "on", ENOLCK }, { "on", ENOSYS }, { "auto", EIO } };
+    uint8_t buf[512];
+
+    reset();
+    for (unsigned i = 0; i < G_N_ELEMENTS(errors); i++) {
+        BlockBackend *blk;
+
+        kernel.lock_error = errors[i];
+        blk = open_drive(true, "file=%s,format=raw", path);
+        g_assert_cmpint(do_read(blk, 0, buf, 512), ==, 0);
+        close_drive(blk);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(refused); i++) {
+        g_autofree char *text = g_strdup_printf("id=d0,if=none,file=%s,format=raw,file.locking=%s", path,
+                                                refused[i].locking);
+        g_autoptr(GError) err = NULL;
+        BlockBackend *blk;
+
+        kernel.lock_error = refused[i].error;
+        blk = try_drive(text, &err);
+        g_assert_false(blk && blk_attach(blk, "disk0", true, &err));
+        g_assert_nonnull(strstr(err->message, "cannot be locked; give locking=off"));
+        g_assert_nonnull(strstr(err->message, g_strerror(refused[i].error)));
+        kernel.lock_error = 0;
+        block_cleanup();
+    }
+}
+
+/* Discards are hints, so they succeed; zeroes are written.  Neither is asked for twice. */
+static void test_file_system_without_holes(void)
+{
+    g_autofree char *path = make_image("holes.img", MIB);
+    BlockBackend *blk = open_drive(true, "file=%s,format=raw,discard=unmap", path);
+    g_autofree uint8_t *buf = g_malloc(64 * KIB);
+    unsigned asked;
+
+    reset();
+    kernel.no_fallocate = true;
+    g_assert_cmpint(do_discard(blk, 0, 64 * KIB), ==, 0);
+    g_assert_cmpint(do_zeroes(blk, 128 * KIB, 64 * KIB, 0), ==, 0);
+    asked = kernel.fallocates;
+    g_assert_cmpint(asked, >, 0);
+    g_assert_cmpint(do_discard(blk, 0, 64 * KIB), ==, 0);
+    g_assert_cmpint(do_zeroes(blk, 256 * KIB, 64 * KIB, 0), ==, 0);
+    g_assert_cmpint(kernel.fallocates, ==, asked);
+    for (unsigned at = 128; at <= 256; at += 128) {
+        g_assert_cmpint(do_read(blk, at * KIB, buf, 64 * KIB), ==, 0);
+        g_assert_true(is_zero(buf, 64 * KIB));
+    }
+    g_assert_cmpint(do_read(blk, 0, buf, 64 * KIB), ==, 0);
+    g_assert_cmpint(buf[513], ==, pattern_byte(513));
+    close_drive(blk);
+}
+
+/* ---- memory for what direct I/O cannot take as it is ------------------------------------------- */
+
+#define BIG (15 * MIB)
+#define BIG_THAT_FIT 4 /* into the memory that there is for all at once */
+
+static void expect_pattern(const uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (data[i] != pattern_byte(i)) {
+            g_error("byte %zu is %u", i, data[i]);
+        }
+    }
+}
+
+static void wait_submission(void)
+{
+    while (kernel.submits == 0) {
+        event_loop_turn(event_loop_main(), true);
+    }
+}
+
+/* The memory is bounded: what does not fit waits for what came before, and is done all the same. */
+static void test_bounce_memory_is_waited_for(void)
+{
+    g_autofree char *path = make_image("memory.img", 16 * MIB);
+    g_autofree uint8_t *data = g_malloc(BIG_THAT_FIT * BIG + 4096);
+    g_autofree uint8_t *more = g_malloc(2 * BIG + 4096);
+    BlockBackend *blk;
+    Result results[BIG_THAT_FIT + 2] = { 0 };
+
+    if (!have_direct()) {
+        return;
+    }
+    blk = open_drive(true, "file=%s,format=raw,cache=none", path);
+    reset();
+    for (unsigned i = 0; i < G_N_ELEMENTS(results); i++) {
+        /* An odd address, so that none is taken as it is. */
+        uint8_t *place = i < BIG_THAT_FIT ? data + i * BIG + 1 : more + (i - BIG_THAT_FIT) * BIG + 1;
+        struct iovec iov = { .iov_base = place, .iov_len = BIG };
+
+        if (i == BIG_THAT_FIT) {
+            for (size_t at = 0; at < BIG; at++) {
+                place[at] = pattern_byte(at);
+            }
+            blk_pwritev(blk, 0, &iov, 1, 0, on_done, &results[i]);
+        } else {
+            blk_preadv(blk, 0, &iov, 1, on_done, &results[i]);
+        }
+    }
+    wait_submission();
+    g_assert_cmpint(kernel.entries, ==, BIG_THAT_FIT);
+    for (unsigned i = 0; i < G_N_ELEMENTS(results); i++) {
+        g_assert_cmpint(wait_result(&results[i]), ==, 0);
+    }
+    expect_pattern(data + (BIG_THAT_FIT - 1) * BIG + 1, BIG);
+    expect_pattern(more + BIG + 1, BIG);
+    close_drive(blk);
+}
+
+/* A request that is given up while it waits for memory does not hold back those behind it that would fit. */
+static void test_cancelled_memory_waiter_lets_others_pass(void)
+{
+    g_autofree char *path = make_image("waiter.img", 16 * MIB);
+    g_autofree uint8_t *data = g_malloc(BIG + 4096);
+    uint8_t small[512 + 1];
+    struct iovec iov = { .iov_base = data + 1, .iov_len = BIG };
+    struct iovec small_iov = { .iov_base = small + 1, .iov_len = 512 };
+    Result small_result = { 0 }, given_up = { 0 };
+    BlockRequest *waiter;
+    BlockBackend *blk;
+    int calls = 0;
+
+    if (!have_direct()) {
+        return;
+    }
+    blk = open_drive(true, "file=%s,format=raw,cache=none", path);
+    reset();
+    for (unsigned i = 0; i < BIG_THAT_FIT; i++) {
+        blk_preadv(blk, 0, &iov, 1, on_count, &calls);
+    }
+    waiter = blk_preadv(blk, 0, &iov, 1, on_done, &given_up);
+    blk_preadv(blk, 0, &small_iov, 1, on_done, &small_result);
+    blk_cancel(waiter);
+    wait_submission();
+    g_assert_cmpint(kernel.entries, ==, BIG_THAT_FIT + 1);
+    g_assert_cmpint(wait_result(&small_result), ==, 0);
+    g_assert_cmpint(wait_result(&given_up), ==, -ECANCELED);
+    expect_pattern(small + 1, 512);
+    wait_calls(&calls, BIG_THAT_FIT);
+    close_drive(blk);
+}
+
 int main(int argc, char **argv)
 {
     block_test_init(&argc, &argv);
@@ -360,5 +539,10 @@ int main(int argc, char **argv)
     g_test_add_func("/block-uring/cancel-between-pieces", test_cancel_between_pieces);
     g_test_add_func("/block-uring/interrupted-requests", test_interrupted_requests);
     g_test_add_func("/block-uring/failed-flush-is-final", test_failed_flush_is_final);
+    g_test_add_func("/block-uring/file-system-without-locks", test_file_system_without_locks);
+    g_test_add_func("/block-uring/file-system-without-holes", test_file_system_without_holes);
+    g_test_add_func("/block-uring/bounce-memory-is-waited-for", test_bounce_memory_is_waited_for);
+    g_test_add_func("/block-uring/cancelled-memory-waiter-lets-others-pass",
+                    test_cancelled_memory_waiter_lets_others_pass);
     return block_test_run();
 }

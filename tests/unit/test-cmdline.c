@@ -31,6 +31,7 @@ static const CmdlineOption table[] = {
     { "help", NULL, "prints this", note, "Other" },
     { "h", NULL, NULL, note },
     { "bad", "ARG", "is refused", refuse },
+    { "long", "A |\n      B", "has a syntax of two lines", note },
     { NULL },
 };
 
@@ -66,6 +67,7 @@ static void test_refusals(void)
 {
     expect_failure("prog -nope", "-nope: unknown option", "");
     expect_failure("prog -h -device", "-device: its argument is missing; give -device DRIVER", "[-]");
+    expect_failure("prog -long", "-long: its argument is missing; give -long A | B", "");
     expect_failure("prog -h disk.img -h", "unexpected argument 'disk.img'", "[-]");
     expect_failure("prog -", "unexpected argument '-'", "");
     expect_failure("prog --", "--: unknown option", "");

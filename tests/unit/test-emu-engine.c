@@ -187,7 +187,8 @@ static void test_crossing(void)
 }
 
 /* Data that crosses pages: read, written, faulting in either page without a half-made change. */
-GUEST(split_store, 64, "movabs $0x8877665544332211, %rax\n mov $0x71ffd, %ebx\n mov %rax, (%rbx)\n mov (%rbx), %rcx\n hlt");
+GUEST(split_store, 64,
+      "movabs $0x8877665544332211, %rax\n mov $0x71ffd, %ebx\n mov %rax, (%rbx)\n mov (%rbx), %rcx\n hlt");
 GUEST(split_add, 64, "mov $0x71ffd, %ebx\n addl $1, (%rbx)\n lock addl $1, (%rbx)\n xchg %eax, (%rbx)\n hlt");
 
 static void test_split(void)
@@ -484,7 +485,8 @@ static void test_decoding(void)
 {
     static const struct { uint8_t bytes[16]; unsigned size; int vector; } cases[] = {
         { { 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x90 }, 15, -1 },
-        { { 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x90 }, 16, X86_EXC_GP },
+        { { 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x90 }, 16,
+          X86_EXC_GP },
         { { 0xf0, 0x90 }, 2, X86_EXC_UD },             /* LOCK NOP */
         { { 0xf0, 0x01, 0xc0 }, 3, X86_EXC_UD },       /* LOCK ADD of registers */
         { { 0xf0, 0x39, 0x00 }, 3, X86_EXC_UD },       /* LOCK CMP */

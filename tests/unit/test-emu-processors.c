@@ -289,7 +289,8 @@ GUEST(writer, 64,
       "2: pause\n cmp %ecx, 0x70004\n jne 2b\n cmp $2000, %ecx\n jne 1b\n hlt");
 GUEST(caller, 64,
       "xor %ecx, %ecx\n mov $0x22000, %ebx\n xor %ebp, %ebp\n"
-      "1: inc %ecx\n 2: pause\n cmp %ecx, 0x70000\n jne 2b\n push %rcx\n mov $0, %ecx\n mov %ecx, %eax\n cpuid\n pop %rcx\n"
+      "1: inc %ecx\n 2: pause\n cmp %ecx, 0x70000\n jne 2b\n"
+      "push %rcx\n mov $0, %ecx\n mov %ecx, %eax\n cpuid\n pop %rcx\n"
       "mov $0x22000, %ebx\n call *%rbx\n cmp %ecx, %eax\n je 3f\n inc %ebp\n"
       "3: mov %ecx, 0x70004\n cmp $2000, %ecx\n jne 1b\n hlt");
 
@@ -319,8 +320,8 @@ static void test_cross_modifying(void)
 }
 
 /*
- * A processor writes to a page from which another one translates at that time, and loses the page from its TLB before it
- * comes to what the other one asks: that one has to look at the bytes again all the same.
+ * A processor writes to a page from which another one translates at that time, and loses the page from its TLB before
+ * it comes to what the other one asks: that one has to look at the bytes again all the same.
  */
 GUEST(write_and_out, 64, "movl $1, 0x70000\n out %al, $0x80\n nop\n hlt");
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <glib.h>
 
+#include "count-fds.h"
 #include "under-valgrind.h"
 #include "launch/config.h"
 #include "launch/emulator-args.h"
@@ -21,17 +22,6 @@ static LaunchConfig *config_of(char **argv)
 
     g_assert_no_error(err);
     return config;
-}
-
-static int count_fds(void)
-{
-    g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
-    int count = 0;
-
-    while (g_dir_read_name(dir)) {
-        count++;
-    }
-    return count;
 }
 
 /* The words of PROCESS after its name, with a blank between each two; the numbers of its descriptors as #0, #1... */

@@ -563,7 +563,7 @@ static void test_files_that_cannot_be_used(void)
     g_assert_null(linux_boot_open("/dev/zero", NULL, NULL, &ram_64m, &err));
     expect_error(&err, "a character device; give a regular file");
     g_assert_null(linux_boot_open(kernel, empty, NULL, &ram_64m, &err));
-    expect_error(&err, "an empty file");
+    expect_error(&err, "an empty file; give a regular file that is not empty");
     g_assert_null(linux_boot_open(kernel, "/no/such/initrd", NULL, &ram_64m, &err));
     expect_error(&err, "-initrd: Could not open");
     g_assert_null(linux_boot_open(empty, NULL, NULL, &ram_64m, &err));

@@ -148,6 +148,8 @@ static void test_negotiation(void)
         { { 1, 2, 3, 2 }, 4, { 1, 2, 3, 1 }, 4 },
         { { 1, 6, 4, 9, 0, 62, 1, 2 }, 8, { 1, 6, 4, 10, 0, 31, 1, 0 }, 8 },
         { { 1, 3, 4, 9, 0 }, 5, { 7 }, 1 },      /* PPR that is too short */
+        { { 1, 2, 1, 10 }, 4, { 7 }, 1 },        /* so is this SDTR; the WDTR is too long */
+        { { 1, 3, 3, 1, 0 }, 5, { 7 }, 1 },
         { { 1, 2, 0x55, 9 }, 4, { 7 }, 1 },      /* unknown extended message */
         { { 0x11 }, 1, { 7 }, 1 },               /* unknown message */
         { { 0x2f, 1 }, 2, { 7 }, 1 },            /* unknown two-byte message */
@@ -219,6 +221,24 @@ static void test_message_reject(void)
     rig_emit(rig, WHEN_PHASE(INT, LSI_COMMAND), 6);
     rig_expect_int(rig, 6);
     g_assert_false(rig->lsi->agreement[2].wide);
+    rig_free(rig);
+}
+
+/* What the initiator did not like, or nothing at all: the target goes on where it was. */
+static void test_messages_without_an_answer(void)
+{
+    static const uint8_t messages[] = { 0x05, 0x08, 0x09 }; /* INITIATOR DETECTED ERROR, NO OPERATION, PARITY ERROR */
+    Rig *rig = rig_new();
+
+    rig_unit(rig, 2, 0);
+    for (unsigned i = 0; i < G_N_ELEMENTS(messages); i++) {
+        set_message(rig, 2, 0xc0, messages[i]);
+        set_cdb(rig, 0x00, 0, 0);
+        emit_begin(rig, 2);
+        emit_end(rig);
+        rig_start(rig, RIG_CODE);
+        expect_end(rig, 0);
+    }
     rig_free(rig);
 }
 
@@ -316,6 +336,34 @@ static void issue_tagged(Rig *rig, unsigned id, unsigned tag, uint8_t opcode, un
     rig_write(rig, LSI_ISTAT0, ISTAT0_SIGP, 1);
     rig_expect_int(rig, 1);
     g_assert_cmphex(rig->ram[B_MSG_IN], ==, 4);
+}
+
+/* An initiator that rejects the DISCONNECT message keeps the target on the bus until its command has ended. */
+static void test_rejected_disconnection(void)
+{
+    Rig *rig = rig_new();
+    FakeDisk *unit = rig_unit(rig, 2, 0);
+
+    unit->hold = true;
+    set_message(rig, 3, 0xc0, 0x20, 5);
+    rig->ram[B_MSG + 8] = 7;
+    set_cdb(rig, 0x28, 9, 1);
+    emit_begin(rig, 2);
+    rig_emit(rig, MOVE(LSI_MSG_IN, 1), B_MSG_IN + 3);
+    rig_emit(rig, SET_ATN, 0);
+    rig_emit(rig, CLEAR_ACK, 0);
+    rig_emit(rig, MOVE(LSI_MSG_OUT, 1), B_MSG + 8);
+    rig_emit(rig, MOVE(LSI_DATA_IN, 512), B_DATA);
+    emit_end(rig);
+    rig_write(rig, LSI_ISTAT0, ISTAT0_SIGP, 1); /* there is other work, for which the target would leave */
+    rig_start(rig, RIG_CODE);
+    pci_rig_settle();
+    g_assert_cmphex(rig->ram[B_MSG_IN + 3], ==, 4);
+    g_assert_cmpint(rig->lsi->con.state, !=, LSI_BUS_FREE);
+    fake_release(unit);
+    expect_end(rig, 0);
+    g_assert_cmpmem(rig->ram + B_DATA, 512, unit->store + 9 * 512, 512);
+    rig_free(rig);
 }
 
 static void test_tags(void)
@@ -611,7 +659,9 @@ int main(int argc, char **argv)
     g_test_add_func("/lsi/messages/negotiation", test_negotiation);
     g_test_add_func("/lsi/messages/in-pieces", test_message_in_pieces);
     g_test_add_func("/lsi/messages/reject-ends-agreement", test_message_reject);
+    g_test_add_func("/lsi/messages/without-an-answer", test_messages_without_an_answer);
     g_test_add_func("/lsi/messages/abort-and-reset", test_kill_messages);
+    g_test_add_func("/lsi/disconnect/rejected", test_rejected_disconnection);
     g_test_add_func("/lsi/disconnect/tags-of-two-targets", test_tags);
     g_test_add_func("/lsi/disconnect/reselection-beats-selection", test_reselect_beats_select);
     g_test_add_func("/lsi/disconnect/bus-is-given-up-when-wanted", test_yield);

@@ -122,16 +122,17 @@ static void test_transfer_faults(void)
 {
     static const uint32_t bad[] = { RIG_NOWHERE, RIG_RAM_SIZE - 256, RIG_MMIO, RIG_SRAM + 0x1f00 };
     Rig *rig = rig_new();
+    FakeDisk *unit = rig_unit(rig, 2, 0);
 
-    rig_unit(rig, 2, 0);
-    for (unsigned i = 0; i < G_N_ELEMENTS(bad) * 2; i++) {
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad) * 4; i++) {
         bool to_disk = i & 1;
 
+        unit->no_lending = i & 2;
         set_message(rig, 1, 0x80);
         set_cdb(rig, to_disk ? 0x2a : 0x28, 5, 2);
         emit_begin(rig, 2);
         set_entry(rig, T_DATA, 512, B_DATA);
-        set_entry(rig, T_DATA + 8, 512, bad[i / 2]);
+        set_entry(rig, T_DATA + 8, 512, bad[i / 4]);
         emit_data(rig, to_disk ? LSI_DATA_OUT : LSI_DATA_IN, 2, true);
         emit_end(rig);
         rig_start(rig, RIG_CODE);
@@ -141,7 +142,7 @@ static void test_transfer_faults(void)
         rig_write(rig, LSI_SCNTL1, SCNTL1_RST, 1);
         rig_write(rig, LSI_SCNTL1, 0, 1);
         rig_expect_scsi(rig, SIST0_RST);
-        ((FakeDisk *)rig->lsi->bus->bus.devices->pdata[0])->scsi.attention_count = 0;
+        unit->scsi.attention_count = 0;
     }
     g_assert_cmpuint(rig->lsi->pci.dma.mapped, ==, 0);
     g_assert_cmpuint(rig->lsi->bus->live_requests, ==, 0);

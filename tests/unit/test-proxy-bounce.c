@@ -96,11 +96,6 @@ static uint8_t *guest(Fixture *f, uint64_t gpa)
     return f->ram + gpa;
 }
 
-static bool is_dead(Rig *rig)
-{
-    return pci_proxy_state(rig->proxy) == PCI_PROXY_DEAD;
-}
-
 static bool is_ready(Rig *rig)
 {
     return pci_proxy_state(rig->proxy) == PCI_PROXY_READY;
@@ -108,7 +103,7 @@ static bool is_ready(Rig *rig)
 
 static void assert_dead_for(Fixture *f, const char *why)
 {
-    rig_wait(&f->rig, is_dead);
+    rig_wait(&f->rig, rig_is_dead);
     while (event_loop_turn(event_loop_main(), false)) {
     }
     g_assert_nonnull(f->rig.reason);
@@ -395,7 +390,7 @@ static void test_descriptors(Fixture *f, gconstpointer data)
     struct iovec iov = { &raw, 32 };
     struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-    unsigned fds = rig_count_fds();
+    unsigned fds = count_fds();
 
     cmsg->cmsg_level = SOL_SOCKET;
     cmsg->cmsg_type = SCM_RIGHTS;
@@ -403,7 +398,7 @@ static void test_descriptors(Fixture *f, gconstpointer data)
     memcpy(CMSG_DATA(cmsg), &f->dma, sizeof(int));
     g_assert_cmpint(sendmsg(f->dma, &msg, MSG_NOSIGNAL), ==, 32);
     assert_dead_for(f, "brings descriptors");
-    g_assert_cmpuint(rig_count_fds(), <=, fds);
+    g_assert_cmpuint(count_fds(), <=, fds);
 }
 
 /* Asks and asks and reads no answer: costs its device, and nobody any memory or time. */
@@ -545,7 +540,7 @@ static void test_reattach(Fixture *f, gconstpointer data)
 
     for (unsigned round = 0; round < 3; round++) {
         pci_proxy_kill(f->rig.proxy, "the test says so");
-        rig_wait(&f->rig, is_dead);
+        rig_wait(&f->rig, rig_is_dead);
         g_assert_cmpint(recv(old, &byte, 1, 0), ==, 0);
         rig_renew_remote(&f->rig);
         fake_bar(&f->rig.remote, 0, 4096, 0);
@@ -571,7 +566,7 @@ static void test_reattach_to_one_that_cannot(Fixture *f, gconstpointer data)
     GError *err = NULL;
 
     pci_proxy_kill(f->rig.proxy, "the test says so");
-    rig_wait(&f->rig, is_dead);
+    rig_wait(&f->rig, rig_is_dead);
     rig_renew_remote(&f->rig);
     fake_bar(&f->rig.remote, 0, 4096, 0);
     rig_set_manner(&f->rig, FAKE_HANG_UP, UINT64_C(1) << MPQEMU_CMD_SET_BOUNCE);

@@ -205,7 +205,7 @@ static void test_failure_at_each_message(gconstpointer data)
     unsigned total, reset, fds;
 
     setup_with_limit(&rig, 5000);
-    fds = rig_count_fds();
+    fds = count_fds();
     total = messages_of_a_reattachment(&rig, &reset);
     pci_proxy_kill(rig.proxy, "dead");
     for (unsigned n = 0; n < total; n++) {
@@ -227,7 +227,7 @@ static void test_failure_at_each_message(gconstpointer data)
     pci_proxy_kill(rig.proxy, "dead");
     rig_renew_remote(&rig);
     rig_wait(&rig, rig_has_base_threads);
-    g_assert_cmpuint(rig_count_fds(), ==, fds);
+    g_assert_cmpuint(count_fds(), ==, fds);
     rig_teardown(&rig, NULL);
 }
 
@@ -321,14 +321,14 @@ static void expect_clean_unplug(Rig *rig, unsigned fds)
         rig_wait(rig, went_away);
         rig_renew_remote(rig);
     }
-    g_assert_cmpuint(rig_count_fds(), ==, fds);
+    g_assert_cmpuint(count_fds(), ==, fds);
     /* The dead device's worker has ended and its connection is freed; the remote is not started. */
     rig_wait(rig, rig_has_base_threads); /* a thread that was joined is seen a little longer */
 }
 
 static void test_unplug_while_reattaching(Rig *rig, gconstpointer data)
 {
-    unsigned fds = rig_count_fds();
+    unsigned fds = count_fds();
 
     start_hanging_reattach(rig);
     expect_clean_unplug(rig, fds);
@@ -336,12 +336,12 @@ static void test_unplug_while_reattaching(Rig *rig, gconstpointer data)
 
 static void test_unplug_when_dead(Rig *rig, gconstpointer data)
 {
-    expect_clean_unplug(rig, rig_count_fds());
+    expect_clean_unplug(rig, count_fds());
 }
 
 static void test_unplug_when_suspect(Rig *rig, gconstpointer data)
 {
-    unsigned fds = rig_count_fds();
+    unsigned fds = count_fds();
 
     start_reattach(rig);
     rig_wait(rig, rig_told_end);
@@ -354,7 +354,7 @@ static void test_unplug_when_suspect(Rig *rig, gconstpointer data)
 /* The remote stops reading in the middle of the re-attachment's messages, or talks without end. */
 static void test_unplug_under_flood(Rig *rig, gconstpointer data)
 {
-    unsigned fds = rig_count_fds();
+    unsigned fds = count_fds();
 
     rig_set_manner(rig, FAKE_FLOOD, ~0u);
     start_reattach(rig);

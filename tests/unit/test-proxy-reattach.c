@@ -66,14 +66,6 @@ static void teardown(Rig *rig, gconstpointer data)
     forget_told();
 }
 
-static PciProxyStats stats(Rig *rig)
-{
-    PciProxyStats s;
-
-    pci_proxy_stats(rig->proxy, &s);
-    return s;
-}
-
 static bool told_end(Rig *rig)
 {
     return told_count && (told[told_count - 1].to == PCI_PROXY_DEAD || told[told_count - 1].to == PCI_PROXY_READY);
@@ -187,16 +179,16 @@ static void test_suspect_dies_like_ready(Rig *rig, gconstpointer data)
 
 static void test_kill(Rig *rig, gconstpointer data)
 {
-    PciProxyStats before = stats(rig);
+    PciProxyStats before = rig_stats(rig);
 
     kill_it(rig);
     g_assert_cmpstr(told[0].reason, ==, "the test says so");
     g_assert_cmphex(vcpu_read(RIG_BAR_ADDR, 4), ==, 0xffffffff);
     g_assert_cmphex(vcpu_config_read(rig, 0, 4), ==, 0xffffffff);
     vcpu_config_write(rig, PCI_COMMAND, 0, 2);
-    g_assert_cmpuint(stats(rig).exchanges, ==, before.exchanges);
-    g_assert_cmpuint(stats(rig).dropped_reads, ==, before.dropped_reads + 2);
-    g_assert_cmpuint(stats(rig).dropped_writes, ==, before.dropped_writes + 1);
+    g_assert_cmpuint(rig_stats(rig).exchanges, ==, before.exchanges);
+    g_assert_cmpuint(rig_stats(rig).dropped_reads, ==, before.dropped_reads + 2);
+    g_assert_cmpuint(rig_stats(rig).dropped_writes, ==, before.dropped_writes + 1);
     pci_proxy_kill(rig->proxy, "again"); /* nothing */
     rig_settle(rig);
     g_assert_cmpuint(told_count, ==, 1);
@@ -239,7 +231,7 @@ static void test_kill_ends_a_waiting_access(Rig *rig, gconstpointer data)
     g_assert_cmpint(event_clock_ns(EVENT_CLOCK_REAL) - start, <, 4 * SECOND_NS);
     rig_wait(rig, told_dead);
     g_assert_cmpstr(told[0].reason, ==, "too slow");
-    g_assert_cmpuint(stats(rig).timeouts, ==, 0);
+    g_assert_cmpuint(rig_stats(rig).timeouts, ==, 0);
 }
 
 static gpointer write_thread(gpointer opaque)
@@ -272,7 +264,7 @@ static void test_config_write_of_a_killed_device_is_dropped(Rig *rig, gconstpoin
     g_thread_join(thread);
     machine_lock();
     g_assert_cmphex(PCI_DEVICE(rig->proxy)->config[PCI_INTERRUPT_LINE], ==, 0);
-    g_assert_cmpuint(stats(rig).dropped_writes, ==, 1);
+    g_assert_cmpuint(rig_stats(rig).dropped_writes, ==, 1);
 }
 
 static unsigned quiet_fds, quiet_threads;
@@ -280,13 +272,13 @@ static unsigned quiet_fds, quiet_threads;
 static bool holds_nothing(Rig *rig)
 {
     /* The rig's remote has its end of the socket no more, but three descriptors, and no thread. */
-    return rig->remote.ended && rig_count_fds() == quiet_fds && rig_count_threads() == quiet_threads;
+    return rig->remote.ended && count_fds() == quiet_fds && rig_count_threads() == quiet_threads;
 }
 
 static void test_dead_device_holds_nothing(Rig *rig, gconstpointer data)
 {
     rig_settle(rig);
-    quiet_fds = rig_count_fds() - 5; /* link at both ends, its duplicate, two eventfds */
+    quiet_fds = count_fds() - 5; /* link at both ends, its duplicate, two eventfds */
     quiet_threads = rig_count_threads() - 2;
     kill_it(rig);
     rig_wait(rig, holds_nothing);
@@ -296,14 +288,14 @@ static void test_dead_device_holds_nothing(Rig *rig, gconstpointer data)
 
 static void test_counters(Rig *rig, gconstpointer data)
 {
-    PciProxyStats before = stats(rig), after;
+    PciProxyStats before = rig_stats(rig), after;
 
     g_assert_cmpuint(before.bytes, >, 24 * before.exchanges);
     pthread_mutex_lock(&rig->remote.lock);
     rig->remote.delay_us = 20000;
     pthread_mutex_unlock(&rig->remote.lock);
     vcpu_config_read(rig, 0, 4);
-    after = stats(rig);
+    after = rig_stats(rig);
     g_assert_cmpuint(after.exchanges, ==, before.exchanges + 1);
     g_assert_cmpuint(after.bytes, ==, before.bytes + 16 + 12 + 16 + 8);
     g_assert_cmpuint(after.worst_wait_ns, >=, 20000000);
@@ -334,7 +326,7 @@ static void test_guest_finds_its_device(Rig *rig, gconstpointer data)
     vcpu_write(RIG_BAR_ADDR + 16, 0x5a5a, 4);
     g_assert_cmphex(vcpu_read(RIG_BAR_ADDR + 16, 4), ==, 0x5a5a);
     g_assert_cmphex(vcpu_config_read(rig, 0, 4), ==, 0x56781234);
-    g_assert_cmpuint(stats(rig).reattached, ==, 1);
+    g_assert_cmpuint(rig_stats(rig).reattached, ==, 1);
     g_assert_cmpuint(rig->remote.table_count, ==, 1);
     g_assert_cmphex(rig->remote.table.sizes[0], ==, RIG_RAM);
 }
@@ -345,7 +337,7 @@ static void test_again_and_again(Rig *rig, gconstpointer data)
         replace(rig);
         vcpu_write(RIG_BAR_ADDR, i, 4);
         g_assert_cmphex(vcpu_read(RIG_BAR_ADDR, 4), ==, i);
-        g_assert_cmpuint(stats(rig).reattached, ==, i);
+        g_assert_cmpuint(rig_stats(rig).reattached, ==, i);
     }
 }
 
@@ -370,14 +362,14 @@ static void test_accesses_meanwhile_are_dropped(Rig *rig, gconstpointer data)
 
     start_slow_reattach(rig);
     rig_wait(rig, was_reset);
-    before = stats(rig);
+    before = rig_stats(rig);
     vcpu_config_write(rig, PCI_INTERRUPT_LINE, 5, 1);
     vcpu_write(RIG_BAR_ADDR, 5, 4);
     g_assert_cmphex(vcpu_read(RIG_BAR_ADDR, 4), ==, 0xffffffff);
     g_assert_cmphex(vcpu_config_read(rig, 0, 4), ==, 0xffffffff);
     g_assert_cmpint(pci_proxy_state(rig->proxy), ==, PCI_PROXY_REATTACHING);
-    g_assert_cmpuint(stats(rig).dropped_reads, ==, before.dropped_reads + 2);
-    g_assert_cmpuint(stats(rig).dropped_writes, ==, before.dropped_writes + 2);
+    g_assert_cmpuint(rig_stats(rig).dropped_reads, ==, before.dropped_reads + 2);
+    g_assert_cmpuint(rig_stats(rig).dropped_writes, ==, before.dropped_writes + 2);
     rig_wait(rig, told_ready);
     g_assert_cmphex(vcpu_config_read(rig, PCI_INTERRUPT_LINE, 1), ==, 0);
     g_assert_cmphex(PCI_DEVICE(rig->proxy)->config[PCI_INTERRUPT_LINE], ==, 0);
@@ -685,7 +677,7 @@ static unsigned count_maps(void)
 static void test_hammer(Rig *rig, gconstpointer data)
 {
     Vcpu v[2] = { { .step = 0 }, { .step = 3 } };
-    unsigned fds = rig_count_fds();
+    unsigned fds = count_fds();
     unsigned maps = 0;
     GThread *vcpus[2];
 
@@ -722,7 +714,7 @@ static void test_hammer(Rig *rig, gconstpointer data)
         if (n % 7 == 0) {
             rig_map_bar(rig);
         }
-        g_assert_cmpuint(rig_count_fds(), <, fds + 24);
+        g_assert_cmpuint(count_fds(), <, fds + 24);
         if (n == 20) {
             maps = count_maps();
         }
@@ -735,9 +727,9 @@ static void test_hammer(Rig *rig, gconstpointer data)
         g_assert_cmpuint(v[i].accesses, >, 1000);
     }
     check_agreement(rig);
-    g_assert_cmpuint(stats(rig).reattached, >=, 200);
+    g_assert_cmpuint(rig_stats(rig).reattached, >=, 200);
     rig_wait(rig, has_old_threads);
-    g_assert_cmpuint(rig_count_fds(), ==, fds);
+    g_assert_cmpuint(count_fds(), ==, fds);
     g_assert_cmpuint(count_maps(), <=, maps + 8); /* the allocator's */
 }
 

@@ -25,19 +25,6 @@ static void setup(Rig *rig, gconstpointer data)
     rig_start(rig);
 }
 
-static PciProxyStats stats(Rig *rig)
-{
-    PciProxyStats s;
-
-    pci_proxy_stats(rig->proxy, &s);
-    return s;
-}
-
-static bool is_dead(Rig *rig)
-{
-    return pci_proxy_state(rig->proxy) == PCI_PROXY_DEAD;
-}
-
 static uint64_t take_resample(Rig *rig)
 {
     uint64_t count = 0;
@@ -174,7 +161,7 @@ static void test_failed_accesses(Rig *rig, gconstpointer data)
     /* A refused config write changes nothing here either: the BAR stays where the remote has it. */
     vcpu_config_write(rig, PCI_COMMAND, 0, 2);
     g_assert_cmphex(PCI_DEVICE(rig->proxy)->bars[0].addr, ==, RIG_BAR_ADDR);
-    g_assert_cmpuint(stats(rig).failed, ==, 4);
+    g_assert_cmpuint(rig_stats(rig).failed, ==, 4);
     rig_set_manner(rig, FAKE_HONEST, ~0u);
     g_assert_cmphex(vcpu_config_read(rig, 0, 2), ==, 0x1234);
 }
@@ -195,26 +182,26 @@ static void test_machine_lock_holder_never_waits(Rig *rig, gconstpointer data)
     g_assert_cmphex(wide, ==, 0xffffffff);
     address_space_write(system_memory(), RIG_BAR_ADDR, 0, 4);
     g_assert_cmpuint(rig->remote.messages, ==, before);
-    g_assert_cmpuint(stats(rig).dropped_writes, ==, 2);
-    g_assert_cmpuint(stats(rig).dropped_reads, ==, 1);
+    g_assert_cmpuint(rig_stats(rig).dropped_writes, ==, 2);
+    g_assert_cmpuint(rig_stats(rig).dropped_reads, ==, 1);
 }
 
 /* ---- death ----------------------------------------------------------------------------------- */
 
 static void expect_dead(Rig *rig)
 {
-    PciProxyStats before = stats(rig);
+    PciProxyStats before = rig_stats(rig);
     /* After a reset no BAR access gets to the device. */
     unsigned bar = PCI_DEVICE(rig->proxy)->bars[0].addr == RIG_BAR_ADDR;
 
-    g_assert_true(is_dead(rig));
+    g_assert_true(rig_is_dead(rig));
     g_assert_cmphex(vcpu_config_read(rig, 0, 4), ==, 0xffffffff);
     g_assert_cmphex(vcpu_read(RIG_BAR_ADDR, 8), ==, UINT64_MAX);
     vcpu_write(RIG_BAR_ADDR, 1, 4);
     vcpu_config_write(rig, PCI_COMMAND, 0, 2);
-    g_assert_cmpuint(stats(rig).dropped_reads, ==, before.dropped_reads + 1 + bar);
-    g_assert_cmpuint(stats(rig).dropped_writes, ==, before.dropped_writes + 1 + bar);
-    g_assert_cmpuint(stats(rig).exchanges, ==, before.exchanges);
+    g_assert_cmpuint(rig_stats(rig).dropped_reads, ==, before.dropped_reads + 1 + bar);
+    g_assert_cmpuint(rig_stats(rig).dropped_writes, ==, before.dropped_writes + 1 + bar);
+    g_assert_cmpuint(rig_stats(rig).exchanges, ==, before.exchanges);
     rig_wait(rig, rig_remote_has_ended);
 }
 
@@ -235,7 +222,7 @@ static void do_access(Rig *rig, MpqemuCmd cmd)
         break;
     default: /* DEVICE_RESET */
         device_reset(DEVICE(rig->proxy));
-        rig_wait(rig, is_dead);
+        rig_wait(rig, rig_is_dead);
         break;
     }
 }
@@ -285,7 +272,7 @@ static void test_death_while_idle(Rig *rig, gconstpointer data)
     rig_map_bar(rig);
     rig_settle(rig);
     g_assert_cmpint(write(rig->remote.stop_fd, &one, sizeof(one)), ==, sizeof(one));
-    rig_wait(rig, is_dead);
+    rig_wait(rig, rig_is_dead);
     expect_dead(rig);
 }
 
@@ -402,10 +389,10 @@ static void test_memory_table(Rig *rig, gconstpointer data)
     g_assert_cmphex(rig->remote.table.gpas[1], ==, 0x80000000);
     g_assert_cmphex(rig->remote.table.sizes[1], ==, 2 * PAGE);
     g_assert_cmphex(rig->remote.table.offsets[1], ==, PAGE);
-    syncs = stats(rig).syncs;
+    syncs = rig_stats(rig).syncs;
     memory_region_remove(memory, &rom);
     rig_settle(rig);
-    g_assert_cmpuint(stats(rig).syncs, ==, syncs);
+    g_assert_cmpuint(rig_stats(rig).syncs, ==, syncs);
 
     /* A hole of 16 bytes in the middle of RAM costs the remote the whole page. */
     memory_region_init_rom(&hole, NULL, "hole", block, 0, 16);
@@ -592,7 +579,7 @@ static void test_irq_and_resample(Rig *rig, gconstpointer data)
         rig_wait(rig, has_resample);
         g_assert_cmpuint(resampled, ==, 1);
     }
-    g_assert_cmpuint(stats(rig).irqs, ==, 3);
+    g_assert_cmpuint(rig_stats(rig).irqs, ==, 3);
     /* The end of somebody else's interrupt on the same GSI: the remote is not asked. */
     gsi_eoi(LINE);
     g_assert_cmpuint(rig->line_changes, ==, 6);
@@ -695,7 +682,7 @@ static void test_irq_event_that_was_taken_away_is_none(Rig *rig, gconstpointer d
         event_loop_turn(event_loop_main(), false);
     }
     g_assert_true(line_is_high(rig));
-    g_assert_cmpuint(stats(rig).irqs, ==, 1);
+    g_assert_cmpuint(rig_stats(rig).irqs, ==, 1);
     event_source_remove(source);
 }
 
@@ -830,7 +817,7 @@ static void hammer(Rig *rig, bool unplug)
         rig_unplug(rig);
     } else {
         rig_set_manner(rig, FAKE_HANG_UP, ~0u);
-        rig_wait(rig, is_dead);
+        rig_wait(rig, rig_is_dead);
     }
     for (unsigned i = 0; i < 2; i++) {
         __atomic_store_n(&v[i].stop, true, __ATOMIC_RELAXED);

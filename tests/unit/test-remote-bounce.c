@@ -430,7 +430,7 @@ static void test_refusal_is_an_answer(Fixture *f, gconstpointer data)
     assert_alive(&f->s);
 }
 
-int main(int argc, char **argv)
+static void add_tests(void)
 {
     static const struct {
         const char *name;
@@ -440,11 +440,6 @@ int main(int argc, char **argv)
         { "with-descriptors", DESCRIPTORS }, { "none-in-time", SILENT }, { "end-instead", CLOSES },
     };
 
-    g_test_init(&argc, &argv, NULL);
-    machine_lock();
-    ram_guard_install();
-    event_loop_main();
-    remote_pci_host_new();
 #define ADD(name, fn, data) g_test_add("/remote-bounce/" name, Fixture, data, setup, fn, teardown)
     ADD("reads-and-writes", test_reads_and_writes, NULL);
     ADD("transfer-outlives-the-link", test_transfer_outlives_the_link, NULL);
@@ -467,5 +462,9 @@ int main(int argc, char **argv)
         g_test_add(name, Fixture, GINT_TO_POINTER(lies[i].lie), setup, test_answer, teardown);
     }
     ADD("answer/refusal", test_refusal_is_an_answer, GINT_TO_POINTER(NO_RAM));
-    return g_test_run();
+}
+
+int main(int argc, char **argv)
+{
+    return remote_rig_main(argc, argv, add_tests);
 }

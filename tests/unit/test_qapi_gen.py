@@ -11,7 +11,8 @@ import tempfile
 import unittest
 
 QAPI_GEN, INCLUDE_DIR, CC = sys.argv[1], sys.argv[2], sys.argv[3:]
-CFLAGS = subprocess.run(['pkg-config', '--cflags', 'json-glib-1.0'], check=True, capture_output=True, text=True).stdout.split()
+CFLAGS = subprocess.run(['pkg-config', '--cflags', 'json-glib-1.0'], check=True, capture_output=True,
+                        text=True).stdout.split()
 
 HEADING = "##\n# = Things\n#\n# Text of the heading.\n##\n\n"
 
@@ -67,20 +68,22 @@ class QapiGen(unittest.TestCase):
         self.assertEqual(self.run_tool('check', schema).returncode, 0)
         done = self.run_tool('c', schema, self.path('t.c'))
         self.assertEqual(done.returncode, 0, done.stderr)
-        compiled = subprocess.run([*CC, '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-Wno-missing-field-initializers', '-c',
-                                   '-o', '/dev/null', f'-I{INCLUDE_DIR}', *CFLAGS, self.path('t.c')],
+        compiled = subprocess.run([*CC, '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-Wno-missing-field-initializers',
+                                   '-c', '-o', '/dev/null', f'-I{INCLUDE_DIR}', *CFLAGS, self.path('t.c')],
                                   capture_output=True, text=True, check=False)
         self.assertEqual(compiled.returncode, 0, compiled.stderr)
         with open(self.path('t.c'), encoding='ascii') as file:
             table = file.read()
         for part in ('{ "n", &type_uint8, true }', '.max = 255u', '.tag = "kind"', '"dark-green"', '.open = true',
-                     '{ "make", &type_q_obj_make_arg, &type_list_Ref, .allow_oob = true }', '{ "MADE", &type_q_empty }'):
+                     '{ "make", &type_q_obj_make_arg, &type_list_Ref, .allow_oob = true }',
+                     '{ "MADE", &type_q_empty }'):
             self.assertIn(part, table)
         self.assertIn('members_type_Thing[] = {\n    { "kind", &', table)        # a base's members come first
         self.assertEqual(self.run_tool('page', schema, self.path('p.rst')).returncode, 0)
         with open(self.path('p.rst'), encoding='ascii') as file:
             page = file.read()
-        for part in ('make (command)', 'MADE (event)', '``n`` (``uint8``, optional)', 'array of `Thing`_', 'Text of the heading.'):
+        for part in ('make (command)', 'MADE (event)', '``n`` (``uint8``, optional)', 'array of `Thing`_',
+                     'Text of the heading.'):
             self.assertIn(part, page)
 
     def test_includes_are_read_once_and_from_their_place(self):
@@ -95,14 +98,19 @@ class QapiGen(unittest.TestCase):
     def test_undocumented_things_are_refused(self):
         self.refuses(HEADING + "{ 'command': 'x' }\n", "has no documentation comment", 7)
         self.refuses(HEADING + doc('y') + "{ 'command': 'x' }\n", "has no documentation comment")
-        self.refuses(HEADING + doc('x') + "{ 'command': 'x', 'data': { 'a': 'str' } }\n", "'a' of 'x' is not documented", 7)
-        self.refuses(HEADING + doc('x') + "{ 'event': 'x', 'data': { '*a': 'str' } }\n", "'a' of 'x' is not documented", 7)
+        self.refuses(HEADING + doc('x') + "{ 'command': 'x', 'data': { 'a': 'str' } }\n",
+                     "'a' of 'x' is not documented", 7)
+        self.refuses(HEADING + doc('x') + "{ 'event': 'x', 'data': { '*a': 'str' } }\n", "'a' of 'x' is not documented",
+                     7)
         self.refuses(HEADING + doc('x', 'a') + "{ 'command': 'x' }\n", "describes 'a', which is not there")
         self.refuses(HEADING + doc('x') + "{ 'command': 'x', 'returns': 'str' }\n", "does not say what it returns")
-        self.refuses(HEADING + doc('E', 'a') + "{ 'enum': 'E', 'data': [ 'a', 'b' ] }\n", "'b' of 'E' is not documented")
+        self.refuses(HEADING + doc('E', 'a') + "{ 'enum': 'E', 'data': [ 'a', 'b' ] }\n",
+                     "'b' of 'E' is not documented")
         self.refuses(HEADING + doc('S') + "{ 'struct': 'S', 'data': { 'a': 'str' } }\n", "'a' of 'S' is not documented")
-        self.refuses(HEADING + doc('A') + "{ 'alternate': 'A', 'data': { 'a': 'str' } }\n", "'a' of 'A' is not documented")
-        self.refuses(HEADING + doc('x', 'a').replace('what it is\n', '\n') + "{ 'command': 'x', 'data': { 'a': 'str' } }\n",
+        self.refuses(HEADING + doc('A') + "{ 'alternate': 'A', 'data': { 'a': 'str' } }\n",
+                     "'a' of 'A' is not documented")
+        self.refuses(HEADING + doc('x', 'a').replace('what it is\n', '\n') +
+                     "{ 'command': 'x', 'data': { 'a': 'str' } }\n",
                      "'a' of 'x' is not documented")
         self.refuses(HEADING + doc('x'), "the comment belongs to no definition")
         self.refuses(doc('x') + "{ 'command': 'x' }\n", "a heading ('# = TITLE') must come first")
@@ -111,15 +119,17 @@ class QapiGen(unittest.TestCase):
         def schema(*lines):
             return (HEADING + doc('K', 'k') + "{ 'enum': 'K', 'data': [ 'k' ] }\n" +
                     doc('E', 'n') + "{ 'event': 'E', 'data': { 'n': 'uint8' } }\n" +
-                    doc('x', 'a', returns='y').rstrip('#\n') + '\n#\n# Example:\n' + ''.join(f'#     {line}\n' for line in lines) +
+                    doc('x', 'a', returns='y').rstrip('#\n') + '\n#\n# Example:\n' +
+                    ''.join(f'#     {line}\n' for line in lines) +
                     "##\n{ 'command': 'x', 'data': { '*a': [ 'K' ] }, 'returns': 'bool' }\n")
         path = self.write(schema('-> { "execute": "x",', '     "arguments": { "a": [ "k" ] } }',
-                                 '<- { "event": "E", "data": { "n": 1 } }', '<- { "return": true }', '-> { "execute": "x" }',
-                                 '<- { "error": { "class": "GenericError", "desc": "no" } }'))
+                                 '<- { "event": "E", "data": { "n": 1 } }', '<- { "return": true }',
+                                 '-> { "execute": "x" }', '<- { "error": { "class": "GenericError", "desc": "no" } }'))
         done = self.run_tool('page', path, self.path('p.rst'))
         self.assertEqual(done.returncode, 0, done.stderr)
         with open(self.path('p.rst'), encoding='ascii') as file:
-            self.assertIn('Example::\n\n    -> { "execute": "x",\n         "arguments": { "a": [ "k" ] } }\n    <- {', file.read())
+            self.assertIn('Example::\n\n    -> { "execute": "x",\n         "arguments": { "a": [ "k" ] } }\n    <- {',
+                          file.read())
         for line, message in (
                 ('-> { "execute": ', "the example of 'x' is no JSON"),
                 ('-> { "execute": "y" }', "the example of 'x' does not fit the schema"),
@@ -127,7 +137,8 @@ class QapiGen(unittest.TestCase):
                 ('-> { "execute": "x", "arguments": { "a": "k" } }', "does not fit"),
                 ('-> { "execute": "x", "arguments": { "a": [ "l" ] } }', "does not fit"),
                 ('<- { "event": "E" }', "does not fit"), ('<- { "event": "F", "data": { "n": 1 } }', "does not fit"),
-                ('<- { "event": "E", "data": { "n": true } }', "does not fit"), ('<- { "return": true }', "does not fit")):
+                ('<- { "event": "E", "data": { "n": true } }', "does not fit"),
+                ('<- { "return": true }', "does not fit")):
             self.refuses(schema(line), message, None)
         self.refuses(schema('-> { "execute": "x" }', '<- { "return": 1 }'), "does not fit", None)
 
@@ -142,7 +153,8 @@ class QapiGen(unittest.TestCase):
                 ("{ 'command': 'x', 'data': 'str' }", "the data of 'x' is no object"),
                 ("{ 'command': 'x', 'data': { 'a': 'str' }, 'foo': true }", "'foo' is nothing that a command has"),
                 ("{ 'command': 'x', 'data': { 'a': 'str', 'a': 'int' } }", "'a' is there twice"),
-                ("{ 'command': 'x', 'data': { 'a': 'str', '*a': 'int' } }", "member 'a' of 'q_obj_x-arg' is there twice"),
+                ("{ 'command': 'x', 'data': { 'a': 'str', '*a': 'int' } }",
+                 "member 'a' of 'q_obj_x-arg' is there twice"),
                 ("{ 'command': 'x', 'data': { 'a b': 'str' } }", "'a b' is no name"),
                 ("{ 'command': '1x' }", "'1x' is no name"),
                 ("{ 'foo': 'x' }", "a definition is one of"),
@@ -156,12 +168,14 @@ class QapiGen(unittest.TestCase):
         self.refuses(GOOD + doc('make') + "{ 'command': 'make' }\n", "'make' is defined twice")
         self.refuses(GOOD + doc('str') + "{ 'struct': 'str', 'data': {} }\n", "'str' is defined twice")
         self.refuses(GOOD + doc('Lost', 'a') + "{ 'enum': 'Lost', 'data': [ 'a' ] }\n", "nothing uses 'Lost'")
-        self.refuses(GOOD.replace("'discriminator': 'kind'", "'discriminator': 'n'"), "no member of 'Thing' that is always there")
+        self.refuses(GOOD.replace("'discriminator': 'kind'", "'discriminator': 'n'"),
+                     "no member of 'Thing' that is always there")
         self.refuses(GOOD.replace("{ 'red': 'Red' }", "{ 'blue': 'Red' }"), "branch 'blue' of 'Thing'")
         self.refuses(GOOD.replace("'old': 'str'", "'old': 'Base'"), "cannot be told apart")
         self.refuses(GOOD.replace("'old': 'str'", "'old': 'any'"), "cannot be told apart")
         self.refuses(GOOD.replace("'*next': 'Ref'", "'*next': 'Ref', 'kind': 'str'").replace(
-            '# @next: what it is', '# @next: what it is\n#\n# @kind: what it is'), "member 'kind' of 'Thing' is there twice")
+            '# @next: what it is', '# @next: what it is\n#\n# @kind: what it is'),
+            "member 'kind' of 'Thing' is there twice")
 
     def test_wrong_use_prints_the_usage(self):
         for args in ((), ('c',), ('c', 'a'), ('check', 'a', 'b'), ('other', 'a')):

@@ -15,15 +15,17 @@
  *   0xae08  eject, write        all hot-pluggable functions of these slots are given up: they are removed, from the
  *                               main loop, soon after.  Reads 0: no features beyond these
  *   0xae0c  removable           slots without a function of the board
- *   0xae10  outcome, write      what became of a request (_OST): slot in bits 0 to 7, the low byte of the event's code in
- *                               8 to 15, of the status in 16 to 23.  An eject request (3) that has failed is off.  Ours
+ *   0xae10  outcome, write      what became of a request (_OST): slot in bits 0 to 7, the low byte of the event's code
+ *                               in 8 to 15, of the status in 16 to 23.  An eject request (3) that has failed is off.
+ *                               Ours
  *
  * Each change of up or down raises PM_GPE_PCI_HOTPLUG.
  *
  * Whom to ask.  A guest listens when it has enabled that event and ACPI.  Then device_del() waits for its eject, for
  * ever when neither that nor a refusal comes; what still waits at a reset of the machine is removed then.  While nobody
- * listens (firmware, qtest) device_del() removes at once.  Removals that do not ask (rdevice_del with force, a program's
- * end) are told as a bus check: a guest that looks finds the slot empty.  (Of a slot alone Linux asks only what came.)
+ * listens (firmware, qtest) device_del() removes at once.  Removals that do not ask (rdevice_del with force, a
+ * program's end) are told as a bus check: a guest that looks finds the slot empty.  (Of a slot alone Linux asks only
+ * what came.)
  */
 #ifndef HW_ACPI_PCI_HOTPLUG_H
 #define HW_ACPI_PCI_HOTPLUG_H

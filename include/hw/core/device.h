@@ -132,8 +132,8 @@ typedef struct DeviceGuestHooks {
 void device_set_guest_hooks(const DeviceGuestHooks *hooks);
 
 /*
- * Asks the guest to give up DEV, as device_del() does, and leaves the rest to its answer.  False: there is nobody to ask,
- * and nothing was done.
+ * Asks the guest to give up DEV, as device_del() does, and leaves the rest to its answer.  False: there is nobody to
+ * ask, and nothing was done.
  */
 bool device_ask_guest(Device *dev);
 

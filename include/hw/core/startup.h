@@ -49,6 +49,10 @@ bool start_opt_device(const char *arg, void *opaque, GError **errp);
  */
 bool start_opt_name(const char *arg, void *opaque, GError **errp);
 
+/* -trace and -D. */
+bool start_opt_trace(const char *arg, void *opaque, GError **errp);
+bool start_opt_trace_file(const char *arg, void *opaque, GError **errp);
+
 /* Carries out the steps from FIRST to LAST.  Stops at the first that fails. */
 bool start_run(const StartOptions *start, StartStep first, StartStep last, GError **errp);
 

@@ -243,8 +243,8 @@ void scsi_target_reset(ScsiBus *bus, unsigned id, ScsiResetKind kind);
 void scsi_unit_reset(ScsiBus *bus, unsigned id, unsigned lun, ScsiResetKind kind);
 
 /*
- * Units with removable media will not tell of a reset that they have not told of yet: for an initiator that knows.  To Linux
- * any attention of such a unit is a new medium, and it gives up the read that meets it.
+ * Units with removable media will not tell of a reset that they have not told of yet: for an initiator that knows.  To
+ * Linux any attention of such a unit is a new medium, and it gives up the read that meets it.
  */
 void scsi_bus_forget_resets(ScsiBus *bus);
 

@@ -206,3 +206,31 @@ void tell(const char *name, const void *code, int cpl)
     }
     say("\n");
 }
+
+void tell_segment(const char *name, u64 low, unsigned selector, int cpl)
+{
+    say("segment ");
+    say(name);
+    hex(low >> 40 & 0xff);
+    number(" flags ", low >> 52 & 15);
+    number(" rpl ", selector & 3);
+    say(cpl ? " user:" : " kernel:");
+}
+
+void tell_result(const char *name)
+{
+    say(name);
+    if (event.frame.vector == DONE) {
+        number("=", event.frame.ax & 0xffffffff);
+    } else {
+        number("=v", event.frame.vector);
+        number("/", event.frame.error);
+    }
+}
+
+void tell_changed(u64 low)
+{
+    if ((gdt[TRIED / 8] ^ low) >> 40 & 0xff) {
+        number("/now", gdt[TRIED / 8] >> 40 & 0xff);
+    }
+}

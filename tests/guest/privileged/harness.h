@@ -68,6 +68,11 @@ u64 descriptor(word base, u32 limit, unsigned access, unsigned flags);
 void try(const void *code, word argument, int cpl, word flags);
 /* Prints the event, its place relative to CODE. */
 void tell(const char *name, const void *code, int cpl);
+/* Begins a line on a descriptor LOW and the SELECTOR it is tried by. */
+void tell_segment(const char *name, u64 low, unsigned selector, int cpl);
+/* Goes on with one trial: what it left in EAX, or its exception; and how the processor has changed LOW in TRIED. */
+void tell_result(const char *name);
+void tell_changed(u64 low);
 void quit(void) __attribute__((noreturn));
 
 static inline void outb(u16 port, u8 value)

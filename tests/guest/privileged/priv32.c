@@ -95,26 +95,12 @@ static void set_other_task(void)
 
 static void outcome(const char *name, int cpl, u64 low)
 {
-    word frame_cs = event.frame.cs;
-
-    say(name);
-    say("=");
-    if (event.frame.vector == DONE) {
-        hex(event.frame.ax);
-    } else {
-        say("v");
-        hex(event.frame.vector);
-        say("/");
-        hex(event.frame.error);
-    }
-    if (frame_cs != (cpl ? USER_CODE : KERNEL_CODE)) {
+    tell_result(name);
+    if (event.frame.cs != (cpl ? USER_CODE : KERNEL_CODE)) {
         say("/cs");
-        hex(frame_cs);
+        hex(event.frame.cs);
     }
-    if ((gdt[TRIED / 8] ^ low) >> 40 & 0xff) {
-        say("/now");
-        hex(gdt[TRIED / 8] >> 40 & 0xff);
-    }
+    tell_changed(low);
     if (event.frame.flags & 1 << 14) {
         say("/NT");
     }
@@ -122,14 +108,7 @@ static void outcome(const char *name, int cpl, u64 low)
 
 static void segment_line(const char *name, u64 low, unsigned selector, int cpl)
 {
-    say("segment ");
-    say(name);
-    hex(low >> 40 & 0xff);
-    say(" flags ");
-    hex(low >> 52 & 15);
-    say(" rpl ");
-    hex(selector & 3);
-    say(cpl ? " user:" : " kernel:");
+    tell_segment(name, low, selector, cpl);
     for (unsigned i = 0; i < COUNT(segment_ops); i++) {
         gdt[TRIED / 8] = low;
         gdt[INNER / 8] = descriptor(0, 0xfffff, 0x9f, 0xc);     // conforming

@@ -162,44 +162,33 @@ CODE(landing, "nop")
 SEGMENT_OPS(SEGMENT_CODE)
 static const Trial segment_ops[] = { SEGMENT_OPS(SEGMENT_ROW) };
 
+static void outcome(const char *name, int cpl, u64 low)
+{
+    const Frame *frame = &event.frame;
+    int done = frame->vector == DONE;
+    word cs = cpl ? USER_CODE : KERNEL_CODE;
+
+    tell_result(name);
+    // A trial that is done may have come to the other RPL.
+    if (done ? (frame->cs | 3) != (cs | 3) : frame->cs != cs) {
+        say("/cs");
+        hex(frame->cs);
+        if (done) {
+            say("/ss");
+            hex(frame->ss);
+        }
+    }
+    tell_changed(low);
+}
+
 static void segment_line(const char *name, u64 low, u64 high, unsigned selector, int cpl)
 {
-    say("segment ");
-    say(name);
-    hex(low >> 40 & 0xff);
-    say(" flags ");
-    hex(low >> 52 & 15);
-    say(" rpl ");
-    hex(selector & 3);
-    say(cpl ? " user:" : " kernel:");
+    tell_segment(name, low, selector, cpl);
     for (unsigned i = 0; i < COUNT(segment_ops); i++) {
         gdt[TRIED / 8] = low;
         gdt[TRIED / 8 + 1] = high;
         try(segment_ops[i].code, selector, cpl, 0);
-        say(segment_ops[i].name);
-        say("=");
-        if (event.frame.vector == DONE) {
-            hex(event.frame.ax & 0xffffffff);
-            if ((event.frame.cs | 3) != (cpl ? USER_CODE : (KERNEL_CODE | 3))) {
-                say("/cs");
-                hex(event.frame.cs);
-                say("/ss");
-                hex(event.frame.ss);
-            }
-        } else {
-            say("v");
-            hex(event.frame.vector);
-            say("/");
-            hex(event.frame.error);
-            if (event.frame.cs != (cpl ? USER_CODE : KERNEL_CODE)) {
-                say("/cs");
-                hex(event.frame.cs);
-            }
-        }
-        if ((gdt[TRIED / 8] ^ low) >> 40 & 0xff) {
-            say("/now");
-            hex(gdt[TRIED / 8] >> 40 & 0xff);
-        }
+        outcome(segment_ops[i].name, cpl, low);
     }
     say("\n");
 }

@@ -11,8 +11,8 @@
 
 enum { PAGE = 4096, STEPS = 200 };
 
-// Each is a function that is called with RDI = address (see where()). INT1 is left out: a host that is itself a guest of
-// KVM tells its place wrong.
+// Each is a function that is called with RDI = address (see where()). INT1 is left out: a host that is itself a guest
+// of KVM tells its place wrong.
 #define FAULTS(X) \
     X(divide_by_zero, NOWHERE, "movl $5, %eax; xorl %edx, %edx; xorl %ecx, %ecx; divl %ecx") \
     X(quotient_too_large, NOWHERE, "movl $5, %edx; movl $5, %ecx; divl %ecx") \

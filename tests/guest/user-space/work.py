@@ -72,7 +72,8 @@ def coders(data):
         digest = hashlib.new(name, data)
         print(name, digest.hexdigest(40) if name.startswith("shake") else digest.hexdigest())
     print(zlib.crc32(data), zlib.adler32(data), binascii.crc_hqx(data, 1), hmac.digest(b"key", data, "sha512").hex())
-    print(hashlib.pbkdf2_hmac("sha256", b"word", b"salt", 500).hex(), hashlib.scrypt(b"w", salt=b"s", n=64, r=8, p=1).hex())
+    print(hashlib.pbkdf2_hmac("sha256", b"word", b"salt", 500).hex(),
+          hashlib.scrypt(b"w", salt=b"s", n=64, r=8, p=1).hex())
     for packed, unpack in [*((zlib.compress(data, level), zlib.decompress) for level in (1, 6, 9)),
                            (bz2.compress(data), bz2.decompress), (lzma.compress(data, preset=2), lzma.decompress)]:
         print(len(packed), hashlib.sha256(packed).hexdigest(), unpack(packed) == data)
@@ -93,10 +94,12 @@ def database(data):
                          ((word, len(word), number / 7) for number, word in enumerate(words)))
         base.execute("create index by_word on words (word)")
         base.commit()
-        for query in ("select word, count(*), sum(part), avg(size) from words group by word order by 2 desc, 1 limit 40",
-                      "select a.word, b.id from words a join words b on a.word = b.word and a.id < b.id where a.size > 9 "
-                      "order by a.id, b.id limit 50",
-                      "with recursive f(n, a, b) as (select 1, 0, 1 union all select n + 1, b, a + b from f where n < 80) "
+        for query in ("select word, count(*), sum(part), avg(size) from words group by word order by 2 desc, 1 "
+                      "limit 40",
+                      "select a.word, b.id from words a join words b on a.word = b.word and a.id < b.id "
+                      "where a.size > 9 order by a.id, b.id limit 50",
+                      "with recursive f(n, a, b) as "
+                      "(select 1, 0, 1 union all select n + 1, b, a + b from f where n < 80) "
                       "select sum(a), max(b), hex(max(b)), printf('%.15g', avg(a)) from f",
                       "select upper(substr(word, 2, 5)) w, round(total(part), 4) from words where word glob '*[0-9]*' "
                       "group by w order by 2, 1 limit 30"):
