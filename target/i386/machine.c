@@ -68,17 +68,36 @@ static void tell_change(X86Machine *machine)
     }
 }
 
+/*
+ * Those that stood go on for as long as they stood, from when they were asked to until the last one is back: one that
+ * does nothing but wish to be alone leaves them half of the time.  With a bound, should the host have kept one of them
+ * from running.
+ */
+#define REST_MAX_US 2000
+
+static void rest_after(X86Machine *machine)
+{
+    const int64_t now = g_get_monotonic_time();
+
+    machine->rest_until = now + MIN(now - machine->alone_since, REST_MAX_US);
+}
+
 void x86_guest_wait(X86Cpu *cpu)
 {
     X86Machine *machine = cpu->machine;
 
     g_mutex_lock(&machine->guest_lock);
     atomic_store(&cpu->in_guest, false);
+    machine->standing++;
     tell_change(machine);
     while (atomic_load(&machine->exclusive)) {
         wait_for_change(machine);
     }
     atomic_store(&cpu->in_guest, true);
+    if (--machine->standing == 0) {
+        rest_after(machine);
+        tell_change(machine);
+    }
     g_mutex_unlock(&machine->guest_lock);
 }
 
@@ -105,6 +124,25 @@ static bool others_inside(X86Cpu *cpu)
     return inside;
 }
 
+/*
+ * With guest_lock held.  Nobody is alone before those that stood for the last one are in guest code again, where they
+ * come at least to the end of a block.
+ */
+static void wait_for_turn(X86Machine *machine, uint64_t ticket)
+{
+    for (;;) {
+        if (machine->ticket_served != ticket || machine->standing > 0) {
+            wait_for_change(machine);
+        } else if (g_get_monotonic_time() < machine->rest_until) {
+            machine->waiting++;
+            g_cond_wait_until(&machine->guest_changed, &machine->guest_lock, machine->rest_until);
+            machine->waiting--;
+        } else {
+            return;
+        }
+    }
+}
+
 void x86_exclusive_begin(X86Cpu *cpu)
 {
     X86Machine *machine = cpu->machine;
@@ -112,10 +150,9 @@ void x86_exclusive_begin(X86Cpu *cpu)
     g_mutex_lock(&machine->guest_lock);
     atomic_store(&cpu->in_guest, false); /* for another one that wants the same */
     tell_change(machine);
-    while (atomic_load(&machine->exclusive)) {
-        wait_for_change(machine);
-    }
+    wait_for_turn(machine, machine->tickets++);
     atomic_store(&machine->exclusive, true);
+    machine->alone_since = g_get_monotonic_time();
     while (others_inside(cpu)) {
         wait_for_change(machine);
     }
@@ -125,10 +162,13 @@ void x86_exclusive_begin(X86Cpu *cpu)
 
 void x86_exclusive_end(X86Cpu *cpu)
 {
-    g_mutex_lock(&cpu->machine->guest_lock);
-    atomic_store(&cpu->machine->exclusive, false);
-    tell_change(cpu->machine);
-    g_mutex_unlock(&cpu->machine->guest_lock);
+    X86Machine *machine = cpu->machine;
+
+    g_mutex_lock(&machine->guest_lock);
+    atomic_store(&machine->exclusive, false);
+    machine->ticket_served++;
+    tell_change(machine);
+    g_mutex_unlock(&machine->guest_lock);
 }
 
 /* ---- marks ------------------------------------------------------------------------------------------------------- */
