@@ -44,12 +44,12 @@ static inline _Atomic uint64_t *x86_marks(const X86Cpu *cpu, const uint8_t *host
     return &cpu->machine->marks[((uintptr_t)host / X86_PAGE) & (X86_MARKS - 1)];
 }
 
-/* The lines of its page that SIZE (up to a line) bytes at HOST are in, as bits of the page's mark. */
+/* The lines of its page that SIZE bytes at HOST are in, as bits of the page's mark. */
 static inline uint64_t x86_lines(const uint8_t *host, unsigned size)
 {
     const unsigned offset = (uintptr_t)host & (X86_PAGE - 1);
 
-    return UINT64_C(1) << offset / X86_LINE | UINT64_C(1) << (offset + size - 1) / X86_LINE;
+    return UINT64_MAX << offset / X86_LINE & UINT64_MAX >> (63 - (offset + size - 1) / X86_LINE);
 }
 
 /* The processor has translated, or is about to read for that, LINES of the page at HOST. */

@@ -669,6 +669,39 @@ static void test_call_gate64(void)
     sys_rig_clear(&rig);
 }
 
+/* A device's register that tells another target each time. */
+static unsigned target_reads;
+
+static uint64_t read_target(void *opaque, uint64_t gpa, unsigned size)
+{
+    return 0x21000 + 0x1000 * target_reads++;
+}
+
+GUEST(call_device, 64, "mov $0x1900000, %ebx\n call *(%rbx)\n");
+
+/* CALL reads its target once: at first there is neither the stack in the TLB nor the target in the jump cache. */
+static void test_call_reads_once(void)
+{
+    const X86CpuConfig config = { .count = 1, .code_cache_bytes = 1 << 20 };
+    X86Bus bus = *sys_rig_bus();
+    SysRig rig;
+
+    bus.mmio_read = read_target;
+    target_reads = 0;
+    sys_rig_init(&rig, NULL);
+    x86_cpu_free(rig.cpu);
+    rig.cpu = x86_cpu_new(rig.machine, &config, &bus, &rig, NULL);
+    sys_long(&rig);
+    sys_put(&rig, SYS_PD + 12 * 8, 0x1800083, 8); /* beyond RAM */
+    sys_put(&rig, 0x21000, 0xf4, 1);
+    sys_put(&rig, 0x22000, 0xf4, 1);
+    SYS_CODE(&rig, SYS_KERNEL, call_device);
+    SYS_RUN_VECTOR(&rig, -1);
+    g_assert_cmphex(rig.state.rip, ==, 0x21001);
+    g_assert_cmpuint(target_reads, ==, 1);
+    sys_rig_clear(&rig);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -691,6 +724,7 @@ int main(int argc, char **argv)
     g_test_add_func("/emu-system/pop-beyond-the-displacement", test_pop_beyond_the_displacement);
     g_test_add_func("/emu-system/outs-of-nothing", test_outs_of_nothing_meets_no_breakpoint);
     g_test_add_func("/emu-system/sysenter", test_sysenter);
+    g_test_add_func("/emu-system/call-reads-its-target-once", test_call_reads_once);
     g_test_add_func("/emu-system/swapgs", test_swapgs);
     g_test_add_func("/emu-system/call-gate64", test_call_gate64);
     return g_test_run();
