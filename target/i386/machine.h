@@ -21,6 +21,7 @@
 #ifndef TARGET_I386_MACHINE_H
 #define TARGET_I386_MACHINE_H
 
+#include <pthread.h>
 #include "target/i386/cpu.h"
 
 #define X86_LINE 64u
@@ -28,13 +29,13 @@
 
 struct X86Machine {
     GMutex bus_lock; /* locked accesses to devices; and `cpus` */
-    GMutex guest_lock;      /* bus.h; innermost */
-    GCond guest_changed;    /* any of what follows, or a processor has left guest code */
-    unsigned waiting;       /* for guest_changed */
-    unsigned standing;      /* stopped for the one that is alone, and not in guest code again */
+    pthread_mutex_t guest_lock;   /* bus.h; innermost */
+    pthread_cond_t guest_changed; /* any of what follows, or a processor has left guest code */
+    unsigned waiting;             /* for guest_changed */
+    unsigned standing;            /* stopped for the one that is alone, and not in guest code again */
     uint64_t tickets, ticket_served; /* who wants to be alone comes by turns */
     int64_t alone_since, rest_until; /* microseconds: see rest_after() */
-    atomic_bool exclusive;  /* a processor is alone in guest code, or waits to be; changed under guest_lock */
+    atomic_bool exclusive; /* a processor is alone in guest code, or waits to be; changed under guest_lock */
     X86Cpu *_Atomic cpus[X86_CPUS_MAX];
     _Atomic uint64_t *marks; /* X86_MARKS words */
 };

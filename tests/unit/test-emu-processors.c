@@ -240,11 +240,15 @@ static void test_split_lock_fair(void)
     for (unsigned i = 0; i < 3; i++) {
         rig.state.gpr[X86_RBX] = 0x71000 + i * 64;
         others[i] = another_cpu(&rig, 1 + i, i < 2 ? 0x24000 : 0x25000);
+    }
+    for (unsigned i = 0; i < 3; i++) {
         threads[i] = g_thread_new("other", run_cpu, others[i]);
     }
     SYS_RUN_VECTOR(&rig, -1);
     for (unsigned i = 0; i < 3; i++) {
         g_assert_cmpint(GPOINTER_TO_INT(g_thread_join(threads[i])), ==, X86_EXIT_HALTED);
+    }
+    for (unsigned i = 0; i < 3; i++) {
         x86_cpu_free(others[i]);
     }
     g_assert_cmpuint(sys_get(&rig, 0x7003e, 4), ==, 60);
