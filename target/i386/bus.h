@@ -10,6 +10,8 @@
  * while it is in a callback of X86Bus, which may wait for anything, and while it waits itself.  So a processor that
  * wants to be alone waits for nobody but processors that come to the end of a block, and its own section has neither a
  * callback nor a wait in it.
+ *
+ * Who wants to be alone is so by turns, and those that stood for one run before the next one is (machine.c).
  */
 #ifndef TARGET_I386_BUS_H
 #define TARGET_I386_BUS_H

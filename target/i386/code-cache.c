@@ -223,6 +223,9 @@ static const uint8_t *fetch_page(X86Cpu *cpu, uint64_t linear, bool *global)
     X86Walk walk;
     uint32_t error = 0;
 
+    if (!x86_canonical(linear)) {
+        x86_raise(cpu, X86_EXC_GP, 0); /* an instruction that begins in the last page before */
+    }
     if (!x86_mmu_walk(cpu, linear, X86_EXEC, cpu->cpl == 3 ? X86_MMU_USER : X86_MMU_KERNEL, &walk, &error)) {
         x86_page_fault(cpu, linear, error);
     }
@@ -316,14 +319,14 @@ static uint32_t make_block(X86Cpu *cpu, X86CodePage *page, unsigned offset)
 {
     X86Op *ops = &cpu->ops[cpu->code->used + 1];
     const unsigned room = X86_PAGE - offset;
+    const uint32_t flags = cpu->code_flags | (page->changes_itself ? X86_CODE_ALL_FLAGS : 0);
     unsigned count, used;
 
     for (unsigned ready = 2 * X86_LINE;; ready *= 2) {
         const unsigned available = MIN(ready, room);
 
         need_lines(cpu, page, offset, available);
-        count =
-            x86_translate(cpu, cpu->code_flags, page->bytes + offset, available, offset, X86_BLOCK_INSNS, ops, &used);
+        count = x86_translate(cpu, flags, page->bytes + offset, available, offset, X86_BLOCK_INSNS, ops, &used);
         if (available == room || used + X86_INSN_MAX <= available) {
             break;
         }

@@ -37,7 +37,8 @@ struct X86CodePage {
     const uint8_t *host;
     X86CodePage *next;   /* in the cache's table */
     uint64_t lines;      /* bit i: bytes of line i are in `bytes`, and blocks may have been made from them */
-    uint64_t pad[5];
+    bool changes_itself; /* a block has written to its own page: from then on no flags are left out */
+    uint64_t pad[4];
     uint32_t bucket[X86_CODE_BUCKETS];
     uint8_t bytes[X86_PAGE];
 };

@@ -235,6 +235,7 @@ typedef struct X86ExecEntry {
 #define X86_CODE_MP 0x100u   /* CR0.MP */
 #define X86_CODE_ONE 0x200u  /* one instruction to a block */
 #define X86_CODE_LIMIT 0x400u /* CS ends below 4 GiB: blocks look whether they are within it (x86_op_limit) */
+#define X86_CODE_ALL_FLAGS 0x800u /* for x86_translate() alone: no flags are left out */
 
 /* What a fault during delivery of an exception or interrupt makes of both: see interrupt.c. */
 typedef enum X86EventClass {

@@ -49,7 +49,7 @@ void x86_fpu_reset(X86Cpu *cpu)
     reset_x87(&cpu->fpu);
     cpu->fpu.control = 0x40; /* after power-on; FNINIT makes it 0x37f */
     cpu->fpu.valid = 0xff;
-    cpu->fpu.mxcsr = 0x1f80;
+    x86_fpu_set_mxcsr(&cpu->fpu, 0x1f80);
     cpu->fpu.mxcsr_mask = X86_MXCSR_VALID;
 }
 
@@ -77,7 +77,7 @@ void x86_fxrstor_image(X86Cpu *cpu, const uint8_t image[512])
 
     load_x87(&cpu->fpu, image);
     memcpy(&mxcsr, image + IMAGE_MXCSR, sizeof(mxcsr));
-    cpu->fpu.mxcsr = mxcsr & X86_MXCSR_VALID;
+    x86_fpu_set_mxcsr(&cpu->fpu, mxcsr & X86_MXCSR_VALID);
     memcpy(cpu->fpu.xmm, image + IMAGE_XMM, sizeof(cpu->fpu.xmm));
 }
 
@@ -142,7 +142,7 @@ static __attribute__((noinline)) void fxrstor(X86Cpu *cpu, const X86Op *op)
     check_mxcsr(cpu, op, mxcsr);
     narrow_pointers(op, image);
     load_x87(&cpu->fpu, image);
-    cpu->fpu.mxcsr = mxcsr;
+    x86_fpu_set_mxcsr(&cpu->fpu, mxcsr);
     memcpy(cpu->fpu.xmm, image + IMAGE_XMM, xmm_end(cpu) - IMAGE_XMM);
 }
 
@@ -157,7 +157,7 @@ X86_OP(x86_op_ldmxcsr)
     uint32_t mxcsr = x86_ld32(cpu, op, cpu->ea);
 
     check_mxcsr(cpu, op, mxcsr);
-    cpu->fpu.mxcsr = mxcsr;
+    x86_fpu_set_mxcsr(&cpu->fpu, mxcsr);
     NEXT;
 }
 
@@ -234,7 +234,7 @@ static __attribute__((noinline)) void xrstor(X86Cpu *cpu, const X86Op *op)
     }
     if (wanted & XSTATE_SSE) {
         check_mxcsr(cpu, op, mxcsr);
-        cpu->fpu.mxcsr = mxcsr;
+        x86_fpu_set_mxcsr(&cpu->fpu, mxcsr);
         if (header[0] & XSTATE_SSE) {
             memcpy(cpu->fpu.xmm, image + IMAGE_XMM, xmm_end(cpu) - IMAGE_XMM);
         } else {

@@ -9,9 +9,9 @@
  * Results, flags and unmasked exceptions are the hardware's.  The guest never gets what a host instruction leaves in
  * the instruction and data pointers: the handlers set these.
  *
- * The exceptions of SSE are masked for the host, and raised here by the flags they leave.  That differs from a
- * processor in one case: with underflow unmasked, a tiny result that is exact raises nothing, and one that is not has
- * PE set, too.
+ * The exceptions of SSE are masked for the host, and raised here by the flags they leave.  With underflow not masked
+ * the host flushes tiny results to zero, whose flag then tells of exact ones as well; sse-exact.c has what else is
+ * different.
  *
  * SSE and SSE2 are there on every x86-64 host.  Later extensions are told to the guest only when the host has them
  * (x86_fpu_features()).
@@ -61,6 +61,7 @@ typedef struct X86Fpu {
     uint8_t unused2[96];
     /* Not of the image: scratch of one handler, here because a local variable would cost it its tail call. */
     uint32_t work_mxcsr;
+    uint32_t host_mxcsr; /* what it begins with: by x86_fpu_set_mxcsr() */
     uint64_t work_mm;
 } __attribute__((aligned(16))) X86Fpu;
 
@@ -78,6 +79,15 @@ _Static_assert(__builtin_offsetof(X86Fpu, st) == 32 && __builtin_offsetof(X86Fpu
 #define X86_MXCSR_MASKS 0x1f80u
 #define X86_MXCSR_MASK_SHIFT 7
 #define X86_MXCSR_VALID 0xffffu /* MXCSR_MASK: DAZ is there */
+#define X86_MXCSR_UM 0x0800u
+#define X86_MXCSR_FTZ 0x8000u
+
+/* VALUE is valid. */
+static inline void x86_fpu_set_mxcsr(X86Fpu *fpu, uint32_t value)
+{
+    fpu->mxcsr = value;
+    fpu->host_mxcsr = (value & ~X86_MXCSR_FLAGS) | X86_MXCSR_MASKS | (value & X86_MXCSR_UM ? 0 : X86_MXCSR_FTZ);
+}
 
 /* X86_FEAT_* of instructions that the host can carry out. */
 uint64_t x86_fpu_features(void);

@@ -21,6 +21,7 @@
 #ifndef TARGET_I386_MACHINE_H
 #define TARGET_I386_MACHINE_H
 
+#include <pthread.h>
 #include "target/i386/cpu.h"
 
 #define X86_LINE 64u
@@ -28,10 +29,13 @@
 
 struct X86Machine {
     GMutex bus_lock; /* locked accesses to devices; and `cpus` */
-    GMutex guest_lock;      /* bus.h; innermost */
-    GCond guest_changed;    /* `exclusive` is unset, or a processor has left guest code */
-    unsigned waiting;       /* for guest_changed */
-    atomic_bool exclusive;  /* a processor is alone in guest code, or waits to be; changed under guest_lock */
+    pthread_mutex_t guest_lock;   /* bus.h; innermost */
+    pthread_cond_t guest_changed; /* any of what follows, or a processor has left guest code */
+    unsigned waiting;             /* for guest_changed */
+    unsigned standing;            /* stopped for the one that is alone, and not in guest code again */
+    uint64_t tickets, ticket_served; /* who wants to be alone comes by turns */
+    int64_t alone_since, rest_until; /* microseconds: see rest_after() */
+    atomic_bool exclusive; /* a processor is alone in guest code, or waits to be; changed under guest_lock */
     X86Cpu *_Atomic cpus[X86_CPUS_MAX];
     _Atomic uint64_t *marks; /* X86_MARKS words */
 };
@@ -41,12 +45,12 @@ static inline _Atomic uint64_t *x86_marks(const X86Cpu *cpu, const uint8_t *host
     return &cpu->machine->marks[((uintptr_t)host / X86_PAGE) & (X86_MARKS - 1)];
 }
 
-/* The lines of its page that SIZE (up to a line) bytes at HOST are in, as bits of the page's mark. */
+/* The lines of its page that SIZE bytes at HOST are in, as bits of the page's mark. */
 static inline uint64_t x86_lines(const uint8_t *host, unsigned size)
 {
     const unsigned offset = (uintptr_t)host & (X86_PAGE - 1);
 
-    return UINT64_C(1) << offset / X86_LINE | UINT64_C(1) << (offset + size - 1) / X86_LINE;
+    return UINT64_MAX << offset / X86_LINE & UINT64_MAX >> (63 - (offset + size - 1) / X86_LINE);
 }
 
 /* The processor has translated, or is about to read for that, LINES of the page at HOST. */

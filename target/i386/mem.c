@@ -231,14 +231,20 @@ static uint64_t read_in_page(X86Cpu *cpu, const X86TlbEntry *t, uint64_t addr, u
     return mmio_read(cpu, (t->gpa & X86_PAGE_MASK) | (addr & (X86_PAGE - 1)), size);
 }
 
-/* Whether RIP of the instruction being executed lies in the page of RAM at HOST, or its bytes reach into it. */
-static bool executing_from(X86Cpu *cpu, const uint8_t *host)
+/* The page of code that RIP of the instruction being executed lies in; NULL: not in the exec TLB any more. */
+static X86CodePage *running_page(X86Cpu *cpu)
 {
     const uint64_t linear = x86_op_rip(cpu, cpu->op) + cpu->cs_base;
     const X86ExecEntry *e = &cpu->exec_tlb[cpu->cpl == 3 ? 0 : 1][(linear / X86_PAGE) & (X86_EXEC_TLB_ENTRIES - 1)];
 
-    /* Not in the TLB any more: it may be. */
-    return e->tag != (linear & X86_PAGE_MASK) || e->page == NULL || e->page->host == host;
+    return e->tag == (linear & X86_PAGE_MASK) ? e->page : NULL;
+}
+
+static _Noreturn void begin_again(X86Cpu *cpu)
+{
+    cpu->fault.vector = -1;
+    cpu->fault.restart = true;
+    longjmp(cpu->fault_jmp, 1);
 }
 
 /*
@@ -252,10 +258,16 @@ static bool write_hits_code(X86Cpu *cpu, const uint8_t *host, unsigned size)
     if (!(atomic_load_explicit(x86_marks(cpu, host), memory_order_relaxed) & x86_lines(host, size))) {
         return false;
     }
-    if (!cpu->one_insn && cpu->op != NULL && executing_from(cpu, host - offset)) {
-        cpu->fault.vector = -1;
-        cpu->fault.restart = true;
-        longjmp(cpu->fault_jmp, 1);
+    if (!cpu->one_insn && cpu->op != NULL) {
+        X86CodePage *page = running_page(cpu);
+
+        if (page == NULL) {
+            begin_again(cpu); /* it may be that one */
+        }
+        if (page->host == host - offset) {
+            page->changes_itself = true;
+            begin_again(cpu);
+        }
     }
     return true;
 }
@@ -351,6 +363,37 @@ static void store(X86Cpu *cpu, uint64_t addr, uint64_t value, unsigned size, X86
     write_in_page(cpu, translate(cpu, addr, X86_WRITE, mode), addr, value >> 8 * room, size - room);
 }
 
+/* Of SIZE bytes: 8, 4, 2 or 1, so that devices see the accesses a processor makes. */
+static unsigned part_of(unsigned size)
+{
+    return size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
+}
+
+/*
+ * SIZE (up to a page) bytes in several parts.  Both pages are translated before the first part is written, and by these
+ * translations all of them are: what the first ones do to the TLB, or to the page's own entry, does not cut it short.
+ */
+static void store_parts(X86Cpu *cpu, uint64_t addr, const void *data, unsigned size, X86MmuMode mode)
+{
+    const unsigned room = MIN(size, X86_PAGE - (unsigned)(addr & (X86_PAGE - 1)));
+    X86TlbEntry *t, *next;
+
+    addr = wrap(cpu, addr);
+    t = translate(cpu, addr, X86_WRITE, mode);
+    next = size > room ? translate(cpu, wrap(cpu, addr + room), X86_WRITE, mode) : t;
+    before_write(cpu, t, addr, room);
+    if (size > room) {
+        before_write(cpu, next, wrap(cpu, addr + room), size - room);
+    }
+    for (unsigned done = 0, part; done < size; done += part) {
+        uint64_t value = 0;
+
+        part = part_of((done < room ? room : size) - done);
+        memcpy(&value, (const uint8_t *)data + done, part);
+        write_in_page(cpu, done < room ? t : next, wrap(cpu, addr + done), value, part);
+    }
+}
+
 uint64_t x86_ld_slow(X86Cpu *cpu, const X86Op *op, uint64_t addr, unsigned size)
 {
     check_operand(cpu, op, addr, size);
@@ -441,18 +484,9 @@ void x86_st128(X86Cpu *cpu, const X86Op *op, uint64_t addr, const X86Xmm *value)
     if (likely(x86_hit_write(t, addr, 16))) {
         memcpy(x86_hit_host(t, addr), value, 16);
     } else {
-        const X86Xmm copy = *value;
-
-        x86_probe_write(cpu, op, addr, 16);
-        store(cpu, addr, copy.u64[0], 8, cpu->mmu_mode);
-        store(cpu, addr + 8, copy.u64[1], 8, cpu->mmu_mode);
+        check_operand(cpu, op, addr, 16);
+        store_parts(cpu, addr, value, 16, cpu->mmu_mode);
     }
-}
-
-/* Of SIZE bytes: 8, 4, 2 or 1, so that devices see the accesses a processor makes. */
-static unsigned part_of(unsigned size)
-{
-    return size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
 }
 
 void x86_ld_bytes(X86Cpu *cpu, const X86Op *op, uint64_t addr, void *data, unsigned size)
@@ -481,14 +515,8 @@ void x86_st_bytes(X86Cpu *cpu, const X86Op *op, uint64_t addr, const void *data,
         memcpy(x86_hit_host(t, addr), data, size);
         return;
     }
-    x86_probe_write(cpu, op, addr, size);
-    for (unsigned done = 0, part; done < size; done += part) {
-        uint64_t value = 0;
-
-        part = part_of(size - done);
-        memcpy(&value, (const uint8_t *)data + done, part);
-        store(cpu, addr + done, value, part, cpu->mmu_mode);
-    }
+    check_operand(cpu, op, addr, size);
+    store_parts(cpu, addr, data, size, cpu->mmu_mode);
 }
 
 /* ---- flushing ---------------------------------------------------------------------------------------------------- */

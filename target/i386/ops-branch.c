@@ -22,10 +22,10 @@ static inline uint64_t target(const X86Cpu *cpu, const X86Op *op)
     return likely(cpu->code_flags & X86_CODE_64) ? rip : op->aux == 2 ? (uint16_t)rip : (uint32_t)rip;
 }
 
-/* A near target outside of CS's limit faults before anything changes. */
-static void check_limit(X86Cpu *cpu, const X86Op *op, uint64_t rip)
+/* A near target outside of CS's limit, or one that is not canonical, faults before anything changes. */
+static void check_target(X86Cpu *cpu, const X86Op *op, uint64_t rip)
 {
-    if (!x86_is_64(cpu) && rip > cpu->seg[X86_CS].limit) {
+    if (x86_is_64(cpu) ? !x86_canonical(rip) : rip > cpu->seg[X86_CS].limit) {
         x86_raise_op(cpu, op, X86_EXC_GP, 0);
     }
 }
@@ -38,11 +38,12 @@ static bool leaves_block(const X86Op *op)
 const X86Op *x86_attend(X86Cpu *cpu, const X86Op *next)
 {
     const bool stub = leaves_block(next);
+    const uint64_t rip = stub ? target(cpu, next) : x86_op_rip(cpu, next);
 
-    if (next->fn == x86_op_jmp_limit) {
-        check_limit(cpu, next, target(cpu, next));
+    if (stub) {
+        check_target(cpu, next, rip);
     }
-    return x86_leave_to(cpu, stub ? target(cpu, next) : x86_op_rip(cpu, next));
+    return x86_leave_to(cpu, rip);
 }
 
 static X86_SLOW_OP(leave_to_target)
@@ -50,7 +51,25 @@ static X86_SLOW_OP(leave_to_target)
     return x86_leave_to(cpu, target(cpu, op));
 }
 
+/* After x86_jump_target(), which has left the target: those that the jump cache does not have are looked at. */
+static X86_SLOW_OP(missed)
+{
+    check_target(cpu, op, cpu->rip);
+    return NULL;
+}
+
 X86_OP(x86_op_jmp_page)
+{
+    const X86Op *next = x86_jump_target(cpu, target(cpu, op));
+
+    if (unlikely(next == NULL)) {
+        X86_BECOME(missed);
+    }
+    X86_DISPATCH(cpu, next);
+}
+
+/* Where no address is it is the next instruction that faults. */
+X86_OP(x86_op_next_page)
 {
     X86_JUMP(target(cpu, op));
 }
@@ -59,7 +78,7 @@ X86_OP(x86_op_jmp_limit)
 {
     const uint64_t rip = target(cpu, op);
 
-    check_limit(cpu, op, rip);
+    check_target(cpu, op, rip);
     X86_JUMP(rip);
 }
 
@@ -286,47 +305,33 @@ X86Fn *const x86_test_ri_jcc[2][X86_SIZES][16] = COMPARES(test_ri);
 
 /* ---- CALL, RET, indirect JMP: 64 bits ---------------------------------------------------------------------------- */
 
-/*
- * Targets that the jump cache does not have are looked at: one that is not canonical makes the branch itself fault, with
- * nothing changed.
- */
-static void check_target(X86Cpu *cpu, const X86Op *op, uint64_t rip)
+/* A CALL that has its target, in X86Cpu.rip: a target in memory is read once. */
+static X86_SLOW_OP(call64_to_rip)
 {
-    if (x86_is_64(cpu) && !x86_canonical(rip)) {
-        x86_raise_op(cpu, op, X86_EXC_GP, 0);
-    }
-}
+    const uint64_t to = cpu->rip;
+    const uint64_t sp = cpu->regs[X86_RSP] - 8;
 
-/* After x86_jump_target(), which has left the target. */
-static X86_SLOW_OP(missed)
-{
-    check_target(cpu, op, cpu->rip);
-    return NULL;
+    check_target(cpu, op, to);
+    x86_st_slow(cpu, op, sp, x86_next_rip(cpu, op), 8);
+    cpu->regs[X86_RSP] = sp;
+    X86_JUMP(to);
 }
 
 /* X86_JUMP() with the return address on the stack. */
 #define DEF_CALL64(name, where) \
-    static X86_SLOW_OP(name##_slow) \
-    { \
-        const uint64_t to = where; \
-        const uint64_t sp = cpu->regs[X86_RSP] - 8; \
-        check_target(cpu, op, to); \
-        x86_st_slow(cpu, op, sp, x86_next_rip(cpu, op), 8); \
-        cpu->regs[X86_RSP] = sp; \
-        X86_JUMP(to); \
-    } \
     X86_OP(name) \
     { \
         const uint64_t to = where; \
         const uint64_t sp = cpu->regs[X86_RSP] - 8; \
         const X86TlbEntry *t = x86_tlb_entry(cpu, sp); \
         if (unlikely(!x86_hit_write(t, sp, 8))) { \
-            X86_BECOME(name##_slow); \
+            cpu->rip = to; \
+            X86_BECOME(call64_to_rip); \
         } \
         const uint64_t back = cpu->regs[X86_REG_PAGE] + op->pc_off + op->len; \
         const X86Op *next = x86_jump_target(cpu, to); \
         if (unlikely(next == NULL)) { \
-            X86_BECOME(name##_slow); \
+            X86_BECOME(call64_to_rip); \
         } \
         *(X86Mem64 *)x86_hit_host(t, sp) = back; \
         cpu->regs[X86_RSP] = sp; \
@@ -416,7 +421,7 @@ static __attribute__((noinline)) uint64_t call_near(X86Cpu *cpu, const X86Op *op
 {
     uint64_t sp = cpu->regs[X86_RSP];
 
-    check_limit(cpu, op, rip);
+    check_target(cpu, op, rip);
     cpu->op = op;
     x86_push(cpu, &sp, x86_next_rip(cpu, op), op->aux);
     x86_set_sp(cpu, sp);
@@ -445,7 +450,7 @@ static __attribute__((noinline)) uint64_t ret_near(X86Cpu *cpu, const X86Op *op)
 
     cpu->op = op;
     rip = x86_pop(cpu, &sp, op->aux);
-    check_limit(cpu, op, rip);
+    check_target(cpu, op, rip);
     x86_set_sp(cpu, sp + (uint32_t)op->imm);
     return rip;
 }
@@ -459,7 +464,7 @@ X86_OP(x86_op_jmp_r)
 {
     const uint64_t rip = cut(cpu->regs[op->reg], op->aux);
 
-    check_limit(cpu, op, rip);
+    check_target(cpu, op, rip);
     X86_JUMP(rip);
 }
 
@@ -467,7 +472,7 @@ X86_OP(x86_op_jmp_ea)
 {
     const uint64_t rip = load_by_size(cpu, op);
 
-    check_limit(cpu, op, rip);
+    check_target(cpu, op, rip);
     X86_JUMP(rip);
 }
 
@@ -482,8 +487,8 @@ X86_OP(x86_op_loop)
     } else {
         count = cut(count - 1, op->aux);
         taken = count != 0 && (op->rm == 2 || x86_cc_test(cpu, 4) == (op->rm == 1));
-        if (taken && op->next->fn == x86_op_jmp_limit) {
-            check_limit(cpu, op, target(cpu, op->next)); /* while the register is what it was */
+        if (taken && leaves_block(op->next)) {
+            check_target(cpu, op, target(cpu, op->next)); /* while the register is what it was */
         }
         if (op->aux == 2) {
             X86_R16(X86_RCX) = (uint16_t)count;

@@ -230,12 +230,18 @@ static __attribute__((noinline)) void cmpxchg16b(X86Cpu *cpu, const X86Op *op)
                          : "b"(cpu->regs[X86_RBX]), "c"(cpu->regs[X86_RCX])
                          : "memory");
     } else {
+        X86Xmm value;
+
         x86_lock_bus(cpu);
-        b_low = x86_ld_slow(cpu, op, cpu->ea, 8);
-        b_high = x86_ld_slow(cpu, op, cpu->ea + 8, 8);
+        x86_ld128(cpu, op, cpu->ea, &value);
+        b_low = value.u64[0];
+        b_high = value.u64[1];
         same = b_low == low && b_high == high;
-        x86_st_slow(cpu, op, cpu->ea, same ? cpu->regs[X86_RBX] : b_low, 8);
-        x86_st_slow(cpu, op, cpu->ea + 8, same ? cpu->regs[X86_RCX] : b_high, 8);
+        if (same) {
+            value.u64[0] = cpu->regs[X86_RBX];
+            value.u64[1] = cpu->regs[X86_RCX];
+        }
+        x86_st128(cpu, op, cpu->ea, &value);
         x86_unlock_bus(cpu);
     }
     if (!same) {

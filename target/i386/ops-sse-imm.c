@@ -231,20 +231,24 @@ X86_OP(x86_op_extractps_m)
 /* ---- dot products: products that IMM[7:4] selects, their sum to places of IMM[3:0] ------------------------------- */
 
 /* Step by step: an unmasked exception of one keeps the next from raising any. */
-#define SUM_PAIRS(insn) SSE_WITH_MXCSR(insn " %0, %0", "+x", sum, "x", b)
+#define SUM_PAIRS(add) \
+    do { \
+        b = sum; \
+        SSE_ARITHMETIC(add, sum, b, b); \
+    } while (0)
 #define DOT_PRODUCT_OP(name, multiply, add, mask) \
     static __attribute__((noinline)) X86Vec name(X86Cpu *cpu, const X86Op *op, X86Vec b) \
     { \
         X86Vec selected = mask(IMM >> 4), sum = XMM(op->reg) & selected; \
         b &= selected; \
-        SSE_WITH_MXCSR(multiply " %1, %0", "+x", sum, "x", b); \
+        SSE_ARITHMETIC(multiply, sum, b, XMM(op->reg) & selected); \
         add; \
         return sum & mask(IMM); \
     } \
     TWO_FORMS(name, sse_load_aligned, (UNUSED_FIRST, name(cpu, op, b)))
 
-DOT_PRODUCT_OP(dpps, "mulps", SUM_PAIRS("haddps"); SUM_PAIRS("haddps"), mask32)
-DOT_PRODUCT_OP(dppd, "mulpd", SUM_PAIRS("haddpd"), mask64)
+DOT_PRODUCT_OP(dpps, mulps, SUM_PAIRS(haddps); SUM_PAIRS(haddps), mask32)
+DOT_PRODUCT_OP(dppd, mulpd, SUM_PAIRS(haddpd), mask64)
 
 /* ---- instructions whose immediate is code ------------------------------------------------------------------------ */
 

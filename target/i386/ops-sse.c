@@ -117,14 +117,14 @@ X86_OP(x86_op_psrldq_imm)
     X86_OP(x86_op_##name##_r) \
     { \
         X86Vec result = XMM(op->reg), source = XMM(op->rm); \
-        SSE_WITH_MXCSR(#name " %1, %0", "+x", result, "x", source); \
+        SSE_ARITHMETIC(name, result, source, XMM(op->reg)); \
         XMM(op->reg) = result; \
         NEXT; \
     } \
     X86_OP(x86_op_##name##_m) \
     { \
         X86Vec source = sse_load##load(cpu, op), result = XMM(op->reg); \
-        SSE_WITH_MXCSR(#name " %1, %0", "+x", result, "x", source); \
+        SSE_ARITHMETIC(name, result, source, XMM(op->reg)); \
         XMM(op->reg) = result; \
         NEXT; \
     }

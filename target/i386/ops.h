@@ -134,6 +134,7 @@ extern X86Fn *const x86_test_rr_jcc[2][X86_SIZES][16], *const x86_test_ri_jcc[2]
 X86Fn x86_op_jmp;        /* in the page; becomes ..._linked */
 X86Fn x86_op_jmp_linked;
 X86Fn x86_op_jmp_page;   /* to another page */
+X86Fn x86_op_next_page;  /* the same where no branch is: the block just ends */
 X86Fn x86_op_exit;       /* where a conditional branch goes until it is linked; next: the branch */
 X86Fn x86_op_call64, x86_op_call64_page, x86_op_call; /* the last one: aux operand size, any mode */
 X86Fn x86_op_call_r64, x86_op_call_ea64, x86_op_call_r, x86_op_call_ea; /* reg, or memory at cpu->ea */

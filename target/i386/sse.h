@@ -14,6 +14,7 @@
 #include "target/i386/flags.h"
 #include "target/i386/mem.h"
 #include "target/i386/ops-x87.h"
+#include "target/i386/sse-list.h"
 
 #define XMM(n) (cpu->fpu.xmm[n].vec)
 
@@ -88,31 +89,63 @@ extern const uint32_t x86_host_mxcsr;
 /* Raises #XM, or #UD without CR4.OSXMMEXCPT, for FLAGS, which an instruction has raised. */
 _Noreturn void x86_sse_exception(X86Cpu *cpu, const X86Op *op, uint32_t flags);
 
-/* Before SSE_WITH_MXCSR: all exceptions are masked for the host, and their flags tell. */
+/* The instructions of SSE_FLOAT_LIST, for x86_sse_arithmetic_exception(). */
+#define X86_SSE_NUMBER(name, ...) X86_SSE_##name,
+enum { SSE_FLOAT_LIST(X86_SSE_NUMBER) X86_SSE_NUMBERS };
+#undef X86_SSE_NUMBER
+
+/*
+ * The same for instruction INSN (X86_SSE_*), which changes XMM register FIRST by SECOND: with overflow or underflow not
+ * masked the flags are not what the host has raised (sse-exact.c).
+ */
+_Noreturn void x86_sse_arithmetic_exception(X86Cpu *cpu, const X86Op *op, uint32_t flags, unsigned insn, X86Vec first,
+                                            X86Vec second);
+
+/* Before SSE_EXECUTE: all exceptions are masked for the host, and their flags tell. */
 static inline void sse_begin(X86Cpu *cpu)
 {
-    cpu->fpu.work_mxcsr = (cpu->fpu.mxcsr & ~X86_MXCSR_FLAGS) | X86_MXCSR_MASKS;
+    cpu->fpu.work_mxcsr = cpu->fpu.host_mxcsr;
+}
+
+/* Behind it: the flags it raised, some of them unmasked. */
+static inline uint32_t sse_unmasked(const X86Cpu *cpu)
+{
+    const uint32_t raised = cpu->fpu.work_mxcsr & X86_MXCSR_FLAGS;
+
+    return unlikely(raised & ~(cpu->fpu.mxcsr >> X86_MXCSR_MASK_SHIFT)) ? raised : 0;
 }
 
 /* Behind it, before the result is stored. */
 static inline void sse_end(X86Cpu *cpu, const X86Op *op)
 {
-    uint32_t raised = cpu->fpu.work_mxcsr & X86_MXCSR_FLAGS;
+    const uint32_t raised = sse_unmasked(cpu);
 
-    if (unlikely(raised & ~(cpu->fpu.mxcsr >> X86_MXCSR_MASK_SHIFT))) {
+    if (unlikely(raised != 0)) {
         x86_sse_exception(cpu, op, raised);
     }
-    cpu->fpu.mxcsr |= raised;
+    cpu->fpu.mxcsr |= cpu->fpu.work_mxcsr & X86_MXCSR_FLAGS;
 }
 
 /* INSN, text that may name %0 (RESULT, of class OUT, both ways) and %1 (SOURCE, of class IN). */
+#define SSE_EXECUTE(insn, out, result, in, source) \
+    __asm__ volatile("ldmxcsr %2\n\t" insn "\n\tstmxcsr %2\n\tldmxcsr %3" \
+                     : out(result) : in(source), "m"(cpu->fpu.work_mxcsr), "m"(x86_host_mxcsr) : "memory")
 #define SSE_WITH_MXCSR(insn, out, result, in, source) \
     do { \
         sse_begin(cpu); \
-        __asm__ volatile("ldmxcsr %2\n\t" insn "\n\tstmxcsr %2\n\tldmxcsr %3" \
-                         : out(result) \
-                         : in(source), "m"(cpu->fpu.work_mxcsr), "m"(x86_host_mxcsr) : "memory"); \
+        SSE_EXECUTE(insn, out, result, in, source); \
         sse_end(cpu, op); \
+    } while (0)
+/* The same for instruction NAME of SSE_FLOAT_LIST: RESULT by SOURCE.  BEFORE is what RESULT was. */
+#define SSE_ARITHMETIC(name, result, source, before) \
+    do { \
+        sse_begin(cpu); \
+        SSE_EXECUTE(#name " %1, %0", "+x", result, "x", source); \
+        const uint32_t raised_ = sse_unmasked(cpu); \
+        if (unlikely(raised_ != 0)) { \
+            x86_sse_arithmetic_exception(cpu, op, raised_, X86_SSE_##name, before, source); \
+        } \
+        cpu->fpu.mxcsr |= cpu->fpu.work_mxcsr & X86_MXCSR_FLAGS; \
     } while (0)
 
 /* ---- MMX --------------------------------------------------------------------------------------------------------- */

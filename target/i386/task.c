@@ -241,13 +241,25 @@ static void load_task_segments(X86Cpu *cpu, const TaskState *task)
     }
 }
 
-/* The new task's registers, without what can fault. */
-static void load_task(X86Cpu *cpu, const TssLayout *layout, const TaskState *task)
+/*
+ * The first of the new task's registers, and the only one that can fault: TR has the new task already, all others are
+ * the old one's.
+ */
+static void load_task_cr3(X86Cpu *cpu, const TssLayout *layout, uint32_t cr3)
 {
-    if ((cpu->cr0 & X86_CR0_PG) && layout == &layout_32) {
-        cpu->cr3 = task->cr3;
-        x86_tlb_flush(cpu, cpu->cr4 & X86_CR4_PGE);
+    if (!(cpu->cr0 & X86_CR0_PG) || layout != &layout_32) {
+        return;
     }
+    if ((cpu->cr4 & X86_CR4_PAE) && !x86_load_pdptes(cpu, cr3)) {
+        x86_raise_ext(cpu, X86_EXC_GP, 0);
+    }
+    cpu->cr3 = cr3;
+    x86_tlb_flush(cpu, cpu->cr4 & X86_CR4_PGE);
+}
+
+/* The new task's registers, without what can fault. */
+static void load_task(X86Cpu *cpu, const TaskState *task)
+{
     for (unsigned i = 0; i < GPRS; i++) {
         cpu->regs[i] = task->gpr[i];
     }
@@ -305,10 +317,6 @@ void x86_task_switch(X86Cpu *cpu, uint16_t selector, X86TaskSwitch reason, uint6
     x86_probe_sys(cpu, old.addr, 8);
     x86_probe_sys(cpu, desc.addr, 8);
     x86_probe_sys(cpu, (uint32_t)tr.base, 2);
-    if ((cpu->cr0 & X86_CR0_PG) && (cpu->cr4 & X86_CR4_PAE) && layout == &layout_32 &&
-        !x86_load_pdptes(cpu, task.cr3)) {
-        x86_raise_ext(cpu, X86_EXC_GP, 0);
-    }
     save_task(cpu, old_layout, return_rip, reason == X86_TASK_IRET ? flags & ~X86_NT : flags);
     if (reason != X86_TASK_CALL) {
         x86_st_sys(cpu, (uint32_t)(old.addr + 5), (old.low >> 40 & 0xff) & ~X86_TYPE_BUSY, 1);
@@ -318,7 +326,8 @@ void x86_task_switch(X86Cpu *cpu, uint16_t selector, X86TaskSwitch reason, uint6
     }
     x86_mark_descriptor(cpu, &desc, X86_TYPE_BUSY);
     x86_desc_segment(&desc, selector, &cpu->tr);
-    load_task(cpu, layout, &task);
+    load_task_cr3(cpu, layout, task.cr3);
+    load_task(cpu, &task);
     x86_mode_changed(cpu);
     cpu->op = NULL;
     load_task_segments(cpu, &task);

@@ -57,19 +57,19 @@ void x86_emit_ea(X86Translation *t, const X86Insn *insn, unsigned size, X86Acces
     op->aux = insn->seg;
 }
 
-/* Makes OP, whose place and disp are set, a way on: in the page by IN_PAGE, if that is possible. */
-static void set_jump(X86Translation *t, X86Op *op, unsigned opsize, X86Fn *in_page)
+/* Makes OP, whose place and disp are set, a way on: in the page by IN_PAGE, if that is possible, or by ELSEWHERE. */
+static void set_jump(X86Translation *t, X86Op *op, unsigned opsize, X86Fn *in_page, X86Fn *elsewhere)
 {
     const int64_t to = (int64_t)op->pc_off + op->len + op->disp;
     const bool wide = t->code_flags & X86_CODE_64 || opsize == 4;
 
     op->aux = (uint8_t)opsize;
-    op->fn = wide && to >= 0 && to < (int64_t)X86_PAGE && !(t->code_flags & X86_CODE_ONE) ? in_page : x86_op_jmp_page;
+    op->fn = wide && to >= 0 && to < (int64_t)X86_PAGE && !(t->code_flags & X86_CODE_ONE) ? in_page : elsewhere;
 }
 
 static void set_branch(X86Translation *t, X86Op *op, unsigned opsize, X86Fn *in_page)
 {
-    set_jump(t, op, opsize, in_page);
+    set_jump(t, op, opsize, in_page, x86_op_jmp_page);
     if (t->code_flags & X86_CODE_LIMIT) {
         op->fn = x86_op_jmp_limit;
     }
@@ -98,7 +98,7 @@ static void finish(X86Translation *t, const X86Insn *last)
     if (!t->ended) {
         X86Op *op = x86_emit(t, last, NULL);
 
-        set_jump(t, op, t->code_flags & X86_CODE_64 ? 8 : 4, x86_op_jmp);
+        set_jump(t, op, t->code_flags & X86_CODE_64 ? 8 : 4, x86_op_jmp, x86_op_next_page);
     }
     for (unsigned i = 0; i < t->exits; i++) {
         X86Op *exit = &t->ops[t->count++];
@@ -134,6 +134,10 @@ static void find_dead_flags(uint32_t code_flags, const X86Insn *insns, const X86
 {
     bool before[X86_BLOCK_INSNS + 1]; /* whether they are read from there on */
 
+    if (code_flags & X86_CODE_ALL_FLAGS) {
+        memset(dead, 0, count * sizeof(dead[0]));
+        return;
+    }
     before[count] = true;
     for (unsigned i = count; i-- > 0;) {
         const uint32_t attr = rows[i] ? rows[i]->attr : X86_A_USES;

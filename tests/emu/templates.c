@@ -98,7 +98,8 @@ static const Template templates[] = {
     { "mov", { 0xb8 }, 1, OPREG, IMMV, 0, 0 },
     { "movzx", { 0x0f, 0xb6 }, 2, MODRM, 0, 0, 0 }, { "movzx", { 0x0f, 0xb7 }, 2, MODRM, 0, 0, 0 },
     { "movsx", { 0x0f, 0xbe }, 2, MODRM, 0, 0, 0 }, { "movsx", { 0x0f, 0xbf }, 2, MODRM, 0, 0, 0 },
-    { "movsxd", { 0x63 }, 1, MODRM, 0, 0, 0 }, { "lea", { 0x8d }, 1, MODRM, MEMORY, 0, 0 },
+    { "movsxd", { 0x63 }, 1, MODRM, NO16, 0, 0 }, /* of 16 bits AMD's read 32, Intel's 16 */
+    { "lea", { 0x8d }, 1, MODRM, MEMORY, 0, 0 },
     { "movnti", { 0x0f, 0xc3 }, 2, MODRM, MEMORY | NO16, 0, 0 },
     { "xchg", { 0x86 }, 1, MODRM, BYTE | LOCK, 0, 0 }, { "xchg", { 0x90 }, 1, OPREG, 0, 0, 0 },
     { "xadd", { 0x0f, 0xc0 }, 2, MODRM, BYTE | LOCK, 0, 0 }, { "cmpxchg", { 0x0f, 0xb0 }, 2, MODRM, BYTE | LOCK, 0, 0 },

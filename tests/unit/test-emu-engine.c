@@ -51,6 +51,28 @@ static void test_same_block_others(void)
     sys_rig_clear(&rig);
 }
 
+/*
+ * CMP and ADC take turns behind what writes them: ADC needs the flags that nobody would have read before CMP.  That a
+ * page changes itself is known from the second time on.
+ */
+GUEST(new_reader, 64,
+      "xor %edi, %edi\n mov $6, %ecx\n mov $0x39, %dl\n"
+      "1: xor $0x28, %dl\n xor %ebx, %ebx\n mov $-1, %eax\n add $1, %eax\n mov %dl, 2f(%rip)\n"
+      "2: cmp %ebx, %ebx\n"
+      "add %ebx, %edi\n dec %ecx\n jnz 1b\n hlt");
+
+static void test_new_reader_of_flags(void)
+{
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    sys_long(&rig);
+    SYS_CODE(&rig, SYS_KERNEL, new_reader);
+    SYS_RUN_VECTOR(&rig, -1);
+    g_assert_cmpuint(rig.state.gpr[X86_RDI], >=, 2);
+    sys_rig_clear(&rig);
+}
+
 /* A function in another page is rewritten between its calls. */
 GUEST(patch_function, 64,
       "xor %ebp, %ebp\n mov $50, %ecx\n"
@@ -523,6 +545,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/emu-engine/code/same-block", test_same_block);
     g_test_add_func("/emu-engine/code/same-block-others", test_same_block_others);
+    g_test_add_func("/emu-engine/code/same-block-new-reader-of-flags", test_new_reader_of_flags);
     g_test_add_func("/emu-engine/code/other-page", test_other_page);
     g_test_add_data_func("/emu-engine/code/device-writes-cr3", reload, test_device_writes);
     g_test_add_data_func("/emu-engine/code/device-writes-invlpg", invalidate, test_device_writes);

@@ -97,6 +97,19 @@ static void test_call_gate(void)
 
 /* ---- tasks ----------------------------------------------------------------------------------------------------- */
 
+/* A task of 32-bit code at handler 0x40, with CR3. */
+static void put_task32(SysRig *rig, uint32_t cr3)
+{
+    sys_put(rig, SYS_TSS2 + 28, cr3, 4);
+    sys_put(rig, SYS_TSS2 + 32, SYS_HANDLERS + 0x40 * 16, 4);
+    sys_put(rig, SYS_TSS2 + 36, 2, 4);
+    sys_put(rig, SYS_TSS2 + 40 + X86_RSP * 4, SYS_IST, 4);
+    sys_put(rig, SYS_TSS2 + 40 + X86_RBX * 4, 0xb0b, 4);
+    for (unsigned i = 0; i < 6; i++) {
+        sys_put(rig, SYS_TSS2 + 72 + i * 4, i == X86_CS ? SYS_CS32 : SYS_DS, 4);
+    }
+}
+
 /* #DF by task gate: the new task has its own stack and tables. */
 static void test_task_gate(void)
 {
@@ -104,13 +117,7 @@ static void test_task_gate(void)
 
     sys_rig_init(&rig, NULL);
     sys_protected(&rig);
-    sys_put(&rig, SYS_TSS2 + 32, SYS_HANDLERS + 0x40 * 16, 4);
-    sys_put(&rig, SYS_TSS2 + 36, 2, 4);
-    sys_put(&rig, SYS_TSS2 + 40 + X86_RSP * 4, SYS_IST, 4);
-    sys_put(&rig, SYS_TSS2 + 40 + X86_RBX * 4, 0xb0b, 4);
-    for (unsigned i = 0; i < 6; i++) {
-        sys_put(&rig, SYS_TSS2 + 72 + i * 4, i == X86_CS ? SYS_CS32 : SYS_DS, 4);
-    }
+    put_task32(&rig, 0);
     sys_put(&rig, SYS_IDT + X86_EXC_GP * 8 + 5, 0, 1); /* so that #GP is #DF */
     sys_put(&rig, SYS_IDT + X86_EXC_DF * 8, (uint64_t)SYS_TR2 << 16 | 0x85ull << 40, 8);
     SYS_CODE(&rig, SYS_KERNEL, write_code); /* #GP */
@@ -125,6 +132,54 @@ static void test_task_gate(void)
     g_assert_cmphex(sys_get(&rig, SYS_TSS2, 2), ==, SYS_TR);
     g_assert_cmphex(sys_get(&rig, SYS_TSS + 32, 4), ==, SYS_KERNEL);
     g_assert_cmphex(sys_get(&rig, SYS_TSS + 40 + X86_RSI * 4, 4), ==, 0x51);
+    g_assert_cmphex(sys_get(&rig, SYS_GDT + SYS_TR2 + 5, 1), ==, 0x8b);
+    sys_rig_clear(&rig);
+}
+
+GUEST(jump_task32, 32, "ljmp $0x60, $0\n");
+
+/* The new task's page directory pointers are the general registers of the old one, as it is saved. */
+static void test_task_saved_before_pdptes(void)
+{
+    const uint32_t tss = SYS_TSS + 24, pdpt = tss + 40;
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    sys_protected_paging(&rig, true);
+    sys_descriptor(&rig, SYS_TR, tss, 0x67, 0x8b);
+    rig.state.tr.base = tss;
+    memset(rig.ram + pdpt, 0xff, 32);
+    memset(rig.state.gpr, 0, sizeof(rig.state.gpr));
+    rig.state.gpr[X86_RAX] = SYS_PD | 1;
+    rig.state.gpr[X86_RSP] = SYS_KERNEL_STACK;
+    put_task32(&rig, pdpt);
+    SYS_CODE(&rig, SYS_KERNEL, jump_task32);
+    SYS_RUN_VECTOR(&rig, 0x40);
+    g_assert_cmphex(rig.state.cr3, ==, pdpt);
+    g_assert_cmphex(rig.state.gpr[X86_RBX], ==, 0xb0b);
+    sys_rig_clear(&rig);
+}
+
+/* Page directory pointers with reserved bits are met when all but TR is still the old task's, and that one saved. */
+static void test_task_bad_pdptes(void)
+{
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    sys_protected_paging(&rig, true);
+    memset(rig.ram + SYS_DATA, 0xff, 32);
+    put_task32(&rig, SYS_DATA);
+    SYS_CODE(&rig, SYS_KERNEL, jump_task32);
+    rig.state.gpr[X86_RSI] = 0x51;
+    SYS_RUN_VECTOR(&rig, X86_EXC_GP);
+    g_assert_cmphex(sys_stack(&rig, 0, 4), ==, 0);
+    g_assert_cmphex(sys_stack(&rig, 1, 4), ==, SYS_KERNEL);
+    g_assert_cmphex(rig.state.cr3, ==, SYS_PDPT);
+    g_assert_cmphex(rig.state.gpr[X86_RSI], ==, 0x51);
+    g_assert_cmphex(rig.state.tr.selector, ==, SYS_TR2);
+    g_assert_cmphex(sys_get(&rig, SYS_TSS + 32, 4), ==, SYS_KERNEL + (jump_task32_end - jump_task32));
+    g_assert_cmphex(sys_get(&rig, SYS_TSS + 40 + X86_RSI * 4, 4), ==, 0x51);
+    g_assert_cmphex(sys_get(&rig, SYS_GDT + SYS_TR + 5, 1), ==, 0x89);
     g_assert_cmphex(sys_get(&rig, SYS_GDT + SYS_TR2 + 5, 1), ==, 0x8b);
     sys_rig_clear(&rig);
 }
@@ -341,6 +396,8 @@ int main(int argc, char **argv)
     g_test_add_func("/emu-legacy/interrupt", test_legacy_interrupt);
     g_test_add_func("/emu-legacy/call-gate", test_call_gate);
     g_test_add_func("/emu-legacy/task/gate", test_task_gate);
+    g_test_add_func("/emu-legacy/task/saved-before-pdptes-are-loaded", test_task_saved_before_pdptes);
+    g_test_add_func("/emu-legacy/task/bad-pdptes", test_task_bad_pdptes);
     g_test_add_func("/emu-legacy/task/16-bits", test_task16);
     g_test_add_func("/emu-legacy/task/16-bits-faults", test_task16_faults);
     g_test_add_func("/emu-legacy/task/16-bits-gate", test_task16_gate);

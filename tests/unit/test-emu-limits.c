@@ -525,6 +525,137 @@ static void test_system_canonical(void)
     sys_rig_clear(&rig);
 }
 
+/* ---- where addresses end --------------------------------------------------------------------------------------- */
+
+#define LAST_PAGE 0x7ffffffff000u
+#define LAST_PAGE_GPA 0x90000u
+
+GUEST(jump64, 64, "inc %eax\n jmp . + 0x40\n hlt\n");
+GUEST(jump_near64, 64, "inc %eax\n jmp . + 0x1000\n hlt\n");
+GUEST(condition64, 64, "inc %eax\n jnz . + 0x40\n hlt\n");
+GUEST(compare64, 64, "inc %eax\n cmp $1, %eax\n je . + 0x40\n hlt\n");
+GUEST(loop64, 64, "inc %eax\n mov $5, %ecx\n loop . + 0x40\n hlt\n");
+GUEST(no_count64, 64, "inc %eax\n jrcxz . + 0x40\n hlt\n");
+GUEST(call64, 64, "inc %eax\n call . + 0x1000\n hlt\n");
+GUEST(not_taken64, 64, "inc %eax\n jz . + 0x40\n hlt\n");
+
+static void map_last_page(SysRig *rig)
+{
+    sys_put(rig, SYS_TABLES + 255 * 8, 0x81003, 8);
+    sys_put(rig, 0x81000 + 511 * 8, 0x82003, 8);
+    sys_put(rig, 0x82000 + 511 * 8, 0x83003, 8);
+    sys_put(rig, 0x83000 + 511 * 8, LAST_PAGE_GPA | 3, 8);
+}
+
+/* A branch to where no address can be is what faults, as the host's processor has it too, and changes nothing. */
+static void test_branch_canonical(void)
+{
+    static const struct {
+        const char *name;
+        const uint8_t *code, *end;
+        int at;
+        unsigned ecx;
+    } cases[] = {
+        { "JMP, 8 bits", jump64, jump64_end, 2, 0 },
+        { "JMP, 32 bits", jump_near64, jump_near64_end, 2, 0 },
+        { "Jcc", condition64, condition64_end, 2, 0 },
+        { "CMP and Jcc", compare64, compare64_end, 5, 0 },
+        { "LOOP", loop64, loop64_end, 7, 5 },
+        { "JRCXZ", no_count64, no_count64_end, 2, 0 },
+        { "CALL", call64, call64_end, 2, 0 },
+        { "Jcc not taken", not_taken64, not_taken64_end, -1, 0 },
+    };
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    for (unsigned i = 0; i < 2 * G_N_ELEMENTS(cases); i++) {
+        const unsigned n = i / 2;
+        const unsigned offset = X86_PAGE - (unsigned)(cases[n].end - cases[n].code);
+
+        g_test_message("%s", cases[n].name);
+        sys_long(&rig);
+        map_last_page(&rig);
+        sys_code(&rig, LAST_PAGE_GPA + offset, cases[n].code, cases[n].end);
+        rig.state.rip = LAST_PAGE + offset;
+        rig.state.gpr[X86_RAX] = rig.state.gpr[X86_RCX] = 0;
+        rig.state.dr[7] = i % 2; /* with a breakpoint somewhere instructions run one at a time */
+        SYS_RUN_VECTOR(&rig, cases[n].at < 0 ? -1 : X86_EXC_GP);
+        g_assert_cmphex(rig.state.gpr[X86_RAX], ==, 1);
+        g_assert_cmphex(rig.state.gpr[X86_RCX], ==, cases[n].ecx);
+        if (cases[n].at >= 0) {
+            g_assert_cmphex(sys_stack(&rig, 0, 8), ==, 0);
+            g_assert_cmphex(sys_stack(&rig, 1, 8), ==, LAST_PAGE + offset + cases[n].at);
+            g_assert_cmphex(sys_stack(&rig, 4, 8), ==, SYS_KERNEL_STACK);
+        }
+    }
+    sys_rig_clear(&rig);
+}
+
+GUEST(runs_out, 64, "inc %eax\n mov $0x11223344, %ebx\n");
+
+/*
+ * Code that just runs to there has done nothing wrong before; an instruction that is partly beyond faults itself, and
+ * is not fetched from the other half of the address space, which has tables of the same kind.
+ */
+static void test_code_canonical(void)
+{
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    for (unsigned within = 2; within < runs_out_end - runs_out; within++) {
+        sys_long(&rig);
+        map_last_page(&rig);
+        sys_put(&rig, SYS_TABLES + 256 * 8, SYS_PDPT | 3, 8);
+        sys_code(&rig, LAST_PAGE_GPA + X86_PAGE - within, runs_out, runs_out + within);
+        rig.state.rip = LAST_PAGE + X86_PAGE - within;
+        rig.state.gpr[X86_RAX] = 0;
+        SYS_RUN_VECTOR(&rig, X86_EXC_GP);
+        g_assert_cmphex(rig.state.gpr[X86_RAX], ==, 1);
+        g_assert_cmphex(sys_stack(&rig, 1, 8), ==, LAST_PAGE + X86_PAGE - within + 2);
+    }
+    sys_rig_clear(&rig);
+}
+
+/* ---- writes in parts ------------------------------------------------------------------------------------------- */
+
+#define SELF_MAP 0x80000u /* the page of SYS_PT again: its first entry there is its own */
+#define SELF_ENTRY (SYS_PT + SELF_MAP / X86_PAGE * 8)
+#define CALL_INTO_TABLE "mov $0x13800, %eax\n call *%rax\n mov $0x80400, %edi\n"
+
+GUEST(exchange_own_entry, 64,
+      CALL_INTO_TABLE "mov (%rdi), %rax\n mov 8(%rdi), %rdx\n xor %ebx, %ebx\n mov $0x77, %ecx\n"
+                      "lock cmpxchg16b (%rdi)\n hlt\n");
+GUEST(store_own_entry, 64, CALL_INTO_TABLE "pxor %xmm0, %xmm0\n movups %xmm0, (%rdi)\n hlt\n");
+
+/*
+ * 16 bytes that go the long way (the page has code) are written whole, although the first half of them is the entry
+ * that their page was found by, and takes it away.
+ */
+static void test_written_whole(void)
+{
+    static const struct {
+        const uint8_t *code, *end;
+        uint64_t high;
+    } cases[] = {
+        { exchange_own_entry, exchange_own_entry_end, 0x77 },
+        { store_own_entry, store_own_entry_end, 0 },
+    };
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        sys_long(&rig);
+        rig.state.cr4 |= X86_CR4_OSFXSR;
+        sys_put(&rig, SYS_PT + 0x800, 0xc3, 1); /* RET */
+        sys_put(&rig, SELF_ENTRY, SYS_PT | 0x63, 8); /* accessed and dirty: it stays so until it is written */
+        sys_code(&rig, SYS_KERNEL, cases[i].code, cases[i].end);
+        SYS_RUN_VECTOR(&rig, -1);
+        g_assert_cmphex(sys_get(&rig, SELF_ENTRY, 8), ==, 0);
+        g_assert_cmphex(sys_get(&rig, SELF_ENTRY + 8, 8), ==, cases[i].high);
+    }
+    sys_rig_clear(&rig);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -532,10 +663,13 @@ int main(int argc, char **argv)
     g_test_add_func("/emu-limits/code/does-not-fetch-beyond", test_code_limit_at_page);
     g_test_add_func("/emu-limits/code/is-the-running-segments", test_code_limit_by_segment);
     g_test_add_func("/emu-limits/code/ends-at-64k-in-real-mode", test_real_wrap);
+    g_test_add_func("/emu-limits/code/branch-to-no-address-faults-itself", test_branch_canonical);
+    g_test_add_func("/emu-limits/code/runs-out-of-addresses", test_code_canonical);
     g_test_add_func("/emu-limits/operand/size-and-rights", test_operand_limit);
     g_test_add_func("/emu-limits/operand/stack-segment", test_operand_stack_limit);
     g_test_add_func("/emu-limits/operand/both-pages-first", test_operand_over_pages);
     g_test_add_func("/emu-limits/operand/stacks", test_operand_others);
+    g_test_add_func("/emu-limits/operand/16-bytes-are-written-whole", test_written_whole);
     g_test_add_func("/emu-limits/alignment-check", test_alignment);
     g_test_add_func("/emu-limits/system-structures-are-canonical", test_system_canonical);
     return g_test_run();

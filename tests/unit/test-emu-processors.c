@@ -36,13 +36,13 @@ static uint64_t second_mmio_read(void *opaque, uint64_t gpa, unsigned size)
     return 0x55;
 }
 
-/* A second processor on the RAM of RIG, in its state but for RIP and the stack. */
-static X86Cpu *second_cpu(SysRig *rig, uint64_t rip)
+/* Processor INDEX on the RAM of RIG, in its state but for RIP and the stack. */
+static X86Cpu *another_cpu(SysRig *rig, unsigned index, uint64_t rip)
 {
     static const X86Bus bus = {
         .ram_page = second_ram_page, .interrupt_ack = no_interrupt, .mmio_read = second_mmio_read,
     };
-    X86CpuConfig config = { .index = 1, .count = 2 };
+    X86CpuConfig config = { .index = index, .count = index + 1 };
     X86State state = rig->state;
     X86Cpu *cpu = x86_cpu_new(rig->machine, &config, &bus, NULL, NULL);
 
@@ -52,6 +52,11 @@ static X86Cpu *second_cpu(SysRig *rig, uint64_t rip)
     state.gpr[X86_RSP] = SYS_IST;
     x86_cpu_set_state(cpu, &state);
     return cpu;
+}
+
+static X86Cpu *second_cpu(SysRig *rig, uint64_t rip)
+{
+    return another_cpu(rig, 1, rip);
 }
 
 static gpointer run_cpu(gpointer cpu)
@@ -202,6 +207,52 @@ static void test_split_lock_beside_device(void)
     g_assert_cmphex(state.gpr[X86_RAX], ==, 0x55);
     g_assert_cmpint(sys_get(&rig, 0x7003e, 4), ==, 1001);
     x86_cpu_free(second);
+    sys_rig_clear(&rig);
+}
+
+/*
+ * One processor does nothing but split LOCKs, and looks after each three of them whether the others have come on, which
+ * count until it is done: two that only count, and one whose LOCKs are split as well.  EBP: how often one of them had
+ * not.  What they share they write by LOCK, which ThreadSanitizer takes for atomic.
+ */
+#define CAME_ON(counter, last) \
+    "mov " counter ", %eax\n xor %edx, %edx\n cmp %eax, " last "\n sete %dl\n add %edx, %ebp\n mov %eax, " last "\n"
+GUEST(hog, 64,
+      "1: cmpl $0, 0x71000\n je 1b\n 1: cmpl $0, 0x71040\n je 1b\n 1: cmpl $0, 0x71080\n je 1b\n"
+      "xor %ebp, %ebp\n xor %esi, %esi\n xor %edi, %edi\n xor %ebx, %ebx\n mov $20, %ecx\n"
+      "1: lock incl 0x7003e\n lock incl 0x7003e\n lock incl 0x7003e\n"
+      CAME_ON("0x71000", "%esi") CAME_ON("0x71040", "%edi") CAME_ON("0x71080", "%ebx")
+      "dec %ecx\n jnz 1b\n lock incl 0x72000\n hlt");
+GUEST(counts, 64, "1: lock incl (%rbx)\n cmpl $0, 0x72000\n je 1b\n hlt");
+GUEST(hogs_and_counts, 64, "1: lock incl 0x7007e\n lock incl (%rbx)\n cmpl $0, 0x72000\n je 1b\n hlt");
+
+static void test_split_lock_fair(void)
+{
+    GThread *threads[3];
+    X86Cpu *others[3];
+    SysRig rig;
+
+    sys_rig_init(&rig, NULL);
+    sys_long(&rig);
+    sys_code(&rig, 0x24000, counts, counts_end);
+    sys_code(&rig, 0x25000, hogs_and_counts, hogs_and_counts_end);
+    SYS_CODE(&rig, SYS_KERNEL, hog);
+    for (unsigned i = 0; i < 3; i++) {
+        rig.state.gpr[X86_RBX] = 0x71000 + i * 64;
+        others[i] = another_cpu(&rig, 1 + i, i < 2 ? 0x24000 : 0x25000);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        threads[i] = g_thread_new("other", run_cpu, others[i]);
+    }
+    SYS_RUN_VECTOR(&rig, -1);
+    for (unsigned i = 0; i < 3; i++) {
+        g_assert_cmpint(GPOINTER_TO_INT(g_thread_join(threads[i])), ==, X86_EXIT_HALTED);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        x86_cpu_free(others[i]);
+    }
+    g_assert_cmpuint(sys_get(&rig, 0x7003e, 4), ==, 60);
+    g_assert_cmpuint(rig.state.gpr[X86_RBP], ==, 0);
     sys_rig_clear(&rig);
 }
 
@@ -381,6 +432,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/emu-processors/split-lock/over-pages", &over_page, test_split_lock);
     g_test_add_func("/emu-processors/split-lock/never-reaches-the-host", test_split_lock_stays);
     g_test_add_func("/emu-processors/split-lock/waits-for-no-device", test_split_lock_beside_device);
+    g_test_add_func("/emu-processors/split-lock/others-come-on", test_split_lock_fair);
     g_test_add_func("/emu-processors/locked-device", test_lock_device);
     g_test_add_func("/emu-processors/pause", test_pause);
     g_test_add_func("/emu-processors/cross-modifying", test_cross_modifying);

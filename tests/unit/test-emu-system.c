@@ -669,6 +669,98 @@ static void test_call_gate64(void)
     sys_rig_clear(&rig);
 }
 
+/* A device's register that tells another target each time. */
+static unsigned target_reads;
+
+static uint64_t read_target(void *opaque, uint64_t gpa, unsigned size)
+{
+    return 0x21000 + 0x1000 * target_reads++;
+}
+
+GUEST(call_device, 64, "mov $0x1900000, %ebx\n call *(%rbx)\n");
+
+/* CALL reads its target once: at first there is neither the stack in the TLB nor the target in the jump cache. */
+static void test_call_reads_once(void)
+{
+    const X86CpuConfig config = { .count = 1, .code_cache_bytes = 1 << 20 };
+    X86Bus bus = *sys_rig_bus();
+    SysRig rig;
+
+    bus.mmio_read = read_target;
+    target_reads = 0;
+    sys_rig_init(&rig, NULL);
+    x86_cpu_free(rig.cpu);
+    rig.cpu = x86_cpu_new(rig.machine, &config, &bus, &rig, NULL);
+    sys_long(&rig);
+    sys_put(&rig, SYS_PD + 12 * 8, 0x1800083, 8); /* beyond RAM */
+    sys_put(&rig, 0x21000, 0xf4, 1);
+    sys_put(&rig, 0x22000, 0xf4, 1);
+    SYS_CODE(&rig, SYS_KERNEL, call_device);
+    SYS_RUN_VECTOR(&rig, -1);
+    g_assert_cmphex(rig.state.rip, ==, 0x21001);
+    g_assert_cmpuint(target_reads, ==, 1);
+    sys_rig_clear(&rig);
+}
+
+GUEST(multiply, 64, "mulsd %xmm1, %xmm0\n hlt");
+GUEST(narrow, 64, "cvtsd2ss %xmm1, %xmm0\n hlt");
+GUEST(add_neighbours, 64, "haddpd %xmm1, %xmm0\n hlt");
+GUEST(dot_product, 64, "dppd $0x31, %xmm1, %xmm0\n hlt");
+
+/*
+ * An overflow or underflow that is not masked is inexact only if the result is so without a bound of its exponent; a
+ * tiny result raises it even when it is exact.
+ */
+static void test_sse_unmasked(void)
+{
+    enum { PE = 0x20, UE = 0x10, OE = 0x08, DE = 0x02, MASKED = 0x1f80 };
+    static const struct {
+        const uint8_t *code, *end;
+        double a, b;
+        unsigned unmasked, flags;
+        bool raises;
+    } cases[] = {
+        { multiply, multiply_end, 0x1p600, 0x1p600, OE, OE, true },
+        { multiply, multiply_end, 0x1.0000000000001p600, 0x1.0000000000001p600, OE, OE | PE, true },
+        { multiply, multiply_end, 0x1p600, 0x1p600, PE, OE | PE, true },
+        { multiply, multiply_end, 0x1p600, 0x1p600, UE, OE | PE, false },
+        { multiply, multiply_end, 0x1p-1000, 0x1p-40, UE, UE, true },
+        { multiply, multiply_end, 0x1p-1000, 0x1.0000000000001p-40, UE, UE, true },
+        { multiply, multiply_end, 0x1.8p-1000, 0x1.5555555555555p-40, UE, UE | PE, true },
+        { multiply, multiply_end, 0x1p-1000, 0x1p-40, OE, 0, false },
+        { multiply, multiply_end, 0x1p-500, 0x1p-40, UE, 0, false },
+        { narrow, narrow_end, 0, 0x1p200, OE, OE, true },
+        { narrow, narrow_end, 0, 0x1.0000000000001p200, OE, OE | PE, true },
+        { narrow, narrow_end, 0, 0x1p-140, UE, UE, true },
+        { add_neighbours, add_neighbours_end, 0x1p1023, 1, OE, OE, true },
+        { dot_product, dot_product_end, 0x1p600, 0x1p600, OE, OE, true },
+        { dot_product, dot_product_end, 0x1p511, 0x1p512, OE, OE, true },
+    };
+    SysRig rig;
+
+    if (!__builtin_cpu_supports("sse4.1")) {
+        g_test_skip("the host has no DPPD");
+        return;
+    }
+    sys_rig_init(&rig, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        const uint32_t mxcsr = MASKED & ~(cases[i].unmasked << 7);
+        const double values[4] = { cases[i].a, cases[i].a, cases[i].b, cases[i].b };
+        uint32_t after;
+
+        g_test_message("case %u", i);
+        sys_long(&rig);
+        rig.state.cr4 |= X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT;
+        memcpy(rig.state.fxsave + 24, &mxcsr, 4);
+        memcpy(rig.state.fxsave + 160, values, sizeof(values));
+        sys_code(&rig, SYS_KERNEL, cases[i].code, cases[i].end);
+        SYS_RUN_VECTOR(&rig, cases[i].raises ? X86_EXC_XM : -1);
+        memcpy(&after, rig.state.fxsave + 24, 4);
+        g_assert_cmphex(after, ==, mxcsr | cases[i].flags);
+    }
+    sys_rig_clear(&rig);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -691,7 +783,9 @@ int main(int argc, char **argv)
     g_test_add_func("/emu-system/pop-beyond-the-displacement", test_pop_beyond_the_displacement);
     g_test_add_func("/emu-system/outs-of-nothing", test_outs_of_nothing_meets_no_breakpoint);
     g_test_add_func("/emu-system/sysenter", test_sysenter);
+    g_test_add_func("/emu-system/call-reads-its-target-once", test_call_reads_once);
     g_test_add_func("/emu-system/swapgs", test_swapgs);
+    g_test_add_func("/emu-system/sse-unmasked-overflow-and-underflow", test_sse_unmasked);
     g_test_add_func("/emu-system/call-gate64", test_call_gate64);
     return g_test_run();
 }
