@@ -51,7 +51,7 @@ static void proxy_tear_down(PciProxyDev *proxy)
 {
     proxy_sync_stop(proxy);
     proxy_barrier_remove(proxy);
-    gsi_notifier_remove(&proxy->eoi);
+    gsi_notifier_remove(&proxy->gsi);
     if (!proxy_conns_end(proxy)) {
         g_object_ref(proxy); /* held by a peer that won the race in irq.c: the thread keeps the object */
     }
@@ -89,7 +89,7 @@ static bool proxy_realize(PciDevice *dev, GError **errp)
     if (proxy->prepare_over || proxy_start(proxy, errp)) {
         proxy_take_shape(proxy);
         if (proxy_irq_connect(proxy->next, proxy->shape.interrupt_pin, false, errp)) {
-            proxy_irq_watch_eoi(proxy);
+            proxy_irq_watch(proxy);
             proxy_barrier_add(proxy);
             proxy_attached(proxy->next);
             return true;

@@ -117,7 +117,8 @@ typedef struct ProxyConn {
     unsigned irq_empty;     /* wake-ups of irq_source in a row that found nothing */
     bool irq_muted;         /* irq_source ignores the eventfd until the line is lowered */
     int irqfd_gsi;          /* the interrupt controllers are to take the eventfds for this one; -1: we read them */
-    bool irqfd_added;       /* they have them */
+    unsigned irqfd_input;   /* they have them, for this input; */
+    bool irqfd_added;       /* if at all */
     GThread *worker;        /* NULL: was not started */
 
     /* Pending lock. */
@@ -162,7 +163,7 @@ struct PciProxyDev {
     GSList *conns;          /* ProxyConn *: all there are, owned; the main loop alone, with the lock or without */
     ProxyConn *next;        /* the one being attached: STARTING and REATTACHING; else NULL */
     bool irq_raised;
-    GsiNotifier eoi;
+    GsiNotifier gsi;
     ResetBarrier barrier;
     uint64_t barrier_ticket; /* resets_done that the machine's reset waits for */
     EventTimer *barrier_limit; /* armed while it may wait */
@@ -347,8 +348,11 @@ bool proxy_irq_send(ProxyConn *conn, GError **errp);
 bool proxy_irq_connect(ProxyConn *conn, uint8_t pin, bool muted, GError **errp);
 void proxy_irq_disconnect(ProxyConn *conn);
 
-/* Main loop: hears of the guest's ends of interrupt, for the device as a whole; nothing where nobody tells. */
-void proxy_irq_watch_eoi(PciProxyDev *proxy);
+/*
+ * Main loop: hears of the guest's ends of interrupt, for the device as a whole; where interrupt controllers take the
+ * eventfds, of another input instead.
+ */
+void proxy_irq_watch(PciProxyDev *proxy);
 
 /* Main loop: does what the state and irq_resync ask for. */
 void proxy_irq_update(PciProxyDev *proxy);
