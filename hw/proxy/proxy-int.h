@@ -167,6 +167,10 @@ struct PciProxyDev {
     ResetBarrier barrier;
     uint64_t barrier_ticket; /* resets_done that the machine's reset waits for */
     EventTimer *barrier_limit; /* armed while it may wait */
+    PciProxyRetired *retired; /* to be told of the end of pci_proxy_retire(); NULL: it was not asked for, or is over */
+    void *retired_opaque;
+    uint64_t retire_ticket;   /* resets_done that it waits for */
+    EventTimer *retire_limit; /* NULL: it was not asked for */
     DevicePrepare *prepare; /* to be told of the end of the preparation; NULL: not preparing */
     GError *prepare_error;
     bool prepare_over;
@@ -177,6 +181,7 @@ struct PciProxyDev {
 
     /* Atomic. */
     bool irq_resync;        /* the remote was reset: lower the line and ask again */
+    bool retiring;          /* the device is about to be removed: the guest's accesses are dropped */
     PciProxyStats stats;
 
     ProxyBar bars[PCI_NUM_REGIONS];
@@ -229,15 +234,41 @@ void proxy_link_end(PciProxyDev *proxy);
 /* No reset was asked for since proxy_link_begin() gave TICKET.  Machine lock. */
 bool proxy_ticket_valid(PciProxyDev *proxy, uint64_t ticket);
 
+/* A reset of the remote, posted; returns what proxy_reset_is_over() is to be asked with.  Any thread. */
+uint64_t proxy_post_reset(PciProxyDev *proxy);
+
+/*
+ * The reset of TICKET has been answered, or the device is dead and its owner knows; *ret_answered tells which.  Machine
+ * lock.
+ */
+bool proxy_reset_is_over(PciProxyDev *proxy, uint64_t ticket, bool *ret_answered);
+
 /* Machine lock: the machine's reset waits for the remote's transfers, from now on; until _remove(). */
 void proxy_barrier_add(PciProxyDev *proxy);
 void proxy_barrier_remove(PciProxyDev *proxy);
 
 /*
- * One exchange on the connection in use.  Link lock.  False: the device is not READY or SUSPECT (any more).  True:
- * *ret_value is the reply's value, which may be MPQEMU_RET_ERROR.
+ * One exchange on the connection in use, for the guest.  Link lock.  False: the device is not READY or SUSPECT (any more),
+ * or about to be removed.  True: *ret_value is the reply's value, which may be MPQEMU_RET_ERROR.
  */
 bool proxy_call(PciProxyDev *proxy, const MpqemuMsg *msg, uint64_t *ret_value);
+
+/* ---- retire.c -------------------------------------------------------------------------------- */
+
+/* Main loop: tells of the end of pci_proxy_retire() when it has come. */
+void proxy_retire_update(PciProxyDev *proxy);
+
+/* The device goes, whatever its remote does: tells of the end, too. */
+void proxy_retire_end(PciProxyDev *proxy);
+
+/* DeviceClass.retire, for a proxy whose removal is nobody else's affair. */
+bool proxy_retire(Device *dev);
+
+/* An access of the guest must not reach the remote any more.  Any thread; surely so with the link lock. */
+static inline bool proxy_is_retiring(PciProxyDev *proxy)
+{
+    return __atomic_load_n(&proxy->retiring, __ATOMIC_ACQUIRE);
+}
 
 /* ---- conn.c ---------------------------------------------------------------------------------- */
 
