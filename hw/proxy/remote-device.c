@@ -187,6 +187,22 @@ static void add_notice(RemoteOp *op, JsonObject *args)
     }
 }
 
+/* A medium that the guest had ejected is not in its drive again. */
+static void add_tray(RemoteOp *op, JsonObject *args)
+{
+    static const char property[] = "tray-open";
+    const char *id = options_get(op->device->opts, "drive");
+    RemoteDrive *drive = id ? remote_drive_find(op->remote, id) : NULL;
+
+    if (!drive) {
+        return;
+    }
+    drive->tray_open = drive->tray_open && op->device != op->new_device;
+    if (drive->tray_open && g_hash_table_contains(op->prop_types, property)) {
+        json_object_set_boolean_member(args, property, TRUE);
+    }
+}
+
 /* An unknown driver has no properties; device_add says so in better words. */
 static void device_types_known(RemoteOp *op)
 {
@@ -201,6 +217,7 @@ static void device_types_known(RemoteOp *op)
     opts = remote_copy_options(device->opts, is_pci_driver(op->remote, device->driver) ? proxy_keys : nothing);
     options_foreach(opts, add_typed_member, &context, NULL);
     add_notice(op, context.args);
+    add_tray(op, context.args);
     remote_op_command(op, "device_add", context.args, -1, device_added);
 }
 

@@ -37,6 +37,7 @@ typedef struct RemoteDrive {
     Options *opts;    /* as for drive_add in the remote, without file= when there is an image */
     int image;        /* owned; -1: an empty drive */
     bool read_only;   /* by the user's options */
+    bool tray_open;   /* by the last word of its device */
     int64_t fdset;    /* set through which the image is passed */
     char *file_key;   /* "file" or "file.filename": which option names it */
 } RemoteDrive;

@@ -245,3 +245,44 @@ def test_reset_waits_for_the_end_of_a_process_that_is_dead_to_us(paths, tmp_path
         qmp.command("system_reset")
         qmp.wait_event("RESET")
         assert not alive(pid)
+
+
+# ---- a medium that was ejected
+
+def test_ejected_medium_is_not_in_the_drive_of_the_new_process(main_program, tmp_path):
+    start_stop, test_ready, sense = [0x1b, 0, 0, 0], [0] * 6, [3, 0, 0, 0, 18, 0]
+    with Managed(main_program, tmp_path, "-remote", "rid=0,on-death=restart", "-rdevice", "lsi53c895a,rid=0,id=lsi0",
+                 "-rdrive", f"rid=0,id=c0,file={image(tmp_path / 'medium')},format=raw,media=cdrom",
+                 "-rdevice", "scsi-cd,rid=0,id=cd0,drive=c0,bus=lsi0.0,scsi-id=0") as m:
+
+        def expect_sense(key, asc, ascq):
+            for _ in range(4):
+                status, _data = m.command(lsi, test_ready)
+                if status == 0:
+                    assert key == 0
+                    return
+                data = m.command(lsi, sense, data_len=18)[1]
+                if data[2] & 15 != 6:           # unit attentions of before
+                    break
+            assert (data[2] & 15, data[12], data[13]) == (key, asc, ascq)
+
+        def restart():
+            os.kill(device_pid(m.remotes()["0"]["pid"]), signal.SIGKILL)
+            m.wait_event("REMOTE_STATE", to="ready")
+            lsi.start_up()
+            lsi.ioapic.end()
+            m.q.irqs.clear()
+
+        lsi = m.lsi()
+        expect_sense(0, 0, 0)
+        assert m.command(lsi, [*start_stop, 2, 0])[0] == 0
+        m.wait_event("DEVICE_TRAY_MOVED", device="c0", rid="0", **{"tray-open": True})
+        for _ in range(2):                      # the second process has not been told, but knows
+            restart()
+            expect_sense(2, 0x3a, 2)
+        # The medium is on the tray.
+        assert m.command(lsi, [*start_stop, 3, 0])[0] == 0
+        m.wait_event("DEVICE_TRAY_MOVED", device="c0", rid="0", **{"tray-open": False})
+        expect_sense(0, 0, 0)
+        restart()
+        expect_sense(0, 0, 0)
