@@ -238,7 +238,7 @@ def test_drive_of_hung_disk_is_deleted_at_once(start, tmp_path):
 
 def test_controller_with_hung_disk_is_removed(start, tmp_path):
     """With its disks; what the host still does is for nobody."""
-    place = start(*disk(tmp_path, 0, slow(1, cancellable=False)), *disk(tmp_path, 1))
+    place = start(*disk(tmp_path, 0, slow(4, cancellable=False)), *disk(tmp_path, 1))
     start_slow(place)
     if place.process:
         place.qmp.command("object-del", id="r0")

@@ -355,7 +355,7 @@ static void start_slow_reattach(Rig *rig)
     kill_it(rig);
     rig_renew_remote(rig);
     give_bars(rig);
-    rig->remote.delay_us = 3000;
+    rig->remote.delay_us = 10000;
     reattach(rig);
 }
 
