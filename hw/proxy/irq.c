@@ -56,7 +56,7 @@ static bool drain(int fd)
 /* CONN's events count.  Main loop. */
 static bool irq_is_heard(const ProxyConn *conn)
 {
-    return conn->proxy->conn == conn && proxy_is_live(conn->proxy);
+    return conn->proxy->conn == conn && proxy_is_live(conn->proxy) && !proxy_is_retiring(conn->proxy);
 }
 
 static void irq_mute(ProxyConn *conn, bool mute)
@@ -142,7 +142,8 @@ void proxy_irq_update(PciProxyDev *proxy)
 {
     ProxyConn *conn = proxy->conn;
 
-    if (!proxy_is_live(proxy)) {
+    /* An interrupt of a device that reads all ones keeps a driver in its handler for ever (Linux's sym53c8xx). */
+    if (!proxy_is_live(proxy) || proxy_is_retiring(proxy)) {
         irq_lower(proxy);
         return;
     }

@@ -6,8 +6,8 @@
  *
  * A device that is pulled out while it works would still write what it reads to the guest's memory, which the guest takes
  * for free as soon as it knows that the device is gone.  A remote answers a reset when its transfers have ended; nothing
- * new begins behind it, since the guest's accesses do not come through any more.  The limits are those of a reset of the
- * machine (pending.c).
+ * new begins behind it, since the guest's accesses do not come through any more; nor do interrupts to the guest.  The
+ * limits are those of a reset of the machine (pending.c).
  */
 #include "hw/proxy/proxy-int.h"
 #include "trace/hw-proxy.h"
@@ -38,7 +38,8 @@ void pci_proxy_retire(PciProxyDev *proxy, PciProxyRetired *done, void *opaque)
     }
     proxy->retired = done;
     proxy->retired_opaque = opaque;
-    __atomic_store_n(&proxy->retiring, true, __ATOMIC_RELEASE); /* before the reset is posted: what comes later is behind it */
+    __atomic_store_n(&proxy->retiring, true, __ATOMIC_RELEASE); /* first: what the remote sees later is behind the reset */
+    proxy_irq_update(proxy);
     proxy->retire_ticket = proxy_post_reset(proxy);
     event_timer_arm(proxy->retire_limit, event_clock_ns(EVENT_CLOCK_REAL) + INT64_C(2000000) * proxy->timeout_ms);
     proxy_kick(proxy); /* a dead one has nothing to say */

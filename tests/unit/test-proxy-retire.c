@@ -2,7 +2,7 @@
 /*
  * The removal of a proxy that is nobody else's: it waits until the remote works on guest RAM no more.
  */
-#include <string.h>
+#include <unistd.h>
 
 #include "hw/core/device.h"
 #include "hw/proxy/proxy-int.h"
@@ -108,6 +108,28 @@ static void test_guest_reaches_it_no_more(Rig *rig, gconstpointer data)
     wait_gone(rig);
 }
 
+/* A transfer that ends meanwhile: a driver must not look for the reason in a device that reads all ones. */
+static void test_it_interrupts_no_more(Rig *rig, gconstpointer data)
+{
+    uint64_t one = 1;
+    int irq_fd;
+
+    start(rig, 5000);
+    pthread_mutex_lock(&rig->remote.lock);
+    irq_fd = rig->remote.irq_fd;
+    pthread_mutex_unlock(&rig->remote.lock);
+    while (rig->line[RIG_LINE] == 0) { /* the reset at the device's start may swallow some */
+        g_assert_cmpint(write(irq_fd, &one, sizeof(one)), ==, sizeof(one));
+        event_loop_turn(event_loop_main(), true);
+    }
+    remove_it();
+    g_assert_cmpint(rig->line[RIG_LINE], ==, 0);
+    g_assert_cmpint(write(irq_fd, &one, sizeof(one)), ==, sizeof(one));
+    rig->line_changes = 0;
+    wait_gone(rig);
+    g_assert_cmpuint(rig->line_changes, ==, 0);
+}
+
 static void test_silent_remote_holds_it_up_for_its_timeout(Rig *rig, gconstpointer data)
 {
     start(rig, 200);
@@ -179,6 +201,7 @@ int main(int argc, char **argv)
 #define ADD(name, function) g_test_add("/proxy/retire/" name, Rig, NULL, setup, function, teardown)
     ADD("waits-for-rest", test_it_waits_for_the_answer_to_a_reset);
     ADD("no-access", test_guest_reaches_it_no_more);
+    ADD("no-interrupt", test_it_interrupts_no_more);
     ADD("silent-remote", test_silent_remote_holds_it_up_for_its_timeout);
     ADD("dying-remote", test_remote_that_dies_meanwhile_holds_it_up_no_more);
     ADD("held-link", test_held_link_holds_it_up_for_a_limited_time);
