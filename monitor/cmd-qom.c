@@ -117,8 +117,8 @@ static bool cmd_object_add(QmpCall *call, JsonObject *args, JsonNode **ret_value
 }
 
 /*
- * An object-del that waits for the end of what the object does to others' memory.  No longer than a disk needs that does
- * not hang: who hangs has been told to stop.
+ * An object-del that waits for the end of what the object does to others' memory.  No longer than a disk needs that
+ * does not hang: who hangs has been told to stop.
  */
 #define QUIESCE_LIMIT_NS (2 * G_GINT64_CONSTANT(1000000000))
 #define QUIESCE_POLL_NS G_GINT64_CONSTANT(1000000)

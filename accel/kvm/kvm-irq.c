@@ -8,8 +8,9 @@
  * the latter; 16 to 23 to the I/O APIC only.  Through the PIIX3 a PCI interrupt reaches the 8259s as another GSI: the
  * board drives that line, too, and gives an irqfd to the one of the two that the guest goes by (hw/i386/pc-irq.h).
  *
- * The table never changes.  One GSI could be routed to an 8259 and to a pin of the I/O APIC, but the kernel tells a guest's
- * end of interrupt to one GSI of each pin only: of two PIRQs that share an ISA interrupt, the other would stay raised.
+ * The table never changes.  One GSI could be routed to an 8259 and to a pin of the I/O APIC, but the kernel tells a
+ * guest's end of interrupt to one GSI of each pin only: of two PIRQs that share an ISA interrupt, the other would stay
+ * raised.
  */
 #include <string.h>
 

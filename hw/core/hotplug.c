@@ -6,8 +6,9 @@
  *
  * Theory of operation.  An addition has up to three steps: the device is made from the options; its class
  * prepares what may take time, without holding up the event loop; it is realized as at the start.  A removal
- * has up to four: the checks; the guest is asked, and may never answer; somebody else (device_set_del_handler()), or the
- * device's class, ends what the device would still do; the unplug.  A reset of the machine does at once what is left.
+ * has up to four: the checks; the guest is asked, and may never answer; somebody else (device_set_del_handler()), or
+ * the device's class, ends what the device would still do; the unplug.  A reset of the machine does at once what is
+ * left.
  */
 #include "hw/core/bus.h"
 #include "hw/core/core-int.h"

@@ -8,10 +8,10 @@
  * and the I/O APIC see the two together: the MP table that SeaBIOS makes sends PCI interrupts to the I/O APIC's pins of
  * their ISA interrupts.  Who knows the pins 16 to 19 from ACPI masks those.
  *
- * Controllers in the kernel take a remote's eventfds (hw/intc/gsi.h) for one input each, so one of the two must be chosen:
- * the I/O APIC's own pin for an operating system that has said by ACPI's \_PIC that it goes by those, at a port that our
- * namespace writes (hw/acpi/dsdt.asl); before, and for all others, the ISA interrupt of the PIRQ's route, which is at both
- * controllers.  A PIRQ without a route stays at its own pin.
+ * Controllers in the kernel take a remote's eventfds (hw/intc/gsi.h) for one input each, so one of the two must be
+ * chosen: the I/O APIC's own pin for an operating system that has said by ACPI's \_PIC that it goes by those, at a port
+ * that our namespace writes (hw/acpi/dsdt.asl); before, and for all others, the ISA interrupt of the PIRQ's route,
+ * which is at both controllers.  A PIRQ without a route stays at its own pin.
  *
  * The end of a level-triggered interrupt is told as a GSI's (hw/intc/gsi.h), by either controller; that of an ISA
  * interrupt is told on, here, as the end of each PIRQ that is routed to it.

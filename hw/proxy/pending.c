@@ -16,7 +16,8 @@
  * after 2 seconds, when its host's storage does not let go).  So a reset is posted before that of the machine, which
  * waits for the answer, or for the device's death: what is loaded into RAM for the next guest is not written over by a
  * read of the last one's.  A process that is dead to us and not yet to its kernel may still do that, until it has been
- * killed: that is waited for by its owner (remote-reset.c), who must know of the death before the proxy's barrier is over.
+ * killed: that is waited for by its owner (remote-reset.c), who must know of the death before the proxy's barrier is
+ * over.
  *
  * Limit.  The worker sends the reset within the link's time limit, which an exchange under way may have used up before.
  * A peer can hold the worker where no time limit counts (irq.c); so the machine has one of its own, and a device

@@ -248,8 +248,8 @@ void proxy_barrier_add(PciProxyDev *proxy);
 void proxy_barrier_remove(PciProxyDev *proxy);
 
 /*
- * One exchange on the connection in use, for the guest.  Link lock.  False: the device is not READY or SUSPECT (any more),
- * or about to be removed.  True: *ret_value is the reply's value, which may be MPQEMU_RET_ERROR.
+ * One exchange on the connection in use, for the guest.  Link lock.  False: the device is not READY or SUSPECT (any
+ * more), or about to be removed.  True: *ret_value is the reply's value, which may be MPQEMU_RET_ERROR.
  */
 bool proxy_call(PciProxyDev *proxy, const MpqemuMsg *msg, uint64_t *ret_value);
 

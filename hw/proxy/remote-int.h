@@ -267,8 +267,8 @@ RemoteOp *remote_op_new(RemoteProcess *remote, RemoteOpStep *first, RemoteOpStep
                         void *opaque);
 
 /*
- * Queues OP (taken) and starts the process when it does not run.  With REMOTE_OPS_MAX in the queue OP fails, later, unless
- * it is `sure`.
+ * Queues OP (taken) and starts the process when it does not run.  With REMOTE_OPS_MAX in the queue OP fails, later,
+ * unless it is `sure`.
  */
 void remote_op_submit(RemoteOp *op);
 
@@ -332,8 +332,8 @@ void remote_device_abort(RemoteProcess *remote);
 void remote_device_death_over(RemoteProcess *remote);
 
 /*
- * The link of controller ID was given up, and the process lives: it has to let go of the link's end, and of guest RAM with
- * it, or is given up, too.
+ * The link of controller ID was given up, and the process lives: it has to let go of the link's end, and of guest RAM
+ * with it, or is given up, too.
  */
 void remote_device_cut(RemoteProcess *remote, const char *id);
 

@@ -4,10 +4,10 @@
  *
  * Runs in: mpqemu.
  *
- * Theory of operation.  A controller may still write to guest RAM what it was asked to read.  So it leaves the machine, and
- * the guest hears of it, when its process has answered a reset of it (pci_proxy_retire()), has let go of the link by its own
- * word on the control channel, or is gone; a process that does none of these within the time limits of link and channel is
- * killed.  Where a launcher started it there is nothing to be done but to cut it off.
+ * Theory of operation.  A controller may still write to guest RAM what it was asked to read.  So it leaves the machine,
+ * and the guest hears of it, when its process has answered a reset of it (pci_proxy_retire()), has let go of the link
+ * by its own word on the control channel, or is gone; a process that does none of these within the time limits of link
+ * and channel is killed.  Where a launcher started it there is nothing to be done but to cut it off.
  *
  * The same holds when a link was given up and the process lives on for its other controllers.
  */
@@ -17,7 +17,7 @@
 #include "util/error.h"
 #include "util/log.h"
 
-/* The link of controller ID was given up, and the process does not say that it has let go of it: it is not trusted further. */
+/* The process does not say that it has let go of the link of controller ID, which was given up: so is the process. */
 static void keeps_link(RemoteProcess *remote, const char *id, const GError *err)
 {
     g_autofree char *text = g_strdup_printf("it does not let go of the link of device '%s', which was given up: %s", id,
@@ -115,7 +115,7 @@ static void link_delete(RemoteOp *op, RemoteOpStep *next)
     remote_op_command(op, "object-del", remote_id_args(name), -1, next);
 }
 
-/* The answer to link_delete() without an answer to the reset: the link is gone, and guest RAM with it, or the process is. */
+/* The answer to link_delete(), for lack of one to the reset: the link is gone, guest RAM with it, or the process. */
 static void device_let_go(RemoteOp *op)
 {
     RemoteDevice *device = remote_device_find(op->remote, op->id);

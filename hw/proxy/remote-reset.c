@@ -4,9 +4,9 @@
  *
  * Runs in: mpqemu.
  *
- * A proxy's own barrier (pending.c) is over when its remote has answered, and when it is dead.  But the process that was
- * behind a dead one may still work on guest RAM, until the kernel says that it has ended, or until it has let go of the
- * link.  Of a launcher's process nobody here knows that.
+ * A proxy's own barrier (pending.c) is over when its remote has answered, and when it is dead.  But the process that
+ * was behind a dead one may still work on guest RAM, until the kernel says that it has ended, or until it has let go of
+ * the link.  Of a launcher's process nobody here knows that.
  */
 #include "hw/proxy/remote-int.h"
 
@@ -14,8 +14,8 @@
 #include "util/log.h"
 
 /*
- * Twice the default time limit of a link, as a proxy's own limit is; a process that was killed needs longer only when the
- * kernel does not let go of it, over storage that hangs.
+ * Twice the default time limit of a link, as a proxy's own limit is; a process that was killed needs longer only when
+ * the kernel does not let go of it, over storage that hangs.
  */
 #define LIMIT_MS 10000
 
@@ -31,7 +31,8 @@ static bool has_cuts(const RemoteProcess *remote)
 static void on_limit(void *opaque)
 {
     limit_passed = true;
-    log_warn("a remote process that was given up has not ended after %u ms; the machine is reset all the same", LIMIT_MS);
+    log_warn("a remote process that was given up has not ended after %u ms; the machine is reset all the same",
+             LIMIT_MS);
     reset_gate_changed();
 }
 

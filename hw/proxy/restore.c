@@ -5,9 +5,9 @@
  * Runs in: mpqemu; the worker of a connection that is being attached.
  *
  * The local copy of the header does not change meanwhile but by a reset, since a guest's config writes are dropped.  A
- * reset of before is sent besides the one of each attachment, which is none for a device that was made with something to
- * tell the driver of before (bus-reset-pending of lsi53c895a).  One that comes later stays posted, and is sent before the
- * first access; it takes back what was written here, on both sides.
+ * reset of before is sent besides the one of each attachment, which is none for a device that was made with something
+ * to tell the driver of before (bus-reset-pending of lsi53c895a).  One that comes later stays posted, and is sent
+ * before the first access; it takes back what was written here, on both sides.
  *
  * QEMU as a remote resets its device once more at the end of its own start-up, and answers before (probe.c).  So
  * what was written is read back after a pause, and written again when it is gone.
@@ -118,8 +118,8 @@ static bool check_all(ProxyConn *conn, const HeaderRegisters *regs, const Header
 }
 
 /*
- * The local copy's header, with which the posted reset is to be done; *ret_was_reset: there is one.  False: the connection
- * is not wanted any more.
+ * The local copy's header, with which the posted reset is to be done; *ret_was_reset: there is one.  False: the
+ * connection is not wanted any more.
  */
 static bool take_header(ProxyConn *conn, uint8_t header[PCI_STD_HEADER_SIZEOF], bool *ret_was_reset)
 {

@@ -4,10 +4,10 @@
  *
  * Runs in: mpqemu; main loop, machine lock.
  *
- * A device that is pulled out while it works would still write what it reads to the guest's memory, which the guest takes
- * for free as soon as it knows that the device is gone.  A remote answers a reset when its transfers have ended; nothing
- * new begins behind it, since the guest's accesses do not come through any more; nor do interrupts to the guest.  The
- * limits are those of a reset of the machine (pending.c).
+ * A device that is pulled out while it works would still write what it reads to the guest's memory, which the guest
+ * takes for free as soon as it knows that the device is gone.  A remote answers a reset when its transfers have ended;
+ * nothing new begins behind it, since the guest's accesses do not come through any more; nor do interrupts to the
+ * guest. The limits are those of a reset of the machine (pending.c).
  */
 #include "hw/proxy/proxy-int.h"
 #include "trace/hw-proxy.h"
@@ -38,7 +38,7 @@ void pci_proxy_retire(PciProxyDev *proxy, PciProxyRetired *done, void *opaque)
     }
     proxy->retired = done;
     proxy->retired_opaque = opaque;
-    __atomic_store_n(&proxy->retiring, true, __ATOMIC_RELEASE); /* first: what the remote sees later is behind the reset */
+    __atomic_store_n(&proxy->retiring, true, __ATOMIC_RELEASE); /* first: all later is behind the reset */
     proxy_irq_update(proxy);
     proxy->retire_ticket = proxy_post_reset(proxy);
     event_timer_arm(proxy->retire_limit, event_clock_ns(EVENT_CLOCK_REAL) + INT64_C(2000000) * proxy->timeout_ms);

@@ -4,19 +4,20 @@
  *
  * Runs in: both.
  *
- * Theory of operation.  When a device process dies, all that the chip knew is lost, and commands under way with it.  The
- * guest's driver is not told; it finds out when its commands time out, after 30 seconds and more.  There is a word for
- * what has happened that every driver must understand, since any device on the cable can say it at any time: the SCSI
- * bus was reset (SIST0.RST, "SCSI reset received").  Commands are gone, agreements are void; the driver starts anew.
+ * Theory of operation.  When a device process dies, all that the chip knew is lost, and commands under way with it. 
+ * The guest's driver is not told; it finds out when its commands time out, after 30 seconds and more.  There is a word
+ * for what has happened that every driver must understand, since any device on the cable can say it at any time: the
+ * SCSI bus was reset (SIST0.RST, "SCSI reset received").  Commands are gone, agreements are void; the driver starts
+ * anew.
  *
  * So the controller of a new process may be made with bus-reset-pending=on.  It then comes up with SIST0.RST set and
  * with the one part of the lost chip's state that is known, SIEN0.RST, which makes it an interrupt.  Linux's and the
  * BSDs' drivers reset the chip then and load everything anew.  One that trusts registers and SCRIPTS RAM over a bus
  * reset is where it was without this: its commands time out.
  *
- * A reset of the machine takes it back, since the guest has no such driver then.  It comes by the same message as the one
- * that is part of each attachment, and is told from it by its number: those of the start of this process come before
- * anybody has written to config space, and do not count; the first one behind that is the attachment's.
+ * A reset of the machine takes it back, since the guest has no such driver then.  It comes by the same message as the
+ * one that is part of each attachment, and is told from it by its number: those of the start of this process come
+ * before anybody has written to config space, and do not count; the first one behind that is the attachment's.
  *
  * Nobody else may see it.  An interrupt that no driver takes blocks its line for all devices on it, so the property is
  * for whoever knows that the driver had SIEN0.RST set and could interrupt.  It is told by SCSI_BUS_RESET_WATCH: polling

@@ -274,8 +274,9 @@ QomObject *user_creatable_add(Options *opts, GError **errp);
 bool user_creatable_print_help(const char *arg);
 
 /*
- * Before user_creatable_del(): ends what the object ID does to memory that is not its own, and tells whether that is over;
- * to be called again, for a limited time, until it is.  True for an object that there is not, or that cannot be deleted.
+ * Before user_creatable_del(): ends what the object ID does to memory that is not its own, and tells whether that is
+ * over; to be called again, for a limited time, until it is.  True for an object that there is not, or that cannot be
+ * deleted.
  */
 bool user_creatable_quiesce(const char *id);
 

@@ -22,8 +22,9 @@
  *
  * Whom to ask.  A guest listens when it has enabled that event and ACPI.  Then device_del() waits for its eject, for
  * ever when neither that nor a refusal comes; what still waits at a reset of the machine is removed then.  While nobody
- * listens (firmware, qtest) device_del() removes at once.  Removals that do not ask (rdevice_del with force, a program's
- * end) are told as a bus check: a guest that looks finds the slot empty.  (Of a slot alone Linux asks only what came.)
+ * listens (firmware, qtest) device_del() removes at once.  Removals that do not ask (rdevice_del with force, a
+ * program's end) are told as a bus check: a guest that looks finds the slot empty.  (Of a slot alone Linux asks only
+ * what came.)
  */
 #ifndef HW_ACPI_PCI_HOTPLUG_H
 #define HW_ACPI_PCI_HOTPLUG_H

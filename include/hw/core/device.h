@@ -55,9 +55,9 @@ struct DeviceClass {
      */
     void (*prepare)(Device *dev, Bus *bus, DevicePrepare *prepare);
     /*
-     * Before DEV is unplugged, by whomever: ends what it would still do to the machine (a proxy's remote writes guest RAM).
-     * True: that takes time, and device_unplugged() is the class's to call, in limited time; false, or NULL: there is
-     * nothing.  Neither at the end of the program nor at a reset, when nobody can see it.
+     * Before DEV is unplugged, by whomever: ends what it would still do to the machine (a proxy's remote writes guest
+     * RAM). True: that takes time, and device_unplugged() is the class's to call, in limited time; false, or NULL:
+     * there is nothing.  Neither at the end of the program nor at a reset, when nobody can see it.
      */
     bool (*retire)(Device *dev);
     void (*reset)(Device *dev);
@@ -138,8 +138,8 @@ typedef struct DeviceGuestHooks {
 void device_set_guest_hooks(const DeviceGuestHooks *hooks);
 
 /*
- * Asks the guest to give up DEV, as device_del() does, and leaves the rest to its answer.  False: there is nobody to ask,
- * and nothing was done.
+ * Asks the guest to give up DEV, as device_del() does, and leaves the rest to its answer.  False: there is nobody to
+ * ask, and nothing was done.
  */
 bool device_ask_guest(Device *dev);
 

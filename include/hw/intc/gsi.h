@@ -63,8 +63,9 @@ bool gsi_has_irqfd(void);
 unsigned gsi_irqfd_input(unsigned gsi);
 
 /*
- * Each event of TRIGGER_FD raises input GSI until the guest ends it, which signals RESAMPLE_FD.  Both stay the caller's.
- * Taking them away again lowers the line, unless others hold it; before they are closed.  Only where gsi_has_irqfd().
+ * Each event of TRIGGER_FD raises input GSI until the guest ends it, which signals RESAMPLE_FD.  Both stay the
+ * caller's. Taking them away again lowers the line, unless others hold it; before they are closed.  Only where
+ * gsi_has_irqfd().
  */
 bool gsi_irqfd_add(unsigned gsi, int trigger_fd, int resample_fd, GError **errp);
 void gsi_irqfd_remove(unsigned gsi, int trigger_fd, int resample_fd);
