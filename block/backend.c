@@ -395,8 +395,9 @@ bool blk_tray(const BlockBackend *blk, bool *ret_open)
     return blk->tray != NULL;
 }
 
-void blk_set_tray(BlockBackend *blk, const BlockTrayOps *ops, void *opaque)
+void blk_set_tray(BlockBackend *blk, const BlockTrayOps *ops, void *opaque, bool open)
 {
+    blk->tray_open = blk->news.tray_told = open;
     blk->tray = ops;
     blk->tray_opaque = opaque;
 }

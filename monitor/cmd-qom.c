@@ -8,6 +8,7 @@
 #include "monitor/commands-int.h"
 #include "qom/object.h"
 #include "util/error.h"
+#include "util/event-loop.h"
 
 /* ---- the tree and its properties ------------------------------------------------------------- */
 
@@ -115,9 +116,52 @@ static bool cmd_object_add(QmpCall *call, JsonObject *args, JsonNode **ret_value
     return opts && user_creatable_add(opts, errp);
 }
 
+/*
+ * An object-del that waits for the end of what the object does to others' memory.  No longer than a disk needs that
+ * does not hang: who hangs has been told to stop.
+ */
+#define QUIESCE_LIMIT_NS (2 * G_GINT64_CONSTANT(1000000000))
+#define QUIESCE_POLL_NS G_GINT64_CONSTANT(1000000)
+
+typedef struct Deletion {
+    QmpCall *call;
+    char *id;
+    EventTimer *timer;
+    int64_t limit; /* EVENT_CLOCK_REAL */
+} Deletion;
+
+static void deletion_turn(void *opaque)
+{
+    Deletion *deletion = opaque;
+    int64_t now = event_clock_ns(EVENT_CLOCK_REAL);
+    GError *err = NULL;
+
+    if (!user_creatable_quiesce(deletion->id) && now < deletion->limit) {
+        event_timer_arm(deletion->timer, now + QUIESCE_POLL_NS);
+        return;
+    }
+    user_creatable_del(deletion->id, &err);
+    qmp_call_finish(deletion->call, NULL, err);
+    event_timer_free(deletion->timer);
+    g_free(deletion->id);
+    g_free(deletion);
+}
+
 static bool cmd_object_del(QmpCall *call, JsonObject *args, JsonNode **ret_value, GError **errp)
 {
-    return user_creatable_del(json_object_get_string_member(args, "id"), errp);
+    const char *id = json_object_get_string_member(args, "id");
+    Deletion *deletion;
+
+    if (user_creatable_quiesce(id)) {
+        return user_creatable_del(id, errp);
+    }
+    deletion = g_new(Deletion, 1);
+    *deletion = (Deletion) { .call = call, .id = g_strdup(id) };
+    deletion->timer = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, deletion_turn, deletion);
+    deletion->limit = event_clock_ns(EVENT_CLOCK_REAL) + QUIESCE_LIMIT_NS;
+    qmp_call_defer(call);
+    event_timer_arm(deletion->timer, deletion->limit - QUIESCE_LIMIT_NS + QUIESCE_POLL_NS);
+    return true;
 }
 
 const QmpCommandImpl qom_commands[] = {

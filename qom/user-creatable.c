@@ -82,11 +82,27 @@ bool user_creatable_print_help(const char *arg)
     return true;
 }
 
+/* The user's object ID and its interface; both NULL: there is none. */
+static UserCreatableInterface *find_object(const char *id, QomObject **ret_obj)
+{
+    QomObject *obj = *ret_obj = qom_child(qom_container("/objects"), id);
+
+    return obj ? G_TYPE_INSTANCE_GET_INTERFACE(obj, QOM_TYPE_USER_CREATABLE, UserCreatableInterface) : NULL;
+}
+
+bool user_creatable_quiesce(const char *id)
+{
+    QomObject *obj;
+    UserCreatableInterface *iface = find_object(id, &obj);
+
+    return !iface || !iface->quiesce || (iface->can_be_deleted && !iface->can_be_deleted(obj, NULL)) ||
+           iface->quiesce(obj);
+}
+
 bool user_creatable_del(const char *id, GError **errp)
 {
-    QomObject *obj = qom_child(qom_container("/objects"), id);
-    UserCreatableInterface *iface =
-        obj ? G_TYPE_INSTANCE_GET_INTERFACE(obj, QOM_TYPE_USER_CREATABLE, UserCreatableInterface) : NULL;
+    QomObject *obj;
+    UserCreatableInterface *iface = find_object(id, &obj);
 
     if (!iface) {
         error_setg(errp, "object '%s' not found; give the id of an -object or object-add", id);

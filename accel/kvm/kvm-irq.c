@@ -6,8 +6,11 @@
  *
  * Routing is the board's (include/hw/i386/pc.h): GSIs 0 to 15 go to the 8259s and the I/O APIC, interrupt 0 to pin 2 of
  * the latter; 16 to 23 to the I/O APIC only.  Through the PIIX3 a PCI interrupt reaches the 8259s as another GSI: the
- * board drives that line, too (hw/i386/pc-irq.c).  An irqfd does not: an operating system that uses a remote device's
- * interrupt uses the I/O APIC.
+ * board drives that line, too, and gives an irqfd to the one of the two that the guest goes by (hw/i386/pc-irq.h).
+ *
+ * The table never changes.  One GSI could be routed to an 8259 and to a pin of the I/O APIC, but the kernel tells a
+ * guest's end of interrupt to one GSI of each pin only: of two PIRQs that share an ISA interrupt, the other would stay
+ * raised.
  */
 #include <string.h>
 

@@ -6,7 +6,7 @@
  * depend on the machine are the names in the first block: hw/acpi/tables.c finds them in the byte code by name and
  * writes over their numbers, so each must be of the width that its number here makes it.
  *
- * Registers: include/hw/acpi/pci-hotplug.h (0xae00), hw/i386/piix3.h (PIRQRC), include/hw/acpi/pm.h (events, sleep).
+ * Registers: include/hw/acpi/pci-hotplug.h (0xae00), hw/i386/pc-irq.h (0xae20), hw/i386/piix3.h (PIRQRC), include/hw/acpi/pm.h (events, sleep).
  */
 
 /* Slots 0 and 1 are the board's.  X(name of the slot's device, slot in hex). */
@@ -28,9 +28,16 @@ DefinitionBlock ("", "DSDT", 2, "MPQEMU", "MPQEMUPC", 1)
         Name (PICM, 0)                  /* interrupt model: 0 the 8259s, 1 the I/O APIC */
     }
 
+    /* PC_IRQ_MODEL_PORT: interrupt controllers in the kernel must know, too. */
+    OperationRegion (IMOD, SystemIO, 0xae20, 1)
+    Field (IMOD, ByteAcc, NoLock, WriteAsZeros)
+    {
+        IMDL, 8
+    }
     Method (\_PIC, 1)
     {
         \_SB.PICM = Arg0
+        IMDL = Arg0
     }
 
     /* SLP_TYP of S5, for PM1a and PM1b. */
@@ -257,6 +264,7 @@ DefinitionBlock ("", "DSDT", 2, "MPQEMU", "MPQEMUPC", 1)
                 IO (Decode16, 0x00b2, 0x00b2, 1, 2)
                 IO (Decode16, 0x0600, 0x0600, 1, 0x40)
                 IO (Decode16, 0xae00, 0xae00, 1, 0x14)
+                IO (Decode16, 0xae20, 0xae20, 1, 1)
                 IO (Decode16, 0xafe0, 0xafe0, 1, 4)
             })
         }

@@ -190,21 +190,21 @@ static void unplugged(Device *dev, void *opaque)
     }
 }
 
-/* The guest that was asked is gone, and what it held with it. */
-static void grant_all(AcpiPciHotplug *hotplug)
+/* The guest that was asked is gone, and what it held with it; the next one's firmware shall not find it any more. */
+static void complete_removals(AcpiPciHotplug *hotplug)
 {
     for (unsigned devfn = PCI_DEVFN_MAX; devfn-- > 0;) {
         PciDevice *dev = pci_bus_device(hotplug->bus, (uint8_t)devfn);
 
-        if (dev && DEVICE(dev)->unplug_asked) {
-            device_unplug_granted(DEVICE(dev));
+        if (dev) {
+            device_unplug_at_reset(DEVICE(dev));
         }
     }
 }
 
 void acpi_pci_hotplug_reset(AcpiPciHotplug *hotplug)
 {
-    grant_all(hotplug);
+    complete_removals(hotplug);
     hotplug->up = hotplug->down = hotplug->ejected = hotplug->refused = 0;
 }
 

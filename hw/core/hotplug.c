@@ -6,8 +6,9 @@
  *
  * Theory of operation.  An addition has up to three steps: the device is made from the options; its class
  * prepares what may take time, without holding up the event loop; it is realized as at the start.  A removal
- * has up to three: the checks; the guest is asked, and may never answer; the unplug, which somebody else may put off
- * (device_set_del_handler()).
+ * has up to four: the checks; the guest is asked, and may never answer; somebody else (device_set_del_handler()), or
+ * the device's class, ends what the device would still do; the unplug.  A reset of the machine does at once what is
+ * left.
  */
 #include "hw/core/bus.h"
 #include "hw/core/core-int.h"
@@ -204,9 +205,11 @@ static bool check_del(Device *dev, const char *id, GError **errp)
 /* DEV has passed the checks and the guest does not need it. */
 static void remove_now(Device *dev)
 {
+    DeviceClass *klass = DEVICE_GET_CLASS(dev);
+
     dev->removing = true;
     dev->unplug_asked = false;
-    if (!del_handler || !del_handler(dev, del_opaque)) {
+    if ((!del_handler || !del_handler(dev, del_opaque)) && (!klass->retire || !klass->retire(dev))) {
         device_unplugged(dev);
     }
 }
@@ -248,6 +251,18 @@ void device_unplug_granted(Device *dev)
         log_warn("the guest gave up a device that stays: %s", err->message);
         dev->removing = false;
         dev->unplug_asked = false;
+    }
+    g_object_unref(dev);
+}
+
+void device_unplug_at_reset(Device *dev)
+{
+    g_object_ref(dev);
+    if (dev->unplug_asked) {
+        device_unplug_granted(dev);
+    }
+    if (dev->removing) {
+        device_unplugged(dev);
     }
     g_object_unref(dev);
 }

@@ -77,6 +77,69 @@ static void isa_ended(GsiNotifier *notifier)
     }
 }
 
+/* ---- the input for eventfds -------------------------------------------------------------------- */
+
+unsigned pc_irq_input(const PcIrqs *irqs, unsigned gsi)
+{
+    int route = irqs->own_pins || !irqs->piix3 ? -1 : piix3_route(irqs->piix3, gsi - PC_PCI_GSI_FIRST);
+
+    return route < 0 ? gsi : (unsigned)route;
+}
+
+void pc_irq_rerouted(void *opaque)
+{
+    PcIrqs *irqs = opaque;
+
+    for (unsigned pirq = 0; irqs->kernel && pirq < PIIX3_PIRQS; pirq++) {
+        unsigned gsi = PC_PCI_GSI_FIRST + pirq, input = pc_irq_input(irqs, gsi);
+
+        if (input != irqs->inputs[pirq]) {
+            irqs->inputs[pirq] = input;
+            gsi_moved(gsi);
+        }
+    }
+}
+
+static void set_model(PcIrqs *irqs, bool own_pins)
+{
+    irqs->own_pins = own_pins;
+    pc_irq_rerouted(irqs);
+}
+
+static MemResult model_read(void *opaque, hwaddr addr, uint64_t *ret_value, unsigned size)
+{
+    *ret_value = ((PcIrqs *)opaque)->own_pins;
+    return MEM_OK;
+}
+
+static MemResult model_write(void *opaque, hwaddr addr, uint64_t value, unsigned size)
+{
+    set_model(opaque, value == 1);
+    return MEM_OK;
+}
+
+static const MemoryRegionOps model_ops = {
+    .read = model_read,
+    .write = model_write,
+    .max_size = 1,
+};
+
+void pc_irq_add_model(PcIrqs *irqs, MemoryRegion *io)
+{
+    memory_region_init_io(&irqs->model, NULL, &model_ops, irqs, "interrupt-model", 1);
+    memory_region_add(io, PC_IRQ_MODEL_PORT, &irqs->model, 0);
+    for (unsigned pirq = 0; pirq < PIIX3_PIRQS; pirq++) {
+        irqs->inputs[pirq] = PC_PCI_GSI_FIRST + pirq;
+    }
+}
+
+void pc_irq_model_reset(PcIrqs *irqs)
+{
+    set_model(irqs, false);
+}
+
+/* ---- ends ------------------------------------------------------------------------------------ */
+
 void pc_irq_init(PcIrqs *irqs)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(irqs->isa_eoi); i++) {

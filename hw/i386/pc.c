@@ -124,6 +124,11 @@ static uint8_t pc_acknowledge(void *opaque)
     return i8259_acknowledge(opaque);
 }
 
+static unsigned pc_irqfd_input(unsigned gsi)
+{
+    return pc_irq_input(&board.irqs, gsi);
+}
+
 /* The controllers and the timer that an accelerator may have in the kernel. */
 static bool pc_add_irqchip(GError **errp)
 {
@@ -131,7 +136,7 @@ static bool pc_add_irqchip(GError **errp)
 
     if (accel && accel->kernel_irqchip) {
         board.irqs.kernel = accel;
-        board.irqfd = (GsiIrqfdOps) { accel->irqfd_add, accel->irqfd_remove };
+        board.irqfd = (GsiIrqfdOps) { accel->irqfd_add, accel->irqfd_remove, pc_irqfd_input };
         gsi_set_irqfd_ops(&board.irqfd);
         return true;
     }
@@ -199,7 +204,7 @@ static bool pc_add_bridges(MemoryRegion *ram, GError **errp)
 {
     MemoryRegion *memory = address_space_root(system_memory());
     MemoryRegion *io = address_space_root(system_io());
-    const Piix3Hooks piix3_hooks = { pc_irq_set_routed, pc_guest_reset, &board.irqs };
+    const Piix3Hooks piix3_hooks = { pc_irq_set_routed, pc_guest_reset, pc_irq_rerouted, &board.irqs };
     const AcpiPmHooks pm_hooks = { pc_set_sci, pc_guest_shutdown, NULL };
 
     board.host = pci_host_new(board.bus, io);
@@ -209,6 +214,7 @@ static bool pc_add_bridges(MemoryRegion *ram, GError **errp)
     if (!board.pm) {
         return false;
     }
+    pc_irq_add_model(&board.irqs, io);
     pci_host_set_reset_control(board.host, piix3_reset_control(board.irqs.piix3));
     board.hotplug = acpi_pci_hotplug_new(board.bus, board.pm, io);
     powerdown_set_handler(pc_power_button, NULL);
@@ -391,6 +397,7 @@ static void pc_load_linux(void)
 static void pc_reset(void *opaque)
 {
     acpi_pci_hotplug_reset(board.hotplug);
+    pc_irq_model_reset(&board.irqs);
     bus_reset(BUS(board.bus));
     bus_reset(BUS(board.isa));
     if (board.irqs.ioapic) {

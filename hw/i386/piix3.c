@@ -76,11 +76,17 @@ void piix3_set_pirq(Piix3 *piix3, unsigned pirq, int level)
     update_isa_irqs(piix3);
 }
 
+static void reroute(Piix3 *piix3)
+{
+    update_isa_irqs(piix3);
+    piix3->hooks.rerouted(piix3->hooks.opaque);
+}
+
 static void piix3_config_write(PciDevice *dev, unsigned addr, uint32_t value, unsigned size)
 {
     pci_default_config_write(dev, addr, value, size);
     if (addr < PIIX3_PIRQRC + PIIX3_PIRQS && addr + size > PIIX3_PIRQRC) {
-        update_isa_irqs((Piix3 *)dev);
+        reroute((Piix3 *)dev);
     }
 }
 
@@ -134,7 +140,7 @@ static void piix3_reset(PciDevice *dev)
     /* It answers at fixed places and masters for ISA DMA; firmware expects that. */
     pci_set_word(dev->config + PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
     piix3->reset_control = 0;
-    update_isa_irqs(piix3);
+    reroute(piix3);
 }
 
 static void piix3_class_init(Piix3Class *klass)

@@ -33,6 +33,8 @@ typedef struct Piix3Hooks {
     void (*set_isa_irq)(void *opaque, unsigned irq, int level);
     /* The guest asked for a reset: HARD of the machine, else of the processors (INIT).  Later, not in the call. */
     void (*reset)(void *opaque, bool hard);
+    /* What piix3_route() tells may have changed. */
+    void (*rerouted)(void *opaque);
     void *opaque;
 } Piix3Hooks;
 

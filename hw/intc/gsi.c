@@ -38,7 +38,7 @@ void gsi_eoi(unsigned gsi)
      * notifiers to call are marked, and the list is searched anew after each.
      */
     for (n = notifiers; n != NULL; n = n->next) {
-        n->pending |= n->gsi == gsi;
+        n->pending |= n->gsi == gsi && n->eoi;
     }
     for (;;) {
         for (n = notifiers; n != NULL && !(n->pending && n->gsi == gsi); n = n->next) {
@@ -51,6 +51,15 @@ void gsi_eoi(unsigned gsi)
     }
 }
 
+void gsi_moved(unsigned gsi)
+{
+    for (GsiNotifier *n = notifiers; n != NULL; n = n->next) {
+        if (n->gsi == gsi && n->moved) {
+            n->moved(n);
+        }
+    }
+}
+
 void gsi_set_irqfd_ops(const GsiIrqfdOps *ops)
 {
     irqfd_ops = ops;
@@ -59,6 +68,11 @@ void gsi_set_irqfd_ops(const GsiIrqfdOps *ops)
 bool gsi_has_irqfd(void)
 {
     return irqfd_ops != NULL;
+}
+
+unsigned gsi_irqfd_input(unsigned gsi)
+{
+    return irqfd_ops->input ? irqfd_ops->input(gsi) : gsi;
 }
 
 bool gsi_irqfd_add(unsigned gsi, int trigger_fd, int resample_fd, GError **errp)

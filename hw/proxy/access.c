@@ -16,10 +16,10 @@
 #include "trace/hw-proxy.h"
 #include "util/machine-lock.h"
 
-/* A reason not to ask the remote at all: there is none, or waiting for it would hold up everybody. */
+/* A reason not to ask the remote at all: there is none, or it goes, or waiting for it would hold up everybody. */
 static bool proxy_must_drop(PciProxyDev *proxy)
 {
-    return !proxy_is_live(proxy) || machine_locked();
+    return !proxy_is_live(proxy) || proxy_is_retiring(proxy) || machine_locked();
 }
 
 static uint64_t proxy_drop_read(PciProxyDev *proxy, uint64_t addr, unsigned size)

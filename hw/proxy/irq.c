@@ -11,7 +11,8 @@
  * irqfd with a resample eventfd.
  *
  * And where the interrupt controllers are KVM's they do (gsi_has_irqfd): both eventfds are theirs while the device is
- * live, no interrupt passes through this program, and "lower the line" is to take the eventfds away from them.
+ * live, no interrupt passes through this program, and "lower the line" is to take the eventfds away from them.  Which
+ * of their inputs that is may change with the guest's doings (GsiNotifier.moved).
  *
  * Reset.  The PCI core lowers the line at once.  An event of the time before may still come, until
  * the remote has answered the reset: it finds `irq_raised` set or raises the line, and the answer
@@ -55,7 +56,7 @@ static bool drain(int fd)
 /* CONN's events count.  Main loop. */
 static bool irq_is_heard(const ProxyConn *conn)
 {
-    return conn->proxy->conn == conn && proxy_is_live(conn->proxy);
+    return conn->proxy->conn == conn && proxy_is_live(conn->proxy) && !proxy_is_retiring(conn->proxy);
 }
 
 static void irq_mute(ProxyConn *conn, bool mute)
@@ -67,14 +68,15 @@ static void irq_mute(ProxyConn *conn, bool mute)
 static void irqfd_remove(ProxyConn *conn)
 {
     if (conn->irqfd_added) {
-        gsi_irqfd_remove(conn->irqfd_gsi, conn->irq_fd, conn->resample_fd);
+        gsi_irqfd_remove(conn->irqfd_input, conn->irq_fd, conn->resample_fd);
         conn->irqfd_added = false;
     }
 }
 
 static bool irqfd_add(ProxyConn *conn, GError **errp)
 {
-    conn->irqfd_added = gsi_irqfd_add(conn->irqfd_gsi, conn->irq_fd, conn->resample_fd, errp);
+    conn->irqfd_input = gsi_irqfd_input((unsigned)conn->irqfd_gsi);
+    conn->irqfd_added = gsi_irqfd_add(conn->irqfd_input, conn->irq_fd, conn->resample_fd, errp);
     return conn->irqfd_added;
 }
 
@@ -123,7 +125,7 @@ static void irq_resample(PciProxyDev *proxy)
 /* The guest ended the interrupt of our GSI, perhaps another device's. */
 static void proxy_irq_eoi(GsiNotifier *notifier)
 {
-    PciProxyDev *proxy = (PciProxyDev *)((char *)notifier - offsetof(PciProxyDev, eoi));
+    PciProxyDev *proxy = (PciProxyDev *)((char *)notifier - offsetof(PciProxyDev, gsi));
 
     if (!proxy->irq_raised) {
         return;
@@ -140,7 +142,8 @@ void proxy_irq_update(PciProxyDev *proxy)
 {
     ProxyConn *conn = proxy->conn;
 
-    if (!proxy_is_live(proxy)) {
+    /* An interrupt of a device that reads all ones keeps a driver in its handler for ever (Linux's sym53c8xx). */
+    if (!proxy_is_live(proxy) || proxy_is_retiring(proxy)) {
         irq_lower(proxy);
         return;
     }
@@ -242,12 +245,26 @@ void proxy_irq_disconnect(ProxyConn *conn)
     irqfd_remove(conn);
 }
 
-void proxy_irq_watch_eoi(PciProxyDev *proxy)
+/* The eventfds go to another input, soon, as after a reset: the remote is asked what its line is. */
+static void proxy_irq_moved(GsiNotifier *notifier)
+{
+    PciProxyDev *proxy = (PciProxyDev *)((char *)notifier - offsetof(PciProxyDev, gsi));
+
+    __atomic_store_n(&proxy->irq_resync, true, __ATOMIC_RELEASE);
+    proxy_kick(proxy);
+}
+
+void proxy_irq_watch(PciProxyDev *proxy)
 {
     PciBus *bus = pci_device_bus(&proxy->pci);
 
-    if (proxy->shape.interrupt_pin != 0 && bus->set_irq && !gsi_has_irqfd()) {
-        proxy->eoi.eoi = proxy_irq_eoi;
-        gsi_notifier_add(&proxy->eoi, bus->map_irq(&proxy->pci, proxy->shape.interrupt_pin - 1u));
+    if (proxy->shape.interrupt_pin == 0 || !bus->set_irq) {
+        return;
     }
+    if (gsi_has_irqfd()) {
+        proxy->gsi.moved = proxy_irq_moved;
+    } else {
+        proxy->gsi.eoi = proxy_irq_eoi;
+    }
+    gsi_notifier_add(&proxy->gsi, bus->map_irq(&proxy->pci, proxy->shape.interrupt_pin - 1u));
 }

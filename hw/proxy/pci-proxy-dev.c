@@ -51,7 +51,7 @@ static void proxy_tear_down(PciProxyDev *proxy)
 {
     proxy_sync_stop(proxy);
     proxy_barrier_remove(proxy);
-    gsi_notifier_remove(&proxy->eoi);
+    gsi_notifier_remove(&proxy->gsi);
     if (!proxy_conns_end(proxy)) {
         g_object_ref(proxy); /* held by a peer that won the race in irq.c: the thread keeps the object */
     }
@@ -89,7 +89,7 @@ static bool proxy_realize(PciDevice *dev, GError **errp)
     if (proxy->prepare_over || proxy_start(proxy, errp)) {
         proxy_take_shape(proxy);
         if (proxy_irq_connect(proxy->next, proxy->shape.interrupt_pin, false, errp)) {
-            proxy_irq_watch_eoi(proxy);
+            proxy_irq_watch(proxy);
             proxy_barrier_add(proxy);
             proxy_attached(proxy->next);
             return true;
@@ -103,9 +103,15 @@ static bool proxy_realize(PciDevice *dev, GError **errp)
 static void proxy_unrealize(PciDevice *dev)
 {
     PciProxyDev *proxy = PCI_PROXY_DEV(dev);
+    bool attaching = pci_proxy_state(proxy) == PCI_PROXY_REATTACHING;
+    PciProxyNotify *notify = g_steal_pointer(&proxy->notify);
 
     proxy_change_state(proxy, ~0u, PCI_PROXY_GONE, NULL);
     proxy_tear_down(proxy);
+    proxy_retire_end(proxy);
+    if (attaching && notify) {
+        notify(proxy, PCI_PROXY_REATTACHING, PCI_PROXY_GONE, NULL, proxy->notify_opaque);
+    }
 }
 
 static void proxy_reset(PciDevice *dev)
@@ -164,6 +170,7 @@ static void pci_proxy_dev_class_init(PciProxyDevClass *klass)
     ((GObjectClass *)klass)->finalize = proxy_finalize;
     pci->device_class.qom_class.description = "PCI device in another process";
     pci->device_class.prepare = proxy_prepare;
+    pci->device_class.retire = proxy_retire;
     pci->express = true;
     pci->unlocked_config = true;
     pci->realize = proxy_realize;

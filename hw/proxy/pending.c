@@ -16,7 +16,8 @@
  * after 2 seconds, when its host's storage does not let go).  So a reset is posted before that of the machine, which
  * waits for the answer, or for the device's death: what is loaded into RAM for the next guest is not written over by a
  * read of the last one's.  A process that is dead to us and not yet to its kernel may still do that, until it has been
- * killed (remote-process.c).
+ * killed: that is waited for by its owner (remote-reset.c), who must know of the death before the proxy's barrier is
+ * over.
  *
  * Limit.  The worker sends the reset within the link's time limit, which an exchange under way may have used up before.
  * A peer can hold the worker where no time limit counts (irq.c); so the machine has one of its own, and a device
@@ -59,6 +60,7 @@ static void note_reset_done(PciProxyDev *proxy, uint64_t ticket)
     proxy->resets_done = ticket;
     pthread_mutex_unlock(&proxy->pending_lock);
     reset_gate_changed();
+    proxy_kick(proxy); /* for retire.c */
 }
 
 uint64_t proxy_link_begin(PciProxyDev *proxy)
@@ -110,26 +112,43 @@ static PciProxyDev *proxy_of(ResetBarrier *barrier)
     return (PciProxyDev *)((char *)barrier - offsetof(PciProxyDev, barrier));
 }
 
+uint64_t proxy_post_reset(PciProxyDev *proxy)
+{
+    uint64_t ticket;
+
+    proxy_post(proxy, PROXY_WORK_RESET);
+    pthread_mutex_lock(&proxy->pending_lock);
+    ticket = proxy->resets_asked;
+    pthread_mutex_unlock(&proxy->pending_lock);
+    return ticket;
+}
+
+bool proxy_reset_is_over(PciProxyDev *proxy, uint64_t ticket, bool *ret_answered)
+{
+    bool live, told;
+
+    pthread_mutex_lock(&proxy->pending_lock);
+    live = proxy_is_live(proxy);
+    told = proxy->changes == proxy->changes_told;
+    *ret_answered = live && proxy->resets_done >= ticket;
+    pthread_mutex_unlock(&proxy->pending_lock);
+    return live ? *ret_answered : told;
+}
+
 static void barrier_begin(ResetBarrier *barrier)
 {
     PciProxyDev *proxy = proxy_of(barrier);
 
-    proxy_post(proxy, PROXY_WORK_RESET);
-    pthread_mutex_lock(&proxy->pending_lock);
-    proxy->barrier_ticket = proxy->resets_asked;
-    pthread_mutex_unlock(&proxy->pending_lock);
+    proxy->barrier_ticket = proxy_post_reset(proxy);
     event_timer_arm(proxy->barrier_limit, event_clock_ns(EVENT_CLOCK_REAL) + INT64_C(2000000) * proxy->timeout_ms);
 }
 
 static bool barrier_is_over(ResetBarrier *barrier)
 {
     PciProxyDev *proxy = proxy_of(barrier);
-    bool over;
+    bool answered;
 
-    pthread_mutex_lock(&proxy->pending_lock);
-    over = proxy->resets_done >= proxy->barrier_ticket || !proxy_is_live(proxy);
-    pthread_mutex_unlock(&proxy->pending_lock);
-    return over;
+    return proxy_reset_is_over(proxy, proxy->barrier_ticket, &answered);
 }
 
 static void barrier_limit(void *opaque)
@@ -158,5 +177,5 @@ void proxy_barrier_remove(PciProxyDev *proxy)
 bool proxy_call(PciProxyDev *proxy, const MpqemuMsg *msg, uint64_t *ret_value)
 {
     /* With the link lock held a live device keeps its connection, even when it dies now. */
-    return proxy_is_live(proxy) && proxy_conn_call(proxy->conn, msg, ret_value);
+    return proxy_is_live(proxy) && !proxy_is_retiring(proxy) && proxy_conn_call(proxy->conn, msg, ret_value);
 }

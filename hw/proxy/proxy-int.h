@@ -117,7 +117,8 @@ typedef struct ProxyConn {
     unsigned irq_empty;     /* wake-ups of irq_source in a row that found nothing */
     bool irq_muted;         /* irq_source ignores the eventfd until the line is lowered */
     int irqfd_gsi;          /* the interrupt controllers are to take the eventfds for this one; -1: we read them */
-    bool irqfd_added;       /* they have them */
+    unsigned irqfd_input;   /* they have them, for this input; */
+    bool irqfd_added;       /* if at all */
     GThread *worker;        /* NULL: was not started */
 
     /* Pending lock. */
@@ -162,10 +163,14 @@ struct PciProxyDev {
     GSList *conns;          /* ProxyConn *: all there are, owned; the main loop alone, with the lock or without */
     ProxyConn *next;        /* the one being attached: STARTING and REATTACHING; else NULL */
     bool irq_raised;
-    GsiNotifier eoi;
+    GsiNotifier gsi;
     ResetBarrier barrier;
     uint64_t barrier_ticket; /* resets_done that the machine's reset waits for */
     EventTimer *barrier_limit; /* armed while it may wait */
+    PciProxyRetired *retired; /* to be told of the end of pci_proxy_retire(); NULL: it was not asked for, or is over */
+    void *retired_opaque;
+    uint64_t retire_ticket;   /* resets_done that it waits for */
+    EventTimer *retire_limit; /* NULL: it was not asked for */
     DevicePrepare *prepare; /* to be told of the end of the preparation; NULL: not preparing */
     GError *prepare_error;
     bool prepare_over;
@@ -176,6 +181,7 @@ struct PciProxyDev {
 
     /* Atomic. */
     bool irq_resync;        /* the remote was reset: lower the line and ask again */
+    bool retiring;          /* the device is about to be removed: the guest's accesses are dropped */
     PciProxyStats stats;
 
     ProxyBar bars[PCI_NUM_REGIONS];
@@ -228,15 +234,41 @@ void proxy_link_end(PciProxyDev *proxy);
 /* No reset was asked for since proxy_link_begin() gave TICKET.  Machine lock. */
 bool proxy_ticket_valid(PciProxyDev *proxy, uint64_t ticket);
 
+/* A reset of the remote, posted; returns what proxy_reset_is_over() is to be asked with.  Any thread. */
+uint64_t proxy_post_reset(PciProxyDev *proxy);
+
+/*
+ * The reset of TICKET has been answered, or the device is dead and its owner knows; *ret_answered tells which.  Machine
+ * lock.
+ */
+bool proxy_reset_is_over(PciProxyDev *proxy, uint64_t ticket, bool *ret_answered);
+
 /* Machine lock: the machine's reset waits for the remote's transfers, from now on; until _remove(). */
 void proxy_barrier_add(PciProxyDev *proxy);
 void proxy_barrier_remove(PciProxyDev *proxy);
 
 /*
- * One exchange on the connection in use.  Link lock.  False: the device is not READY or SUSPECT (any more).  True:
- * *ret_value is the reply's value, which may be MPQEMU_RET_ERROR.
+ * One exchange on the connection in use, for the guest.  Link lock.  False: the device is not READY or SUSPECT (any
+ * more), or about to be removed.  True: *ret_value is the reply's value, which may be MPQEMU_RET_ERROR.
  */
 bool proxy_call(PciProxyDev *proxy, const MpqemuMsg *msg, uint64_t *ret_value);
+
+/* ---- retire.c -------------------------------------------------------------------------------- */
+
+/* Main loop: tells of the end of pci_proxy_retire() when it has come. */
+void proxy_retire_update(PciProxyDev *proxy);
+
+/* The device goes, whatever its remote does: tells of the end, too. */
+void proxy_retire_end(PciProxyDev *proxy);
+
+/* DeviceClass.retire, for a proxy whose removal is nobody else's affair. */
+bool proxy_retire(Device *dev);
+
+/* An access of the guest must not reach the remote any more.  Any thread; surely so with the link lock. */
+static inline bool proxy_is_retiring(PciProxyDev *proxy)
+{
+    return __atomic_load_n(&proxy->retiring, __ATOMIC_ACQUIRE);
+}
 
 /* ---- conn.c ---------------------------------------------------------------------------------- */
 
@@ -347,8 +379,11 @@ bool proxy_irq_send(ProxyConn *conn, GError **errp);
 bool proxy_irq_connect(ProxyConn *conn, uint8_t pin, bool muted, GError **errp);
 void proxy_irq_disconnect(ProxyConn *conn);
 
-/* Main loop: hears of the guest's ends of interrupt, for the device as a whole; nothing where nobody tells. */
-void proxy_irq_watch_eoi(PciProxyDev *proxy);
+/*
+ * Main loop: hears of the guest's ends of interrupt, for the device as a whole; where interrupt controllers take the
+ * eventfds, of another input instead.
+ */
+void proxy_irq_watch(PciProxyDev *proxy);
 
 /* Main loop: does what the state and irq_resync ask for. */
 void proxy_irq_update(PciProxyDev *proxy);

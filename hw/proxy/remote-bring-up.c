@@ -11,9 +11,20 @@
 
 static void bring_up_next(RemoteOp *op);
 
+/* The proxy that was waited for is gone, and nothing else has ended the wait. */
+static void attachment_gone(const GError *err, void *opaque)
+{
+    RemoteOp *op = ((RemoteProcess *)opaque)->current;
+
+    if (op && op->reattaching && pci_proxy_state(op->device->proxy) == PCI_PROXY_GONE) {
+        op->reattaching = false;
+        bring_up_next(op);
+    }
+}
+
 /*
  * A link that broke while the process seems alive means a process that lies or is stuck.  With one device to lose, or
- * when it shall be replaced anyway, the process is given up; else its other devices go on.
+ * when it shall be replaced anyway, the process is given up; else its other devices go on, when it lets go of this one.
  */
 void remote_proxy_changed(PciProxyDev *proxy, PciProxyState from, PciProxyState to, const char *reason, void *opaque)
 {
@@ -28,17 +39,24 @@ void remote_proxy_changed(PciProxyDev *proxy, PciProxyState from, PciProxyState 
         if (to == PCI_PROXY_DEAD) {
             error_setg(&op->failure, "device '%s': %s", device->id, reason);
         }
+        if (to == PCI_PROXY_GONE) {
+            remote_answer_later(NULL, attachment_gone, remote); /* a reset of the machine must not go on from there */
+        }
         if (to == PCI_PROXY_DEAD || to == PCI_PROXY_READY) {
             op->reattaching = false;
             bring_up_next(op);
         }
         return;
     }
-    if (to == PCI_PROXY_DEAD && remote_is_alive(remote) &&
-        (remote->on_death != REMOTE_ON_DEATH_DETACH || remote_count_controllers(remote) == 1)) {
+    if (to != PCI_PROXY_DEAD || !remote_is_alive(remote)) {
+        return;
+    }
+    if (remote->on_death != REMOTE_ON_DEATH_DETACH || remote_count_controllers(remote) == 1) {
         g_autofree char *text = g_strdup_printf("link of device '%s': %s", device->id, reason);
 
         remote_died(remote, text);
+    } else {
+        remote_device_cut(remote, device->id);
     }
 }
 
@@ -56,8 +74,9 @@ static void bring_up_attach(RemoteOp *op)
 {
     RemoteDevice *device = op->device;
 
+    device->let_go = false;
     /* remote_proxy_changed() tells the end. */
-    op->reattaching = device->controller &&
+    op->reattaching = device->controller && pci_proxy_state(device->proxy) != PCI_PROXY_GONE &&
                       pci_proxy_reattach_take_fd(device->proxy, fd_steal(&device->link_fd), &op->failure);
     if (!op->reattaching) {
         bring_up_next(op);

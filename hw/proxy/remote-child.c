@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "system/reset.h"
 #include "trace/hw-proxy.h"
 #include "util/error.h"
 #include "util/fd.h"
@@ -37,6 +38,8 @@ struct RemoteChild {
     EventTimer *insist;         /* to be ended: the next signal; NULL before */
     bool termed;                /* SIGTERM was sent */
     bool ending;                /* to be ended as soon as it has started */
+    bool dead;                  /* it has ended, by its pidfd */
+    bool cut;                   /* counted below; not when it is dead */
     const RemoteChildOps *ops;  /* NULL: it has no owner any more */
     void *opaque;
 };
@@ -53,6 +56,7 @@ const SyscallTable remote_process_syscalls = {
 };
 
 static unsigned living;   /* children that have not been reaped */
+static unsigned cut;      /* of these, those that a reset waits for */
 static char *vm_name;     /* for ps */
 
 void remote_set_vm_name(const char *name)
@@ -102,7 +106,32 @@ void remote_child_end(RemoteChild *child)
 {
     if (child) {
         child->ops = NULL;
+        remote_child_cut(child);
         child_terminate(child);
+    }
+}
+
+void remote_child_cut(RemoteChild *child)
+{
+    if (child && !child->cut && !child->dead) {
+        child->cut = true;
+        cut++;
+    }
+}
+
+unsigned remote_children_cut(void)
+{
+    return cut;
+}
+
+/* It has ended, or was never there. */
+static void child_is_over(RemoteChild *child)
+{
+    child->dead = true;
+    if (child->cut) {
+        child->cut = false;
+        cut--;
+        reset_gate_changed();
     }
 }
 
@@ -120,6 +149,7 @@ unsigned remote_children(void)
 
 static void child_free(RemoteChild *child)
 {
+    child_is_over(child);
     event_source_remove(child->death);
     event_timer_free(child->insist);
     fd_close(&child->pidfd);
@@ -133,6 +163,7 @@ static void child_dead(int fd, unsigned ready, void *opaque)
 
     event_source_remove(child->death);
     child->death = NULL;
+    child_is_over(child); /* nobody's memory is in its hands any more */
     if (child->ops) {
         child->ops->dead(child->opaque);
     }

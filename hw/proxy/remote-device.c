@@ -20,26 +20,12 @@
 #include "util/error.h"
 #include "util/fd-name.h"
 #include "util/fd.h"
-#include "util/log.h"
 
 static const char *const proxy_keys[] = { "bus", "addr", "multifunction", "dma", NULL };
-
-static char *link_name(const RemoteDevice *device)
-{
-    return g_strconcat("link-", device->id, NULL);
-}
 
 static bool is_pci_driver(const RemoteProcess *remote, const char *driver)
 {
     return remote->pci_types && g_hash_table_contains(remote->pci_types, driver);
-}
-
-static JsonObject *id_args(const char *id)
-{
-    JsonObject *args = json_object_new();
-
-    json_object_set_string_member(args, "id", id);
-    return args;
 }
 
 /* ---- the remote's half ----------------------------------------------------------------------- */
@@ -52,13 +38,13 @@ static void device_undone(RemoteOp *op)
 
 static void device_undo(RemoteOp *op)
 {
-    remote_op_command(op, "device_del", id_args(op->device->id), -1, device_undone);
+    remote_op_command(op, "device_del", remote_id_args(op->device->id), -1, device_undone);
 }
 
 /* When object-add failed the name was not taken. */
 static void device_undo_fd(RemoteOp *op)
 {
-    g_autofree char *name = link_name(op->device);
+    g_autofree char *name = remote_link_name(op->device->id);
     JsonObject *args = json_object_new();
 
     json_object_set_string_member(args, "fdname", name);
@@ -76,14 +62,14 @@ static void device_linked(RemoteOp *op)
 
 static void device_link_passed(RemoteOp *op)
 {
-    g_autofree char *name = link_name(op->device);
+    g_autofree char *name = remote_link_name(op->device->id);
     JsonObject *args;
 
     if (remote_op_failed(op)) {
         device_undo(op);
         return;
     }
-    args = id_args(name);
+    args = remote_id_args(name);
     json_object_set_string_member(args, "qom-type", "x-remote-object");
     json_object_set_string_member(args, "devid", op->device->id);
     json_object_set_string_member(args, "fd", name);
@@ -92,7 +78,7 @@ static void device_link_passed(RemoteOp *op)
 
 static void device_link(RemoteOp *op)
 {
-    g_autofree char *name = link_name(op->device);
+    g_autofree char *name = remote_link_name(op->device->id);
     JsonObject *args;
     int pair[2];
 
@@ -201,6 +187,22 @@ static void add_notice(RemoteOp *op, JsonObject *args)
     }
 }
 
+/* A medium that the guest had ejected is not in its drive again. */
+static void add_tray(RemoteOp *op, JsonObject *args)
+{
+    static const char property[] = "tray-open";
+    const char *id = options_get(op->device->opts, "drive");
+    RemoteDrive *drive = id ? remote_drive_find(op->remote, id) : NULL;
+
+    if (!drive) {
+        return;
+    }
+    drive->tray_open = drive->tray_open && op->device != op->new_device;
+    if (drive->tray_open && g_hash_table_contains(op->prop_types, property)) {
+        json_object_set_boolean_member(args, property, TRUE);
+    }
+}
+
 /* An unknown driver has no properties; device_add says so in better words. */
 static void device_types_known(RemoteOp *op)
 {
@@ -215,6 +217,7 @@ static void device_types_known(RemoteOp *op)
     opts = remote_copy_options(device->opts, is_pci_driver(op->remote, device->driver) ? proxy_keys : nothing);
     options_foreach(opts, add_typed_member, &context, NULL);
     add_notice(op, context.args);
+    add_tray(op, context.args);
     remote_op_command(op, "device_add", context.args, -1, device_added);
 }
 
@@ -255,9 +258,9 @@ static char *proxy_fd_name(const RemoteDevice *device)
 /* There is no proxy, for op->failure: the remote's half goes, too. */
 static void device_unlink(RemoteOp *op)
 {
-    g_autofree char *name = link_name(op->new_device);
+    g_autofree char *name = remote_link_name(op->new_device->id);
 
-    remote_op_command(op, "object-del", id_args(name), -1, device_unlinked);
+    remote_op_command(op, "object-del", remote_id_args(name), -1, device_unlinked);
 }
 
 static void proxy_added(Device *dev, const GError *err, void *opaque)
@@ -387,161 +390,4 @@ void remote_device_add(Options *opts, RemoteDone *done, void *opaque)
     };
     op->id = g_strdup(op->new_device->id);
     remote_op_submit(op);
-}
-
-/* ---- removal --------------------------------------------------------------------------------- */
-
-/* Takes the proxy out of the machine; its link ends with it. */
-static void unplug_proxy(RemoteDevice *device)
-{
-    g_autoptr(GObject) proxy = (GObject *)g_steal_pointer(&device->proxy);
-
-    if (proxy) {
-        pci_proxy_set_notify(PCI_PROXY_DEV(proxy), NULL, NULL);
-        if (DEVICE(proxy)->realized) {
-            device_unplugged(DEVICE(proxy));
-        }
-    }
-}
-
-unsigned remote_count_controllers(const RemoteProcess *remote)
-{
-    unsigned count = 0;
-
-    for (guint i = 0; i < remote->devices->len; i++) {
-        count += ((RemoteDevice *)remote->devices->pdata[i])->controller;
-    }
-    return count;
-}
-
-/*
- * A device that has lost its bus now that device ID has left the list, or NULL.  One without bus= is on some
- * controller's, so it goes with the last of them.  The bus= of a controller means this machine's.
- */
-static RemoteDevice *find_orphan(RemoteProcess *remote, const char *id)
-{
-    bool no_bus = remote_count_controllers(remote) == 0;
-
-    for (guint i = remote->devices->len; i > 0; i--) {
-        RemoteDevice *device = remote->devices->pdata[i - 1];
-
-        if (!device->controller && (device->parent_id ? g_str_equal(device->parent_id, id) : no_bus)) {
-            return device;
-        }
-    }
-    return NULL;
-}
-
-/* It leaves the list first: a remote may have taken devices whose buses are each other's. */
-void remote_device_forget(RemoteProcess *remote, const char *id)
-{
-    RemoteDevice *device = remote_device_find(remote, id), *orphan;
-    guint index;
-
-    if (!device || !g_ptr_array_find(remote->devices, device, &index)) {
-        return;
-    }
-    g_ptr_array_steal_index(remote->devices, index);
-    while ((orphan = find_orphan(remote, device->id))) {
-        remote_device_forget(remote, orphan->id);
-    }
-    unplug_proxy(device);
-    remote_device_free(device);
-}
-
-static void device_forget(RemoteOp *op)
-{
-    remote_device_forget(op->remote, op->id);
-    remote_op_end(op);
-}
-
-static void device_deleted(RemoteOp *op)
-{
-    RemoteDevice *device = remote_device_find(op->remote, op->id);
-
-    /* Of a controller nothing is left here: an error is told, but the device is not kept. */
-    if (remote_is_alive(op->remote) && remote_op_failed(op) && device && !device->controller) {
-        remote_op_end(op);
-        return;
-    }
-    device_forget(op);
-}
-
-static void device_unserved(RemoteOp *op)
-{
-    remote_op_command(op, "device_del", id_args(op->id), -1, device_deleted);
-}
-
-/* The machine first: the guest's view does not depend on how quick the remote is. */
-static void device_delete(RemoteOp *op)
-{
-    RemoteDevice *device = remote_device_find(op->remote, op->id);
-    g_autofree char *name = NULL;
-
-    if (!device) {
-        error_set(&op->failure, ERROR_CLASS_DEVICE_NOT_FOUND, "Device '%s' not found", op->id);
-        remote_op_end(op);
-    } else if (device->controller) {
-        unplug_proxy(device);
-        name = link_name(device);
-        remote_op_command(op, "object-del", id_args(name), -1, device_unserved);
-    } else {
-        device_unserved(op);
-    }
-}
-
-/*
- * The guest answers later, and remote_device_del_handler() goes on; false: nobody to ask, or that is over.  Not for a
- * dead device, with which a driver can do no more than wait for its time limits.
- */
-static bool ask_guest(RemoteDevice *device)
-{
-    Device *dev = (Device *)device->proxy;
-
-    return dev && dev->realized && (!dev->removing || dev->unplug_asked) &&
-           pci_proxy_state(device->proxy) != PCI_PROXY_DEAD && device_ask_guest(dev);
-}
-
-void remote_device_del(const char *rdev_id, const char *id, bool force, RemoteDone *done, void *opaque)
-{
-    GError *err = NULL;
-    RemoteProcess *remote = remote_find(rdev_id, &err);
-    RemoteOp *op;
-
-    if (remote && !remote_device_find(remote, id)) {
-        error_set(&err, ERROR_CLASS_DEVICE_NOT_FOUND, "remote process '%s' has no device '%s'; query-remote lists its "
-                  "devices", remote->rid, id);
-        remote = NULL;
-    }
-    if (!remote || (!force && ask_guest(remote_device_find(remote, id)))) {
-        remote_answer_later(err, done, opaque);
-        return;
-    }
-    op = remote_op_new(remote, device_delete, device_forget, done, opaque);
-    op->id = g_strdup(id);
-    remote_op_submit(op);
-}
-
-/* A removal that was called off may be asked for again. */
-static void proxy_removed(const GError *err, void *opaque)
-{
-    g_autoptr(GObject) proxy = opaque;
-
-    if (err) {
-        log_warn("pci-proxy-dev '%s' stays: %s", DEVICE(proxy)->id, err->message);
-        DEVICE(proxy)->given_up = false; /* if it was: the guest is told again of what it finds in the slot */
-    }
-    DEVICE(proxy)->removing = false;
-}
-
-bool remote_device_del_handler(Device *dev, void *opaque)
-{
-    RemoteDevice *device;
-    RemoteProcess *remote = IS_PCI_PROXY_DEV(dev) ? remote_of_proxy(PCI_PROXY_DEV(dev), &device) : NULL;
-
-    if (!remote) {
-        return false;
-    }
-    remote_device_del(remote->rid, device->id, true, proxy_removed, g_object_ref(dev));
-    return true;
 }

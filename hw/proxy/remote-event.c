@@ -4,7 +4,8 @@
  *
  * Runs in: mpqemu.
  *
- * The remote is not trusted.  An event costs what its text costs; nothing is kept of it but one bit of each device.
+ * The remote is not trusted.  An event costs what its text costs; nothing is kept of it but one bit of each device and
+ * drive.
  * What is passed on to our own monitors is lost there when a client does not read.  The one thing that it can do to the
  * machine is to stop it, when the user has allowed that by a drive's werror= or rerror=: once for each time that
  * somebody lets the machine go on.
@@ -102,6 +103,18 @@ static void on_device_deleted(RemoteProcess *remote, const char *name, JsonObjec
     }
 }
 
+/* Where the guest has left the tray, for the process after this one. */
+static void on_tray_moved(RemoteProcess *remote, const char *name, JsonObject *data)
+{
+    const char *id = data ? json_object_get_string_member_with_default(data, "device", NULL) : NULL;
+    RemoteDrive *drive = id ? remote_drive_find(remote, id) : NULL;
+
+    if (drive) {
+        drive->tray_open = json_object_get_boolean_member_with_default(data, "tray-open", FALSE);
+    }
+    on_relayed(remote, name, data);
+}
+
 /* The word of a controller counts for its own replacement only. */
 static void on_bus_reset_watch(RemoteProcess *remote, const char *name, JsonObject *data)
 {
@@ -119,7 +132,7 @@ static const struct {
 } remote_events[] = {
     { "BLOCK_IO_ERROR", on_relayed },
     { "DEVICE_DELETED", on_device_deleted },
-    { "DEVICE_TRAY_MOVED", on_relayed },
+    { "DEVICE_TRAY_MOVED", on_tray_moved },
     { "SCSI_BUS_RESET_WATCH", on_bus_reset_watch },
     { "STOP", on_stop },
 };

@@ -7,9 +7,11 @@
  *   remote-registry.c  the processes by rid, their configuration, query-remote
  *   remote-child.c     the operating system's side of it
  *   remote-process.c   one process: start, control channel, heartbeat, death and policy
+ *   remote-reset.c     what a reset of the machine waits for
  *   remote-event.c     what a process tells by itself, and the machine's run state
  *   remote-op.c        operations: chains of commands, one chain at a time a process
  *   remote-drive.c, remote-device.c   the operations on drives and devices
+ *   remote-removal.c   the end of devices
  *   remote-bring-up.c  making everything again; links that end
  */
 #ifndef HW_PROXY_REMOTE_INT_H
@@ -35,6 +37,7 @@ typedef struct RemoteDrive {
     Options *opts;    /* as for drive_add in the remote, without file= when there is an image */
     int image;        /* owned; -1: an empty drive */
     bool read_only;   /* by the user's options */
+    bool tray_open;   /* by the last word of its device */
     int64_t fdset;    /* set through which the image is passed */
     char *file_key;   /* "file" or "file.filename": which option names it */
 } RemoteDrive;
@@ -47,6 +50,7 @@ typedef struct RemoteDevice {
     char *parent_id;     /* device whose bus it was put on by bus=; NULL: not said */
     bool controller;     /* a PCI function: it has a proxy */
     PciProxyDev *proxy;  /* referenced; NULL: not a controller, or not made yet */
+    bool let_go;         /* its link was given up, and its process has let go of it, until it is attached again */
     int link_fd;         /* bring-up: our end of its link until all is made; else -1 */
     bool watches_reset;  /* the guest's driver would be interrupted by a bus reset, by the device's last word */
 } RemoteDevice;
@@ -103,6 +107,9 @@ struct RemoteProcess {
     /* What it has, in the order of making. */
     GPtrArray *drives;        /* RemoteDrive *, owned */
     GPtrArray *devices;       /* RemoteDevice *, owned */
+
+    /* Links that were given up, of which the process has not let go yet. */
+    unsigned cuts;
 
     /* Operations. */
     GQueue ops;               /* RemoteOp *, waiting, owned */
@@ -166,6 +173,12 @@ RemoteChild *remote_child_spawn(const char *rid, const char *path, const char *s
 pid_t remote_child_pid(const RemoteChild *child); /* 0: not started yet */
 void remote_child_kill(RemoteChild *child);       /* SIGKILL; the callbacks come as ever */
 
+/*
+ * CHILD is dead to us, its links are cut: a reset of the machine waits for its end (remote-reset.c).  Accepts NULL.
+ */
+void remote_child_cut(RemoteChild *child);
+unsigned remote_children_cut(void); /* that have not ended yet */
+
 /* The owner goes, having said "quit": SIGTERM after a while, then SIGKILL; no more callbacks.  Accepts NULL. */
 void remote_child_end(RemoteChild *child);
 
@@ -179,6 +192,9 @@ void remote_start(RemoteProcess *remote);
 
 /* READY or SUSPECT, or operations run because it is being started. */
 bool remote_is_alive(const RemoteProcess *remote);
+
+/* As remote_died(), for one that will not end by itself: it is killed. */
+void remote_give_up(RemoteProcess *remote, const char *reason);
 
 /*
  * The process has ended, or is given up, for REASON: channels and links are closed at once, operations fail; when the
@@ -199,6 +215,11 @@ bool remote_stopping(void);
 void remote_process_clear(RemoteProcess *remote);
 
 void remote_set_state(RemoteProcess *remote, RemoteState to, const char *reason, const int *wait_status);
+
+/* ---- remote-reset.c -------------------------------------------------------------------------- */
+
+/* From now on a reset of the machine waits for the ends of processes and links that were given up. */
+void remote_watch_reset(void);
 
 /* ---- remote-op.c ----------------------------------------------------------------------------- */
 
@@ -234,6 +255,9 @@ struct RemoteOp {
     unsigned index;          /* bring-up: which drive or device is next, to be made, then to be attached */
     bool reattaching;        /* bring-up: waits for the proxy of `device` */
     bool adding_proxy;       /* waits for device_add_async() of the proxy of `new_device` */
+    bool at_rest;            /* removal: the remote has answered the reset of device `id` */
+    bool awaits_death;       /* removal: waits for remote_device_death_over() */
+    bool sure;               /* queued whatever waits: there can be one of a device */
     int link_fd;             /* our end of a link, until the proxy has it */
     GHashTable *prop_types;  /* property name -> type name, of the driver */
 };
@@ -242,7 +266,10 @@ struct RemoteOp {
 RemoteOp *remote_op_new(RemoteProcess *remote, RemoteOpStep *first, RemoteOpStep *if_dead, RemoteDone *done,
                         void *opaque);
 
-/* Queues OP (taken) and starts the process when it does not run.  With REMOTE_OPS_MAX in the queue OP fails, later. */
+/*
+ * Queues OP (taken) and starts the process when it does not run.  With REMOTE_OPS_MAX in the queue OP fails, later,
+ * unless it is `sure`.
+ */
 void remote_op_submit(RemoteOp *op);
 
 /* Queues OP (taken) in front of all others, to be run before the process is ready: the bring-up. */
@@ -256,6 +283,10 @@ void remote_op_end(RemoteOp *op);
 
 /* Keeps the error of the last command as the chain's failure; true when there was one. */
 bool remote_op_failed(RemoteOp *op);
+
+/* Arguments of a command: {"id": ID}; and the name of the link of controller ID in the remote, to be freed. */
+JsonObject *remote_id_args(const char *id);
+char *remote_link_name(const char *id);
 
 /* The "name"s in the last answer, an array of objects, each with its "type" or NULL; empty when it is no such array. */
 GHashTable *remote_op_names(const RemoteOp *op);
@@ -286,7 +317,7 @@ void remote_pause(RemoteProcess *remote);
 /* What on-death=pause waited for has happened: the machine goes on unless it waits for another process, too. */
 void remote_pause_end(RemoteProcess *remote);
 
-/* ---- remote-drive.c, remote-device.c, remote-bring-up.c -------------------------------------- */
+/* ---- remote-drive.c, remote-device.c, remote-removal.c, remote-bring-up.c -------------------- */
 
 /* Makes everything that REMOTE has in its new process; ends by remote_brought_up(). */
 void remote_bring_up(RemoteProcess *remote);
@@ -296,6 +327,15 @@ void remote_bring_up_abort(RemoteProcess *remote);
 
 /* The process has died: an addition that waits for a proxy fails soon, whoever holds the link's other end. */
 void remote_device_abort(RemoteProcess *remote);
+
+/* All that will be known of the death is known: a removal that waits for it goes on. */
+void remote_device_death_over(RemoteProcess *remote);
+
+/*
+ * The link of controller ID was given up, and the process lives: it has to let go of the link's end, and of guest RAM
+ * with it, or is given up, too.
+ */
+void remote_device_cut(RemoteProcess *remote, const char *id);
 
 /* Makes op->drive in the process; MADE follows, with op->failure set when it was refused (nothing is left then). */
 void remote_drive_make(RemoteOp *op, RemoteOpStep *made);

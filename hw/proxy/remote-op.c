@@ -114,7 +114,7 @@ void remote_op_submit(RemoteOp *op)
     RemoteProcess *remote = op->remote;
     GError *err = NULL;
 
-    if (remote->ops.length >= REMOTE_OPS_MAX) {
+    if (remote->ops.length >= REMOTE_OPS_MAX && !op->sure) {
         error_setg(&err, "%u operations wait for remote process '%s'; wait for their ends, or restart it",
                    REMOTE_OPS_MAX, remote->rid);
         remote_answer_later(err, op->done, op->opaque);
@@ -214,6 +214,19 @@ bool remote_op_failed(RemoteOp *op)
         op->failure = g_steal_pointer(&op->err);
     }
     return op->failure != NULL;
+}
+
+JsonObject *remote_id_args(const char *id)
+{
+    JsonObject *args = json_object_new();
+
+    json_object_set_string_member(args, "id", id);
+    return args;
+}
+
+char *remote_link_name(const char *id)
+{
+    return g_strconcat("link-", id, NULL);
 }
 
 GHashTable *remote_op_names(const RemoteOp *op)

@@ -123,8 +123,7 @@ static void kill_child(RemoteProcess *remote)
     event_timer_arm(remote->reap, event_clock_ns(EVENT_CLOCK_REAL) + REAP_MS * NS_PER_MS);
 }
 
-/* As remote_died(), for one that will not end by itself. */
-static void give_up(RemoteProcess *remote, const char *reason)
+void remote_give_up(RemoteProcess *remote, const char *reason)
 {
     remote_died(remote, reason);
     if (remote->dying && remote->child) {
@@ -155,7 +154,7 @@ static void remote_beat(RemoteProcess *remote)
     if (silent_ms >= remote->heartbeat_limit_ms) {
         g_autofree char *reason = g_strdup_printf("it has not answered for %" G_GINT64_FORMAT " ms", silent_ms);
 
-        give_up(remote, reason);
+        remote_give_up(remote, reason);
         return;
     }
     set_suspect(remote, silent_ms >= remote->heartbeat_interval_ms);
@@ -171,7 +170,7 @@ static void heartbeat_timer(void *opaque)
     } else {
         g_autofree char *reason = g_strdup_printf("it was not ready %u ms after its start", remote->timeout_ms);
 
-        give_up(remote, reason);
+        remote_give_up(remote, reason);
     }
 }
 
@@ -267,6 +266,7 @@ static void finish_death(RemoteProcess *remote, const int *wait_status)
         log_error("remote process '%s' is dead: %s%s", remote->rid, remote->reason, how);
     }
     remote_set_state(remote, REMOTE_DEAD, remote->reason, wait_status);
+    remote_device_death_over(remote);
     if (stopping) {
         return;
     }
@@ -306,6 +306,7 @@ void remote_died(RemoteProcess *remote, const char *reason)
     control = g_steal_pointer(&remote->control);
     remote->greeted = false;
     remote->dying = cut_reason(reason);
+    remote_child_cut(remote->child);
     event_timer_disarm(remote->heartbeat);
     for (guint i = 0; i < remote->devices->len; i++) {
         RemoteDevice *device = remote->devices->pdata[i];
@@ -521,6 +522,7 @@ static void launch(RemoteProcess *remote, RemoteState state)
     g_autoptr(GError) err = NULL;
 
     remote_watch_runstate();
+    remote_watch_reset();
     device_set_del_handler(remote_device_del_handler, NULL);
     if (!remote->heartbeat) {
         remote->heartbeat = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, heartbeat_timer, remote);
@@ -553,7 +555,7 @@ void remote_brought_up(RemoteProcess *remote, const GError *err)
     if (err) {
         g_autofree char *reason = g_strdup_printf("it could not be set up: %s", err->message);
 
-        give_up(remote, reason);
+        remote_give_up(remote, reason);
         return;
     }
     remote->restarts += restarted;
@@ -593,7 +595,7 @@ void remote_restart(const char *rdev_id, RemoteDone *done, void *opaque)
         launch(remote, REMOTE_RESTARTING);
     } else {
         remote->restart_asked = true;
-        give_up(remote, "a restart was asked for");
+        remote_give_up(remote, "a restart was asked for");
     }
 }
 
@@ -630,6 +632,7 @@ static void stop_one(RemoteProcess *remote)
     remote_process_clear(remote);
     remote_bring_up_abort(remote);
     remote_device_abort(remote);
+    remote_device_death_over(remote);
     remote_ops_clear(remote);
     tell_restart(remote, err);
     remote->state = REMOTE_GONE; /* no event: the monitors are told of the shutdown */

@@ -5,8 +5,9 @@
  * Runs in: mpqemu; the worker of a connection that is being attached.
  *
  * The local copy of the header does not change meanwhile but by a reset, since a guest's config writes are dropped.  A
- * reset of before is covered by the one sent here.  One that comes later stays posted, and is sent before the
- * first access; it takes back what was written here, on both sides.
+ * reset of before is sent besides the one of each attachment, which is none for a device that was made with something
+ * to tell the driver of before (bus-reset-pending of lsi53c895a).  One that comes later stays posted, and is sent
+ * before the first access; it takes back what was written here, on both sides.
  *
  * QEMU as a remote resets its device once more at the end of its own start-up, and answers before (probe.c).  So
  * what was written is read back after a pause, and written again when it is gone.
@@ -116,8 +117,11 @@ static bool check_all(ProxyConn *conn, const HeaderRegisters *regs, const Header
     return true;
 }
 
-/* The local copy's header, with which the posted reset is done.  False: the connection is not wanted any more. */
-static bool take_header(ProxyConn *conn, uint8_t header[PCI_STD_HEADER_SIZEOF])
+/*
+ * The local copy's header, with which the posted reset is to be done; *ret_was_reset: there is one.  False: the
+ * connection is not wanted any more.
+ */
+static bool take_header(ProxyConn *conn, uint8_t header[PCI_STD_HEADER_SIZEOF], bool *ret_was_reset)
 {
     PciProxyDev *proxy = conn->proxy;
     bool wanted;
@@ -127,6 +131,7 @@ static bool take_header(ProxyConn *conn, uint8_t header[PCI_STD_HEADER_SIZEOF])
     if (wanted) {
         memcpy(header, proxy->pci.config, PCI_STD_HEADER_SIZEOF);
         pthread_mutex_lock(&proxy->pending_lock);
+        *ret_was_reset = proxy->pending & PROXY_WORK_RESET;
         proxy->pending &= ~PROXY_WORK_RESET;
         proxy->resets_done = proxy->resets_asked; /* by reset(), before the device is READY */
         pthread_mutex_unlock(&proxy->pending_lock);
@@ -154,13 +159,14 @@ bool proxy_restore(ProxyConn *conn, GError **errp)
     uint8_t header[PCI_STD_HEADER_SIZEOF];
     const HeaderRegister *lost = NULL;
     HeaderRegisters regs;
+    bool was_reset = false;
 
-    if (!take_header(conn, header)) {
+    if (!take_header(conn, header, &was_reset)) {
         error_setg(errp, "the attachment was given up");
         return false;
     }
     collect(&regs, header, &conn->proxy->shape);
-    if (!reset(conn, errp)) {
+    if (!reset(conn, errp) || (was_reset && !reset(conn, errp))) {
         return false;
     }
     for (unsigned round = 0; round < ROUNDS_MAX; round++) {

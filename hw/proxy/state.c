@@ -84,7 +84,6 @@ bool proxy_change_state(PciProxyDev *proxy, unsigned from, PciProxyState to, con
     }
     trace_proxy_state(proxy->name, state_names[was], state_names[to], reason ? reason : "");
     proxy_kick(proxy);
-    reset_gate_changed(); /* who waits for an answer of this device, waits no more */
     return true;
 }
 
@@ -227,6 +226,9 @@ static void proxy_tell(PciProxyDev *proxy)
     if (changed && to != PCI_PROXY_GONE && proxy->notify) {
         proxy->notify(proxy, from, to, reason, proxy->notify_opaque);
     }
+    if (changed) {
+        reset_gate_changed(); /* proxy_reset_is_over() */
+    }
 }
 
 void pci_proxy_set_notify(PciProxyDev *proxy, PciProxyNotify *fn, void *opaque)
@@ -252,6 +254,7 @@ static void proxy_work(void *opaque)
     proxy_irq_update(proxy);
     proxy_conns_reap(proxy);
     proxy_tell(proxy);
+    proxy_retire_update(proxy);
     proxy_prepare_end(proxy); /* a device that was not made has no path afterwards */
     g_object_unref(proxy);
 }

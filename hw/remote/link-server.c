@@ -513,6 +513,17 @@ fail:
     return NULL;
 }
 
+bool link_server_stop(LinkServer *server)
+{
+    if (server->busy) {
+        return false; /* it is looked at again when the nested turn has ended */
+    }
+    if (server->state != LINK_SERVER_ENDED) {
+        link_server_release(server);
+    }
+    return server->dev->dma.abandoned == 0;
+}
+
 void link_server_free(LinkServer *server)
 {
     if (!server) {

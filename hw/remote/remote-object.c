@@ -146,6 +146,17 @@ static bool remote_object_complete(QomObject *obj, GError **errp)
     return true;
 }
 
+/* UserCreatableInterface.quiesce: guest RAM is no longer this process's affair. */
+static bool remote_object_quiesce(QomObject *obj)
+{
+    RemoteObject *self = REMOTE_OBJECT(obj);
+    bool had_ended = link_server_state(self->server) == LINK_SERVER_ENDED;
+    bool over = link_server_stop(self->server);
+
+    live_links -= !had_ended && link_server_state(self->server) == LINK_SERVER_ENDED;
+    return over;
+}
+
 static void remote_object_finalize(GObject *gobject);
 
 static void remote_object_class_init(RemoteObjectClass *klass)
@@ -175,6 +186,7 @@ static void remote_object_interface_init(gpointer iface, gpointer data)
     UserCreatableInterface *user_creatable = iface;
 
     user_creatable->complete = remote_object_complete;
+    user_creatable->quiesce = remote_object_quiesce;
 }
 
 QOM_DEFINE_TYPE_WITH_CODE(RemoteObject, remote_object, TYPE_REMOTE_OBJECT_NAME, QOM_TYPE_OBJECT, 0, {

@@ -223,7 +223,10 @@ struct LsiState {
 
     bool bus_reset_pending;   /* property; off once the guest's driver has been told, or has reset the chip */
     bool watch_told;          /* what SCSI_BUS_RESET_WATCH said last */
+    int64_t watch_told_at;    /* EVENT_CLOCK_REAL */
     bool watch_changed;       /* it is otherwise now */
+    bool config_written;      /* ever: the link's other end is here */
+    unsigned resets_pending;  /* those since then, while bus_reset_pending */
     uint8_t reg[LSI_REG_SIZE];
     uint8_t ram[LSI_RAM_SIZE];
     uint8_t dstat2, sist0_2, sist1_2; /* interrupts stacked behind the visible ones */
@@ -311,6 +314,9 @@ void lsi_notice_init(LsiState *s);
 void lsi_notice_clear(LsiState *s);
 /* After every access: sees whether the driver's wish to hear of bus resets has changed. */
 void lsi_notice_update(LsiState *s);
+
+/* The function is reset; before its registers are. */
+void lsi_notice_reset(LsiState *s);
 /* A config write, which may let the device master the bus. */
 void lsi_notice_config_written(LsiState *s);
 

@@ -15,6 +15,10 @@
  * BSDs' drivers reset the chip then and load everything anew.  One that trusts registers and SCRIPTS RAM over a bus
  * reset is where it was without this: its commands time out.
  *
+ * A reset of the machine takes it back, since the guest has no such driver then.  It comes by the same message as the
+ * one that is part of each attachment, and is told from it by its number: those of the start of this process come
+ * before anybody has written to config space, and do not count; the first one behind that is the attachment's.
+ *
  * Nobody else may see it.  An interrupt that no driver takes blocks its line for all devices on it, so the property is
  * for whoever knows that the driver had SIEN0.RST set and could interrupt.  It is told by SCSI_BUS_RESET_WATCH: polling
  * firmware never sets it, a driver that goes away resets the chip, as does a reset of the machine.  And it is told when
@@ -25,14 +29,16 @@
  * middle layer is not told by this driver) takes it for a change of medium and gives up the read that meets it.
  *
  * A guest can write SIEN0 as often as it likes, and shall not flood a monitor: a change is told when it has lasted for
- * WATCH_NS.  A driver that resets the chip and sets it up again causes no event at all.
+ * WATCH_NS, and the next one not before WATCH_PAUSE_NS have passed, as with QEMU's events that a guest causes; the last
+ * state counts.  A driver that resets the chip and sets it up again causes no event at all.
  */
 #include "hw/scsi/lsi53c895a-int.h"
 
 #include "qapi/qapi.h"
 #include "trace/hw-scsi.h"
 
-#define WATCH_NS (50ll * 1000 * 1000)
+#define WATCH_NS (50LL * 1000 * 1000)
+#define WATCH_PAUSE_NS (1000LL * 1000 * 1000)
 
 /* A bus reset would interrupt; as long as it is pending, what the lost chip's driver wanted holds. */
 static bool is_watching(const LsiState *s)
@@ -49,6 +55,7 @@ static void tell_watch(void *opaque)
 
     s->watch_changed = false;
     s->watch_told = !s->watch_told;
+    s->watch_told_at = event_clock_ns(EVENT_CLOCK_REAL);
     if (s->pci.dev.id) {
         json_object_set_string_member(data, "device", s->pci.dev.id);
     }
@@ -60,6 +67,7 @@ void lsi_notice_init(LsiState *s)
 {
     s->watch_timer = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, tell_watch, s);
     s->watch_told = s->bus_reset_pending;
+    s->watch_told_at = -WATCH_PAUSE_NS;
 }
 
 void lsi_notice_clear(LsiState *s)
@@ -76,14 +84,23 @@ void lsi_notice_update(LsiState *s)
     }
     s->watch_changed = changed;
     if (changed) {
-        event_timer_arm(s->watch_timer, event_clock_ns(EVENT_CLOCK_REAL) + WATCH_NS);
+        event_timer_arm(s->watch_timer,
+                        MAX(event_clock_ns(EVENT_CLOCK_REAL) + WATCH_NS, s->watch_told_at + WATCH_PAUSE_NS));
     } else {
         event_timer_disarm(s->watch_timer);
     }
 }
 
+void lsi_notice_reset(LsiState *s)
+{
+    if (s->bus_reset_pending && s->config_written && s->resets_pending++ > 0) {
+        s->bus_reset_pending = false;
+    }
+}
+
 void lsi_notice_config_written(LsiState *s)
 {
+    s->config_written = true;
     if (!s->bus_reset_pending || !(pci_get_word(s->pci.config + PCI_COMMAND) & PCI_COMMAND_MASTER)) {
         return;
     }

@@ -233,6 +233,7 @@ static void lsi_reset(PciDevice *pci)
 {
     LsiState *s = LSI53C895A(pci);
 
+    lsi_notice_reset(s);
     lsi_soft_reset(s);
     lsi_tasks_drop(s, LSI_TARGETS, LSI_LUNS, true);
     memset(s->agreement, 0, sizeof(s->agreement));

@@ -253,6 +253,10 @@ static bool disk_realize(Device *device, GError **errp)
         error_setg(errp, "channel=%u: the bus has channel 0 only; leave channel out", disk->channel);
         return false;
     }
+    if (disk->tray_open && !scsi_disk_is_removable(disk)) {
+        error_setg(errp, "tray-open=on: the medium cannot be ejected; give removable=on, or leave tray-open out");
+        return false;
+    }
     if (!check_texts(disk, errp) || !settle_sizes(disk, errp)) {
         return false;
     }
@@ -273,7 +277,7 @@ static bool disk_realize(Device *device, GError **errp)
     blk_set_change_handler(blk, disk_changed, disk);
     disk->scsi.removable = scsi_disk_is_removable(disk);
     if (disk->scsi.removable) {
-        blk_set_tray(blk, &scsi_cd_tray_ops, disk);
+        blk_set_tray(blk, &scsi_cd_tray_ops, disk, disk->tray_open);
     }
     runstate_register(disk_runstate, disk);
     return true;
@@ -360,10 +364,20 @@ static void scsi_disk_init(ScsiDisk *disk)
     g_queue_init(&disk->held);
 }
 
+#define TRAY_OPEN \
+    { "tray-open", QOM_PROP_KIND_BOOL, offsetof(ScsiDisk, tray_open), \
+      .description = "the tray is open, with the medium on it: for a drive that takes the place of a lost one" }
+
 static const QomProperty hd_properties[] = {
     { "rotation_rate", QOM_PROP_KIND_UINT16, offsetof(ScsiDisk, rotation_rate),
       .description = "turns a minute; 1: solid state, 0: not told" },
     { "removable", QOM_PROP_KIND_BOOL, offsetof(ScsiDisk, removable), .description = "the medium can be ejected" },
+    TRAY_OPEN,
+    { NULL },
+};
+
+static const QomProperty cd_properties[] = {
+    TRAY_OPEN,
     { NULL },
 };
 
@@ -378,10 +392,10 @@ static void scsi_hd_init(ScsiHd *disk)
     (void)disk;
 }
 
-/* All of a CD's properties are the common ones. */
 static void scsi_cd_class_init(ScsiCdClass *klass)
 {
     klass->scsi_class.device_class.qom_class.description = "SCSI CD-ROM";
+    qom_class_add_properties(klass, cd_properties);
     klass->is_cd = true;
 }
 

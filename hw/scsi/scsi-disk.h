@@ -74,7 +74,7 @@ struct ScsiDisk {
     bool was_inserted;     /* at the last look: a change handler call is about medium or length */
     bool default_wce;      /* write cache as configured: the mode page's default */
     bool stopped;          /* START STOP UNIT stopped a disk (not a CD) */
-    bool tray_open;        /* by the guest; the medium is out of reach, but still there for the block layer */
+    bool tray_open;        /* property; by the guest; the medium is out of reach, but still there for the block layer */
     bool prevented;        /* PREVENT ALLOW MEDIUM REMOVAL holds */
     uint8_t media_event;   /* next media event for GET EVENT STATUS NOTIFICATION, 0: none */
     GQueue waiting;        /* ops whose I/O waits for the machine to go on */

@@ -211,7 +211,7 @@ typedef struct BlockTrayOps {
     void (*request)(void *opaque); /* the user wants the medium, which the guest has locked */
     void (*open)(void *opaque);    /* by the user's hand; the device answers with blk_tray_moved() */
 } BlockTrayOps;
-void blk_set_tray(BlockBackend *blk, const BlockTrayOps *ops, void *opaque);
+void blk_set_tray(BlockBackend *blk, const BlockTrayOps *ops, void *opaque, bool open); /* OPEN: it is, without an event */
 
 /* The tray is open or closed now.  Event DEVICE_TRAY_MOVED, at most one a second of each backend. */
 void blk_tray_moved(BlockBackend *blk, bool open);

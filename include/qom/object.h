@@ -254,6 +254,8 @@ typedef struct UserCreatableInterface {
     bool (*complete)(QomObject *obj, GError **errp);
     /* May it be deleted now (object-del)?  NULL: always. */
     bool (*can_be_deleted)(QomObject *obj, GError **errp);
+    /* See user_creatable_quiesce().  NULL: there is nothing. */
+    bool (*quiesce)(QomObject *obj);
 } UserCreatableInterface;
 
 #define QOM_TYPE_USER_CREATABLE (user_creatable_get_type())
@@ -270,6 +272,13 @@ QomObject *user_creatable_add(Options *opts, GError **errp);
  * returns true; false when ARG asks for no help, or for that of no such type.
  */
 bool user_creatable_print_help(const char *arg);
+
+/*
+ * Before user_creatable_del(): ends what the object ID does to memory that is not its own, and tells whether that is
+ * over; to be called again, for a limited time, until it is.  True for an object that there is not, or that cannot be
+ * deleted.
+ */
+bool user_creatable_quiesce(const char *id);
 
 /* Takes the object ID away.  Fails, generic as in QEMU, when there is none or it is in use. */
 bool user_creatable_del(const char *id, GError **errp);

@@ -618,11 +618,30 @@ def test_processor_that_cannot_go_on_stops_the_machine(payload, sandbox):
     assert "KVM gave up on vCPU 0: internal error 1" in machine.errors
 
 
-# Interrupts of a script's INT instruction, by pin 19 of the I/O APIC, for ever; a dot for each hundred.
-REMOTE_INTERRUPTS = LSI_BARS + "enter32" + IDT + """
+# How slot 4's INTA, which is PIRQ D, becomes vector 0x43: (in real mode, in protected mode, at the handler's end).
+ROUTE_TO_11 = "config 1, 0x60, 0x0b808080\n"
+PIC_OFF = "movb $0xff, %al; outb %al, $0x21; outb %al, $0xa1\n"
+PIN = "movl $0x%x, 0xfec00000; movl $0xa043, 0xfec00010; movl $0x%x, 0xfec00000; movl $0, 0xfec00010\n"
+WAYS = {
+    "pin-19": ("", PIN % (0x36, 0x37), ""),
+    # As an operating system that uses ACPI, after firmware.
+    "pin-19-after-pic": (ROUTE_TO_11 + PIC_OFF + "movw $0xae20, %dx; movb $1, %al; outb %al, %dx\n", PIN % (0x36, 0x37), ""),
+    # As one that goes by the MP table.
+    "pin-11": (ROUTE_TO_11 + PIC_OFF, PIN % (0x26, 0x27), ""),
+    # As one without either: PIRQ D's route, the second 8259, the local APIC's ExtINT.
+    "8259s": (ROUTE_TO_11 + """
+        movb $0x11, %al; outb %al, $0x20; outb %al, $0xa0
+        movb $0x20, %al; outb %al, $0x21; movb $0x40, %al; outb %al, $0xa1
+        movb $4, %al; outb %al, $0x21; movb $2, %al; outb %al, $0xa1
+        movb $1, %al; outb %al, $0x21; outb %al, $0xa1
+        movw $0x4d1, %dx; movb $8, %al; outb %al, %dx
+        movb $0xfb, %al; outb %al, $0x21; movb $0xf7, %al; outb %al, $0xa1
+    """, "movl $0x700, 0xfee00350\n", "movb $0x20, %al; outb %al, $0xa0; outb %al, $0x20\n"),
+}
+# Interrupts of a script's INT instruction, for ever; a dot for each hundred.
+REMOTE_INTERRUPTS = LSI_BARS + "{before}\n enter32" + IDT + """
         gate 0x43, on_lsi
-        movl $0x36, 0xfec00000; movl $0xa043, 0xfec00010
-        movl $0x37, 0xfec00000; movl $0, 0xfec00010
+        {enable}
         movl $0x98080000, 0x3000; movl $0x77, 0x3004
         sti
         xorl %ebx, %ebx
@@ -647,14 +666,23 @@ REMOTE_INTERRUPTS = LSI_BARS + "enter32" + IDT + """
         cmpb $0xff, %al
         je 5f
         incl 0x620
-    5:  popl %eax
+    5:  {end}
+        popl %eax
         """ + RETURN + ".code16"
 
 
-def test_interrupts_of_a_remote_device_that_dies_and_comes_back(payload, sandbox):
+def remote_interrupts(way):
+    text = REMOTE_INTERRUPTS
+    for name, code in zip(("before", "enable", "end"), WAYS[way]):
+        text = text.replace("{" + name + "}", code)
+    return text
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_interrupts_of_a_remote_device_that_dies_and_comes_back(payload, sandbox, way):
     """Its eventfds are taken away, and given anew."""
     options = ["-rdevice", "lsi53c895a,id=lsi0,rid=disks,addr=4", "-remote", "rid=disks,on-death=restart", *sandbox]
-    with Monitored(payload, REMOTE_INTERRUPTS, *options) as machine:
+    with Monitored(payload, remote_interrupts(way), *options) as machine:
         def remote():
             return machine.qmp.command("query-remote")[0]
 

@@ -98,6 +98,24 @@ def try_again(function):
         time.sleep(0.05)
 
 
+# -- the end of a link -----------------------------------------------------------------------------
+
+@pytest.fixture(name="served")
+def _served(remote_program, tmp_path):
+    with Place("remote", remote_program, tmp_path, *disk(tmp_path, 0, slow(1, cancellable=False))) as place:
+        yield place
+
+
+def test_link_is_deleted_when_its_transfers_have_ended(served):
+    """A read that the host does not give up: whoever is told that the link is gone may use its memory for something else."""
+    start_slow(served)
+    assert served.guest.read(0x30000, SECTOR) != b"\x40" * SECTOR
+    begin = time.monotonic()
+    quick(LIMIT, served.qmp.command, "object-del", id="r0")
+    assert served.guest.read(0x30000, SECTOR) == b"\x40" * SECTOR or time.monotonic() - begin > 2
+    served.qmp.command("quit")              # nobody else would end it
+
+
 # -- aborts ----------------------------------------------------------------------------------------
 
 def test_slow_read_ends_with_its_data(start, tmp_path):
@@ -220,7 +238,7 @@ def test_drive_of_hung_disk_is_deleted_at_once(start, tmp_path):
 
 def test_controller_with_hung_disk_is_removed(start, tmp_path):
     """With its disks; what the host still does is for nobody."""
-    place = start(*disk(tmp_path, 0, slow(1, cancellable=False)), *disk(tmp_path, 1))
+    place = start(*disk(tmp_path, 0, slow(4, cancellable=False)), *disk(tmp_path, 1))
     start_slow(place)
     if place.process:
         place.qmp.command("object-del", id="r0")

@@ -170,8 +170,9 @@ void blk_set_device_path(BlockBackend *blk, const char *path)
     g_assert_true(g_str_has_prefix(path, "/machine/"));
 }
 
-void blk_set_tray(BlockBackend *blk, const BlockTrayOps *ops, void *opaque)
+void blk_set_tray(BlockBackend *blk, const BlockTrayOps *ops, void *opaque, bool open)
 {
+    blk->tray_open = open;
     blk->tray = ops;
     blk->tray_opaque = opaque;
 }

@@ -466,7 +466,7 @@ static void test_eject_by_user(void)
     blk_detach(blk);
     /* A tray that is locked, asked, forced. */
     g_assert_true(blk_attach(blk, "cd0", false, &err));
-    blk_set_tray(blk, &tray_ops, blk);
+    blk_set_tray(blk, &tray_ops, blk, false);
     g_assert_true(blk_tray(blk, &open));
     g_assert_false(open);
     blk_lock_medium(blk, true);
@@ -632,7 +632,7 @@ static void test_tray_events(void)
 
     add_node("driver=null-co,node-name=cd,read-only=on");
     blk = attach("cd", false);
-    blk_set_tray(blk, &tray_ops, blk);
+    blk_set_tray(blk, &tray_ops, blk, false);
     begin_events();
     blk_tray_moved(blk, true);
     g_assert_cmpint(seen.count, ==, 0);

@@ -64,6 +64,10 @@ static void set_sci(void *opaque, int level)
     interrupts++;
 }
 
+static void ignore_route(void *opaque)
+{
+}
+
 static void ignore_reset(void *opaque, bool hard)
 {
 }
@@ -228,7 +232,7 @@ static void test_random(void)
 int main(int argc, char **argv)
 {
     static GType (*const types[])(void) = { test_function_get_type, NULL };
-    static const Piix3Hooks piix3_hooks = { set_isa_irq, ignore_reset, NULL };
+    static const Piix3Hooks piix3_hooks = { set_isa_irq, ignore_reset, ignore_route, NULL };
     static const AcpiPmHooks pm_hooks = { set_sci, ignore_shutdown, NULL };
     RamBlock *block;
     PciHost *host;

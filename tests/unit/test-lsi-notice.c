@@ -33,9 +33,13 @@ static void wait_ms(int64_t ms)
     }
 }
 
+/* EXPECT is what is told next; empty: nothing is, for longer than a change must last. */
 static void expect_told(const char *expect)
 {
-    wait_ms(100);
+    while (expect[0] && told->len == 0) {
+        event_loop_turn(event_loop_main(), true);
+    }
+    wait_ms(expect[0] ? 0 : 100);
     g_assert_cmpstr(told->str, ==, expect);
     g_string_truncate(told, 0);
 }
@@ -200,6 +204,49 @@ static void test_short_changes_are_not_told(void)
     end(rig);
 }
 
+/* Each change lasts long enough to be told, and the guest goes on for as long as it likes. */
+static void test_changes_are_told_once_a_second(void)
+{
+    int64_t start;
+    Rig *rig;
+
+    listen();
+    rig = rig_new();
+    expect_told("+");
+    start = event_clock_ns(EVENT_CLOCK_REAL);
+    for (unsigned i = 0; i < 4; i++) {
+        rig_write(rig, LSI_SIEN0, 0, 1);
+        wait_ms(70);
+        rig_write(rig, LSI_SIEN0, SIST0_RST, 1);
+        wait_ms(70);
+    }
+    rig_write(rig, LSI_SIEN0, 0, 1);
+    expect_told("-");
+    g_assert_cmpint(event_clock_ns(EVENT_CLOCK_REAL) - start, >=, 900000000);
+    end(rig);
+}
+
+/* The machine was reset while the process was being made: firmware that polls must not find the interrupt. */
+static void test_reset_of_the_machine_takes_it_back(void)
+{
+    Rig *rig = rig_new();
+
+    listen();
+    replace(rig);
+    device_reset(&rig->pci.dev->dev); /* by the process's own start */
+    device_reset(&rig->pci.dev->dev);
+    /* The attachment: it sizes the BARs, and resets; and the machine's reset. */
+    g_assert_true(pci_config_write(rig->pci.dev, PCI_BASE_ADDRESS_1, UINT32_MAX, 4));
+    device_reset(&rig->pci.dev->dev);
+    device_reset(&rig->pci.dev->dev);
+    pci_rig_map(&rig->pci);
+    g_assert_cmpint(rig->pci.irq, ==, 0);
+    g_assert_cmphex(rig_read(rig, LSI_SIST0, 2), ==, 0);
+    g_assert_cmphex(rig_read(rig, LSI_SIEN0, 1), ==, 0);
+    expect_told("-");
+    end(rig);
+}
+
 /* The supervisor's word for it is the property: the next replacement needs no event. */
 static void test_replacement_goes_on_from_there(void)
 {
@@ -225,6 +272,8 @@ int main(int argc, char **argv)
     g_test_add_func("/lsi-notice/removable-units-keep-quiet", test_removable_units_keep_quiet);
     g_test_add_func("/lsi-notice/watch-is-told", test_watch_is_told);
     g_test_add_func("/lsi-notice/short-changes-are-not-told", test_short_changes_are_not_told);
+    g_test_add_func("/lsi-notice/changes-are-told-once-a-second", test_changes_are_told_once_a_second);
+    g_test_add_func("/lsi-notice/machine-reset-takes-it-back", test_reset_of_the_machine_takes_it_back);
     g_test_add_func("/lsi-notice/replacement-goes-on-from-there", test_replacement_goes_on_from_there);
     return g_test_run();
 }

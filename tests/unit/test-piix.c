@@ -26,6 +26,13 @@ static void set_isa_irq(void *opaque, unsigned irq, int level)
     isa_changes++;
 }
 
+static unsigned reroutes;
+
+static void note_route(void *opaque)
+{
+    reroutes++;
+}
+
 static void note_reset(void *opaque, bool hard)
 {
     hard_resets += hard;
@@ -112,7 +119,13 @@ static void test_pirq_routing(void)
     g_assert_cmphex(isa_levels, ==, 0);
     piix3_set_pirq(piix3, 2, 1);
     g_assert_cmphex(isa_levels, ==, 1 << 5);
+    reroutes = 0;
+    set_config(0, 0x64, 1, 1);
+    g_assert_cmpuint(reroutes, ==, 0);
+    set_config(0, 0x63, 11, 1);
+    g_assert_cmpuint(reroutes, ==, 1);
     bus_reset(BUS(bus));
+    g_assert_cmpuint(reroutes, ==, 2);
     g_assert_cmphex(isa_levels, ==, 0);
 }
 
@@ -288,7 +301,7 @@ static void test_gpe(void)
 
 int main(int argc, char **argv)
 {
-    static const Piix3Hooks piix3_hooks = { set_isa_irq, note_reset, NULL };
+    static const Piix3Hooks piix3_hooks = { set_isa_irq, note_reset, note_route, NULL };
     static const AcpiPmHooks pm_hooks = { set_sci, note_shutdown, NULL };
     int status;
 

@@ -49,7 +49,16 @@ static void give_back(unsigned gsi, int trigger_fd, int resample_fd)
     taken.trigger = taken.resample = -1;
 }
 
-static const GsiIrqfdOps ops = { take, give_back };
+/* The input that carries the line now. */
+static unsigned line_input = RIG_LINE;
+
+static unsigned input_of(unsigned gsi)
+{
+    g_assert_cmpuint(gsi, ==, RIG_LINE);
+    return line_input;
+}
+
+static const GsiIrqfdOps ops = { take, give_back, input_of };
 
 static void setup(Rig *rig, gconstpointer data)
 {
@@ -142,6 +151,23 @@ static void test_death_takes_them_away_and_a_new_remote_gives_new_ones(Rig *rig,
     g_assert_cmpuint(take_count(taken.trigger), ==, 1);
 }
 
+/* The guest routes the interrupt to another input, while the remote's line is high. */
+static void test_line_that_moves_takes_them_along(Rig *rig, gconstpointer data)
+{
+    start(rig);
+    line_input = 11;
+    gsi_moved(RIG_LINE + 1);
+    gsi_moved(RIG_LINE);
+    g_assert_cmpuint(taken.gsi, ==, RIG_LINE); /* not in the call, which is a processor's */
+    rig_wait(rig, remote_is_asked);
+    g_assert_cmpuint(taken.gsi, ==, 11);
+    g_assert_cmpint(taken.trigger, >=, 0);
+    line_input = RIG_LINE;
+    rig_unplug(rig); /* from the input that has them, not from the one of now */
+    gsi_moved(RIG_LINE);
+    g_assert_cmpint(taken.trigger, ==, -1);
+}
+
 static void test_controllers_that_refuse_fail_the_device(Rig *rig, gconstpointer data)
 {
     g_autoptr(GError) err = NULL;
@@ -173,6 +199,7 @@ int main(int argc, char **argv)
     ADD("eventfds-of-the-remote", test_controllers_get_the_eventfds_of_the_remote);
     ADD("reset", test_reset_takes_them_away_and_asks_again);
     ADD("death", test_death_takes_them_away_and_a_new_remote_gives_new_ones);
+    ADD("line-moves", test_line_that_moves_takes_them_along);
     ADD("refused", test_controllers_that_refuse_fail_the_device);
     ADD("no-interrupt-pin", test_device_without_interrupt_gives_none);
 #undef ADD

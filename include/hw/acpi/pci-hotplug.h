@@ -43,7 +43,7 @@ typedef struct AcpiPciHotplug AcpiPciHotplug;
  */
 AcpiPciHotplug *acpi_pci_hotplug_new(PciBus *bus, AcpiPm *pm, MemoryRegion *io);
 
-/* For the board's reset, before that of the bus: it removes what the guest was asked to give up. */
+/* For the board's reset, before that of the bus: it completes the removals that wait, for the guest or for a remote. */
 void acpi_pci_hotplug_reset(AcpiPciHotplug *hotplug);
 
 #endif

@@ -54,6 +54,12 @@ struct DeviceClass {
      * does the same by itself and waits.
      */
     void (*prepare)(Device *dev, Bus *bus, DevicePrepare *prepare);
+    /*
+     * Before DEV is unplugged, by whomever: ends what it would still do to the machine (a proxy's remote writes guest
+     * RAM). True: that takes time, and device_unplugged() is the class's to call, in limited time; false, or NULL:
+     * there is nothing.  Neither at the end of the program nor at a reset, when nobody can see it.
+     */
+    bool (*retire)(Device *dev);
     void (*reset)(Device *dev);
 };
 
@@ -142,6 +148,12 @@ bool device_ask_guest(Device *dev);
  * for a device that device_del() would refuse.
  */
 void device_unplug_granted(Device *dev);
+
+/*
+ * The machine is being reset, and no device works on guest RAM: a removal of DEV that was asked for and waits, for the
+ * guest or for anything else, is completed before it returns.  Nothing for other devices.
+ */
+void device_unplug_at_reset(Device *dev);
 
 /* The guest that was asked for DEV keeps it: the removal is off, which DEVICE_UNPLUG_GUEST_ERROR tells. */
 void device_unplug_refused(Device *dev);

@@ -27,12 +27,14 @@ typedef struct GsiNotifier GsiNotifier;
 struct GsiNotifier {
     /* The guest ended interrupt GSI.  May change interrupt lines, (un)register notifiers, and tell of another GSI. */
     void (*eoi)(GsiNotifier *notifier);
+    /* Controllers that take eventfds have another input for GSI now: take yours away, and give them anew.  NULL: none. */
+    void (*moved)(GsiNotifier *notifier);
     unsigned gsi;        /* set by gsi_notifier_add() */
     GsiNotifier *next;   /* private */
     bool pending;        /* private: to be called by the gsi_eoi() under way */
 };
 
-/* Calls NOTIFIER->eoi at each EOI of GSI until it is removed. */
+/* Calls NOTIFIER->eoi at each EOI of GSI, or NOTIFIER->moved, until it is removed. */
 void gsi_notifier_add(GsiNotifier *notifier, unsigned gsi);
 
 /* Nothing for a notifier that is not registered. */
@@ -41,10 +43,14 @@ void gsi_notifier_remove(GsiNotifier *notifier);
 /* For interrupt controllers: the guest has ended GSI. */
 void gsi_eoi(unsigned gsi);
 
-/* Of interrupt controllers that take eventfds; as the functions below. */
+/* For the board: gsi_irqfd_input(GSI) has changed.  Nothing is changed in the call. */
+void gsi_moved(unsigned gsi);
+
+/* Of interrupt controllers that take eventfds; as the functions below.  `input` NULL: GSI itself. */
 typedef struct GsiIrqfdOps {
     bool (*add)(unsigned gsi, int trigger_fd, int resample_fd, GError **errp);
     void (*remove)(unsigned gsi, int trigger_fd, int resample_fd);
+    unsigned (*input)(unsigned gsi);
 } GsiIrqfdOps;
 
 /* For the board: OPS (static) serve from now on; NULL: nobody does. */
@@ -53,9 +59,13 @@ void gsi_set_irqfd_ops(const GsiIrqfdOps *ops);
 /* Whether sources are to use gsi_irqfd_add(), and not a notifier. */
 bool gsi_has_irqfd(void);
 
+/* The input of the controllers that carries GSI now: what the two below are given, the same for both. */
+unsigned gsi_irqfd_input(unsigned gsi);
+
 /*
- * Each event of TRIGGER_FD raises GSI until the guest ends it, which signals RESAMPLE_FD.  Both stay the caller's.
- * Taking them away again lowers the line, unless others hold it; before they are closed.  Only where gsi_has_irqfd().
+ * Each event of TRIGGER_FD raises input GSI until the guest ends it, which signals RESAMPLE_FD.  Both stay the
+ * caller's. Taking them away again lowers the line, unless others hold it; before they are closed.  Only where
+ * gsi_has_irqfd().
  */
 bool gsi_irqfd_add(unsigned gsi, int trigger_fd, int resample_fd, GError **errp);
 void gsi_irqfd_remove(unsigned gsi, int trigger_fd, int resample_fd);

@@ -126,8 +126,8 @@ bool pci_proxy_is_bus_master(PciProxyDev *proxy);
 /*
  * Sets who is told of each change of state from then on, by a call from the event loop (so a little later,
  * and several changes may have become one): FROM is the state told last, TO that of now (the same, when it has changed
- * back meanwhile), REASON why it is DEAD (else NULL).  GONE is not told.  FN NULL: nobody.  FN may do anything with
- * the device, unplug it included.
+ * back meanwhile), REASON why it is DEAD (else NULL).  GONE is told as the end of REATTACHING only, inside the
+ * unrealize.  FN NULL: nobody.  FN may do anything with a device that is not GONE, unplug it included.
  */
 typedef void PciProxyNotify(PciProxyDev *proxy, PciProxyState from, PciProxyState to, const char *reason,
                             void *opaque);
@@ -144,12 +144,21 @@ void pci_proxy_set_suspect(PciProxyDev *proxy, bool suspect);
 void pci_proxy_kill(PciProxyDev *proxy, const char *reason);
 
 /*
+ * Before a removal: from now on the guest's accesses are dropped and the line is low, as in DEAD, and the remote is
+ * reset, which ends what it does to guest RAM by itself.  Without waiting; DONE is called once, by the event loop or
+ * inside the device's unrealize: RESET tells that the remote has answered; else it is unknown to be at rest, and the
+ * device is DEAD (when it has not answered in time, since then) or gone.  DONE may do anything with the device.
+ */
+typedef void PciProxyRetired(PciProxyDev *proxy, bool reset, void *opaque);
+void pci_proxy_retire(PciProxyDev *proxy, PciProxyRetired *done, void *opaque);
+
+/*
  * Attaches a DEAD device to a new remote at the other end of socket FD (taken, on failure too), without waiting: the
  * worker sends memory table and eventfds (new ones), asks for the shape and compares it with what the guest knows,
  * resets the device and writes back the registers of the standard header (BARs, command, cache line size, latency
  * timer, interrupt line), so that a driver finds the device where it was, in its state after reset.  All together
- * has the time of one exchange (property timeout).  The end is told by the notify function: READY, or DEAD with
- * the reason.  False with *errp: not DEAD, no socket, or no descriptors and threads left.
+ * has the time of one exchange (property timeout).  The end is told by the notify function: READY, DEAD with the
+ * reason, or GONE.  False with *errp: not DEAD, no socket, or no descriptors and threads left.
  */
 bool pci_proxy_reattach_take_fd(PciProxyDev *proxy, int fd, GError **errp);
 

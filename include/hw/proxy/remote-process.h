@@ -95,9 +95,10 @@ const char *remote_rid_of(const char *rdev_id);
 /* RDEV_ID: a rid, or the id of any device or drive of the process.  Works on dead processes too. */
 void remote_drive_del(const char *rdev_id, const char *id, RemoteDone *done, void *opaque);
 /*
- * Likewise.  Of a controller the guest is asked first, as by device_del(), where one listens: then DONE comes when it was
- * asked, and DEVICE_DELETED when it has given the controller up.  FORCE: it is not asked, as when a card is pulled; nor is
- * it for a controller that is dead.
+ * Likewise.  Of a controller the guest is asked first, as by device_del(), where one listens: then DONE comes when it
+ * was asked, and DEVICE_DELETED when it has given the controller up.  FORCE: it is not asked, as when a card is pulled;
+ * nor is it for a controller that is dead.  A controller leaves when its process works on guest RAM no more, or is
+ * gone; one that does not answer in time is ended for it.
  */
 void remote_device_del(const char *rdev_id, const char *id, bool force, RemoteDone *done, void *opaque);
 void remote_block_resize(const char *rdev_id, const char *device, uint64_t size, RemoteDone *done, void *opaque);

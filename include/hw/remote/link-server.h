@@ -40,6 +40,12 @@ typedef void LinkServerEnded(LinkServer *server, LinkServerEnd how, void *opaque
 LinkServer *link_server_new_take_fd(int fd, PciDevice *dev, const char *name, LinkServerEnded *ended, void *opaque,
                                     GError **errp);
 
+/*
+ * Ends the link if it is alive, without calling ENDED; true: nothing that its device began touches guest RAM any more. 
+ * May be called again, to look.  Inside a request it does nothing, and tells false.
+ */
+bool link_server_stop(LinkServer *server);
+
 /* Ends the link if it is alive, without calling ENDED, and frees.  Accepts NULL.  Not from inside a request. */
 void link_server_free(LinkServer *server);
 

@@ -15,10 +15,12 @@
  * 0 bytes does nothing.  Not offered: target mode, low-level bus control by SOCL and SODL (but ATN/
  * and ACK/), parity errors, the serial EEPROM (absent).
  *
- * Property bus-reset-pending, for a controller that takes the place of one that was lost with its process: it interrupts with
- * SIST0.RST as soon as the command register lets it master the bus, with SIEN0.RST set as the driver had it.  That the driver
- * had it so is told by the event SCSI_BUS_RESET_WATCH (qapi/qdev.json).  Made with it, the first reset through PCI changes
- * nothing about that; a software reset ends it.
+ * Property bus-reset-pending, for a controller that takes the place of one that was lost with its process: it
+ * interrupts with SIST0.RST as soon as the command register lets it master the bus, with SIEN0.RST set as the driver
+ * had it.
+ *  That the driver had it so is told by the event SCSI_BUS_RESET_WATCH (qapi/qdev.json).  Made with it, the first reset through PCI after a
+ * write to config space (the proxy's attachment) changes nothing about that; the next one, and a software reset, end
+ * it.
  *
  * All work of the SCRIPTS processor happens in the event loop, in slices of bounded length, never
  * inside a register access: a guest whose program never ends gets a busy device, not a stuck
