@@ -41,7 +41,7 @@ LinkServer *link_server_new_take_fd(int fd, PciDevice *dev, const char *name, Li
                                     GError **errp);
 
 /*
- * Ends the link if it is alive, without calling ENDED; true: nothing that its device began touches guest RAM any more. 
+ * Ends the link if it is alive, without calling ENDED; true: nothing that its device began touches guest RAM any more.
  * May be called again, to look.  Inside a request it does nothing, and tells false.
  */
 bool link_server_stop(LinkServer *server);
