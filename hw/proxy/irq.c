@@ -56,7 +56,9 @@ static bool drain(int fd)
 /* CONN's events count.  Main loop. */
 static bool irq_is_heard(const ProxyConn *conn)
 {
-    return conn->proxy->conn == conn && proxy_is_live(conn->proxy) && !proxy_is_retiring(conn->proxy);
+    PciProxyDev *proxy = conn->proxy;
+
+    return proxy->conn == conn && proxy_is_live(proxy) && !proxy->retired && !proxy_is_retiring(proxy);
 }
 
 static void irq_mute(ProxyConn *conn, bool mute)
@@ -133,18 +135,26 @@ static void proxy_irq_eoi(GsiNotifier *notifier)
     trace_proxy_irq_eoi(proxy->name);
     irq_lower(proxy);
     irq_resample(proxy);
-    if (proxy->conn && proxy->conn->irq_muted) {
+    if (proxy->retired || (proxy->conn && proxy->conn->irq_muted)) {
         proxy_kick(proxy); /* only the loop's own thread may touch its sources */
     }
+}
+
+bool proxy_irq_may_be_handled(PciProxyDev *proxy)
+{
+    return proxy_is_live(proxy) && (proxy->irq_raised || proxy->conn->irqfd_gsi >= 0);
 }
 
 void proxy_irq_update(PciProxyDev *proxy)
 {
     ProxyConn *conn = proxy->conn;
 
-    /* An interrupt of a device that reads all ones keeps a driver in its handler for ever (Linux's sym53c8xx). */
     if (!proxy_is_live(proxy) || proxy_is_retiring(proxy)) {
         irq_lower(proxy);
+        return;
+    }
+    if (proxy->retired) {
+        irqfd_remove(conn);
         return;
     }
     if (__atomic_exchange_n(&proxy->irq_resync, false, __ATOMIC_ACQ_REL)) {

@@ -385,8 +385,14 @@ void proxy_irq_disconnect(ProxyConn *conn);
  */
 void proxy_irq_watch(PciProxyDev *proxy);
 
-/* Main loop: does what the state and irq_resync ask for. */
+/* Main loop: does what the state, irq_resync and a removal ask for. */
 void proxy_irq_update(PciProxyDev *proxy);
+
+/*
+ * The guest may be in its driver's interrupt handler: the line is high, or it is not known here when the interrupt ends.
+ * Main loop.
+ */
+bool proxy_irq_may_be_handled(PciProxyDev *proxy);
 
 /* Worker: tells the remote of the guest's end of interrupt. */
 void proxy_irq_signal_resample(ProxyConn *conn);

@@ -108,26 +108,62 @@ static void test_guest_reaches_it_no_more(Rig *rig, gconstpointer data)
     wait_gone(rig);
 }
 
-/* A transfer that ends meanwhile: a driver must not look for the reason in a device that reads all ones. */
-static void test_it_interrupts_no_more(Rig *rig, gconstpointer data)
+/* The remote raises its line, until the guest sees it: the reset at the device's start may swallow some. */
+static int interrupt(Rig *rig)
 {
     uint64_t one = 1;
     int irq_fd;
 
-    start(rig, 5000);
     pthread_mutex_lock(&rig->remote.lock);
     irq_fd = rig->remote.irq_fd;
     pthread_mutex_unlock(&rig->remote.lock);
-    while (rig->line[RIG_LINE] == 0) { /* the reset at the device's start may swallow some */
+    while (rig->line[RIG_LINE] == 0) {
         g_assert_cmpint(write(irq_fd, &one, sizeof(one)), ==, sizeof(one));
         event_loop_turn(event_loop_main(), true);
     }
+    return irq_fd;
+}
+
+/* A driver must not look for the reason of its interrupt in a device that reads all ones. */
+static void test_guest_ends_its_interrupt_first(Rig *rig, gconstpointer data)
+{
+    uint64_t one = 1;
+    unsigned resets;
+    int irq_fd;
+
+    start(rig, 5000);
+    irq_fd = interrupt(rig);
+    resets = remote_resets(rig);
     remove_it();
+    g_assert_cmpint(rig->line[RIG_LINE], ==, 1);
+    g_assert_cmphex(vcpu_config_read(rig, 0, 4), !=, UINT32_MAX);
+    g_assert_cmpuint(remote_resets(rig), ==, resets);
+    gsi_eoi(RIG_LINE);
     g_assert_cmpint(rig->line[RIG_LINE], ==, 0);
+    /* A transfer that ends now interrupts no more. */
     g_assert_cmpint(write(irq_fd, &one, sizeof(one)), ==, sizeof(one));
     rig->line_changes = 0;
     wait_gone(rig);
     g_assert_cmpuint(rig->line_changes, ==, 0);
+    g_assert_cmpuint(remote_resets(rig), ==, resets + 1);
+}
+
+static void test_interrupt_without_end_holds_it_up_for_a_limited_time(Rig *rig, gconstpointer data)
+{
+    start(rig, 5000);
+    interrupt(rig);
+    remove_it();
+    wait_gone(rig);
+    g_assert_cmpint(rig->line[RIG_LINE], ==, 0);
+}
+
+static void test_death_ends_the_wait_for_the_interrupt(Rig *rig, gconstpointer data)
+{
+    start(rig, 60000);
+    interrupt(rig);
+    remove_it();
+    pci_proxy_kill(rig->proxy, "for the test");
+    wait_gone(rig);
 }
 
 static void test_silent_remote_holds_it_up_for_its_timeout(Rig *rig, gconstpointer data)
@@ -201,7 +237,9 @@ int main(int argc, char **argv)
 #define ADD(name, function) g_test_add("/proxy/retire/" name, Rig, NULL, setup, function, teardown)
     ADD("waits-for-rest", test_it_waits_for_the_answer_to_a_reset);
     ADD("no-access", test_guest_reaches_it_no_more);
-    ADD("no-interrupt", test_it_interrupts_no_more);
+    ADD("interrupt-is-ended-first", test_guest_ends_its_interrupt_first);
+    ADD("interrupt-without-end", test_interrupt_without_end_holds_it_up_for_a_limited_time);
+    ADD("dead-with-interrupt", test_death_ends_the_wait_for_the_interrupt);
     ADD("silent-remote", test_silent_remote_holds_it_up_for_its_timeout);
     ADD("dying-remote", test_remote_that_dies_meanwhile_holds_it_up_no_more);
     ADD("held-link", test_held_link_holds_it_up_for_a_limited_time);

@@ -144,8 +144,9 @@ void pci_proxy_set_suspect(PciProxyDev *proxy, bool suspect);
 void pci_proxy_kill(PciProxyDev *proxy, const char *reason);
 
 /*
- * Before a removal: from now on the guest's accesses are dropped and the line is low, as in DEAD, and the remote is
- * reset, which ends what it does to guest RAM by itself.  Without waiting; DONE is called once, by the event loop or
+ * Before a removal: from now on there are no more interrupts.  When the guest has ended the last one, or within a
+ * second, its accesses are dropped and the line is low, as in DEAD, and the remote is reset, which ends what it does to
+ * guest RAM by itself.  Without waiting; DONE is called once, by the event loop or
  * inside the device's unrealize: RESET tells that the remote has answered; else it is unknown to be at rest, and the
  * device is DEAD (when it has not answered in time, since then) or gone.  DONE may do anything with the device.
  */
