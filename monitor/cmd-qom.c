@@ -126,21 +126,31 @@ static bool cmd_object_add(QmpCall *call, JsonObject *args, JsonNode **ret_value
 typedef struct Deletion {
     QmpCall *call;
     char *id;
+    QomObject *obj; /* referenced: another one may have got its id, when somebody else has deleted it */
     EventTimer *timer;
     int64_t limit; /* EVENT_CLOCK_REAL */
 } Deletion;
+
+static QomObject *user_object(const char *id)
+{
+    return qom_child(qom_container("/objects"), id);
+}
 
 static void deletion_turn(void *opaque)
 {
     Deletion *deletion = opaque;
     int64_t now = event_clock_ns(EVENT_CLOCK_REAL);
+    bool is_there = user_object(deletion->id) == deletion->obj;
     GError *err = NULL;
 
-    if (!user_creatable_quiesce(deletion->id) && now < deletion->limit) {
+    if (is_there && !user_creatable_quiesce(deletion->id) && now < deletion->limit) {
         event_timer_arm(deletion->timer, now + QUIESCE_POLL_NS);
         return;
     }
-    user_creatable_del(deletion->id, &err);
+    if (is_there) {
+        user_creatable_del(deletion->id, &err);
+    }
+    g_object_unref(deletion->obj);
     qmp_call_finish(deletion->call, NULL, err);
     event_timer_free(deletion->timer);
     g_free(deletion->id);
@@ -156,7 +166,7 @@ static bool cmd_object_del(QmpCall *call, JsonObject *args, JsonNode **ret_value
         return user_creatable_del(id, errp);
     }
     deletion = g_new(Deletion, 1);
-    *deletion = (Deletion) { .call = call, .id = g_strdup(id) };
+    *deletion = (Deletion) { .call = call, .id = g_strdup(id), .obj = g_object_ref(user_object(id)) };
     deletion->timer = event_timer_new(event_loop_main(), EVENT_CLOCK_REAL, deletion_turn, deletion);
     deletion->limit = event_clock_ns(EVENT_CLOCK_REAL) + QUIESCE_LIMIT_NS;
     qmp_call_defer(call);

@@ -103,14 +103,14 @@ static bool proxy_realize(PciDevice *dev, GError **errp)
 static void proxy_unrealize(PciDevice *dev)
 {
     PciProxyDev *proxy = PCI_PROXY_DEV(dev);
-    bool attaching = pci_proxy_state(proxy) == PCI_PROXY_REATTACHING;
+    bool untold = pci_proxy_state(proxy) == PCI_PROXY_REATTACHING || proxy->changes != proxy->changes_told;
     PciProxyNotify *notify = g_steal_pointer(&proxy->notify);
 
     proxy_change_state(proxy, ~0u, PCI_PROXY_GONE, NULL);
     proxy_tear_down(proxy);
     proxy_retire_end(proxy);
-    if (attaching && notify) {
-        notify(proxy, PCI_PROXY_REATTACHING, PCI_PROXY_GONE, NULL, proxy->notify_opaque);
+    if (untold && notify) {
+        notify(proxy, proxy->told, PCI_PROXY_GONE, NULL, proxy->notify_opaque);
     }
 }
 

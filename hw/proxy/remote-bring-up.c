@@ -26,6 +26,28 @@ static void attachment_gone(const GError *err, void *opaque)
  * A link that broke while the process seems alive means a process that lies or is stuck.  With one device to lose, or
  * when it shall be replaced anyway, the process is given up; else its other devices go on, when it lets go of this one.
  */
+static void link_lost(RemoteProcess *remote, RemoteDevice *device, const char *reason)
+{
+    if (remote->on_death != REMOTE_ON_DEATH_DETACH || remote_count_controllers(remote) == 1) {
+        g_autofree char *text = g_strdup_printf("link of device '%s': %s", device->id, reason);
+
+        remote_died(remote, text);
+    } else {
+        remote_device_cut(remote, device->id);
+    }
+}
+
+void remote_bring_up_check(RemoteProcess *remote)
+{
+    for (guint i = 0; i < remote->devices->len && remote_is_alive(remote); i++) {
+        RemoteDevice *device = remote->devices->pdata[i];
+
+        if (device->proxy && pci_proxy_state(device->proxy) == PCI_PROXY_DEAD) {
+            link_lost(remote, device, "it ended before all were attached");
+        }
+    }
+}
+
 void remote_proxy_changed(PciProxyDev *proxy, PciProxyState from, PciProxyState to, const char *reason, void *opaque)
 {
     RemoteDevice *device;
@@ -48,15 +70,8 @@ void remote_proxy_changed(PciProxyDev *proxy, PciProxyState from, PciProxyState 
         }
         return;
     }
-    if (to != PCI_PROXY_DEAD || !remote_is_alive(remote)) {
-        return;
-    }
-    if (remote->on_death != REMOTE_ON_DEATH_DETACH || remote_count_controllers(remote) == 1) {
-        g_autofree char *text = g_strdup_printf("link of device '%s': %s", device->id, reason);
-
-        remote_died(remote, text);
-    } else {
-        remote_device_cut(remote, device->id);
+    if (to == PCI_PROXY_DEAD && remote_is_alive(remote)) {
+        link_lost(remote, device, reason);
     }
 }
 

@@ -187,6 +187,15 @@ static void add_notice(RemoteOp *op, JsonObject *args)
     }
 }
 
+/* By the user's options: the process's word on trays is not needed for it, and would make device_add fail. */
+static bool has_tray(const RemoteDevice *device)
+{
+    const char *text = options_get(device->opts, "removable");
+    bool removable = g_str_equal(device->driver, "scsi-cd");
+
+    return (!text || parse_bool(text, &removable)) && removable;
+}
+
 /* A medium that the guest had ejected is not in its drive again. */
 static void add_tray(RemoteOp *op, JsonObject *args)
 {
@@ -198,7 +207,7 @@ static void add_tray(RemoteOp *op, JsonObject *args)
         return;
     }
     drive->tray_open = drive->tray_open && op->device != op->new_device;
-    if (drive->tray_open && g_hash_table_contains(op->prop_types, property)) {
+    if (drive->tray_open && has_tray(op->device) && g_hash_table_contains(op->prop_types, property)) {
         json_object_set_boolean_member(args, property, TRUE);
     }
 }

@@ -322,6 +322,9 @@ void remote_pause_end(RemoteProcess *remote);
 /* Makes everything that REMOTE has in its new process; ends by remote_brought_up(). */
 void remote_bring_up(RemoteProcess *remote);
 
+/* The process has become READY: a link that has ended since it was attached has lost its device. */
+void remote_bring_up_check(RemoteProcess *remote);
+
 /* The process has died: a bring-up that waits for a proxy ends. */
 void remote_bring_up_abort(RemoteProcess *remote);
 

@@ -566,6 +566,7 @@ void remote_brought_up(RemoteProcess *remote, const GError *err)
     arm_heartbeat(remote, remote->heartbeat_interval_ms);
     remote_pause_end(remote);
     tell_restart(remote, NULL);
+    remote_bring_up_check(remote);
 }
 
 /* ---- the user's restart, the end ------------------------------------------------------------- */

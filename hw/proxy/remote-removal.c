@@ -17,6 +17,12 @@
 #include "util/error.h"
 #include "util/log.h"
 
+/* An answered command of OP: the next step of OP runs from the event loop, and knows whether the process has ended. */
+static void look_later(RemoteOp *op, RemoteDone *step)
+{
+    remote_answer_later(NULL, step, op);
+}
+
 /* The process does not say that it has let go of the link of controller ID, which was given up: so is the process. */
 static void keeps_link(RemoteProcess *remote, const char *id, const GError *err)
 {
@@ -115,9 +121,10 @@ static void link_delete(RemoteOp *op, RemoteOpStep *next)
     remote_op_command(op, "object-del", remote_id_args(name), -1, next);
 }
 
-/* The answer to link_delete(), for lack of one to the reset: the link is gone, guest RAM with it, or the process. */
-static void device_let_go(RemoteOp *op)
+/* The link is gone, guest RAM with it, or the process. */
+static void device_is_let_go(const GError *none, void *opaque)
 {
+    RemoteOp *op = opaque;
     RemoteDevice *device = remote_device_find(op->remote, op->id);
 
     if (op->err && remote_is_alive(op->remote)) {
@@ -131,6 +138,12 @@ static void device_let_go(RemoteOp *op)
         unplug_proxy(device);
     }
     device_unserved(op);
+}
+
+/* The answer to link_delete(), for lack of one to the reset. */
+static void device_let_go(RemoteOp *op)
+{
+    look_later(op, device_is_let_go);
 }
 
 /* The machine first, when it may: the guest's view does not depend on how quick the remote is. */
@@ -226,7 +239,7 @@ static void proxy_removed(const GError *err, void *opaque)
 {
     g_autoptr(GObject) proxy = opaque;
 
-    if (err) {
+    if (err && DEVICE(proxy)->realized) {
         log_warn("pci-proxy-dev '%s' stays: %s", DEVICE(proxy)->id, err->message);
         DEVICE(proxy)->given_up = false; /* if it was: the guest is told again of what it finds in the slot */
     }
@@ -256,8 +269,9 @@ static void cut_over(RemoteOp *op)
     remote_op_end(op);
 }
 
-static void link_cut(RemoteOp *op)
+static void link_is_cut(const GError *none, void *opaque)
 {
+    RemoteOp *op = opaque;
     RemoteProcess *remote = op->remote;
     RemoteDevice *device = remote_device_find(remote, op->id);
 
@@ -269,12 +283,17 @@ static void link_cut(RemoteOp *op)
     cut_over(op);
 }
 
-/* It may have been removed, or have got another link, with a new process, meanwhile. */
+static void link_cut(RemoteOp *op)
+{
+    look_later(op, link_is_cut);
+}
+
+/* It may have been removed, or have got another link, with a new process, or have been let go of, meanwhile. */
 static void cut_link(RemoteOp *op)
 {
     RemoteDevice *device = remote_device_find(op->remote, op->id);
 
-    if (device && device->proxy && pci_proxy_state(device->proxy) == PCI_PROXY_DEAD) {
+    if (device && device->proxy && !device->let_go && pci_proxy_state(device->proxy) == PCI_PROXY_DEAD) {
         link_delete(op, link_cut);
     } else {
         cut_over(op);

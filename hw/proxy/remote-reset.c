@@ -23,9 +23,10 @@ static EventTimer *limit; /* armed while a reset waits for us */
 static bool waits;
 static bool limit_passed;
 
+/* Of a process that has ended nothing is left to let go of; the next one has new links. */
 static bool has_cuts(const RemoteProcess *remote)
 {
-    return remote->cuts > 0;
+    return remote->cuts > 0 && remote_is_alive(remote);
 }
 
 static void on_limit(void *opaque)

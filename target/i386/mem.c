@@ -247,6 +247,11 @@ static _Noreturn void begin_again(X86Cpu *cpu)
     longjmp(cpu->fault_jmp, 1);
 }
 
+static bool is_marked(const X86Cpu *cpu, const uint8_t *host, unsigned size)
+{
+    return atomic_load_explicit(x86_marks(cpu, host), memory_order_relaxed) & x86_lines(host, size);
+}
+
 /*
  * A write to RAM at HOST (in one page) whose page is marked is about to be made.  When the running block comes from
  * that page, the instruction is begun again in a block of its own: the next ones may be what it changes.
@@ -255,7 +260,7 @@ static bool write_hits_code(X86Cpu *cpu, const uint8_t *host, unsigned size)
 {
     const unsigned offset = (uintptr_t)host & (X86_PAGE - 1);
 
-    if (!(atomic_load_explicit(x86_marks(cpu, host), memory_order_relaxed) & x86_lines(host, size))) {
+    if (!is_marked(cpu, host, size)) {
         return false;
     }
     if (!cpu->one_insn && cpu->op != NULL) {
@@ -272,7 +277,8 @@ static bool write_hits_code(X86Cpu *cpu, const uint8_t *host, unsigned size)
     return true;
 }
 
-static void write_in_page(X86Cpu *cpu, X86TlbEntry *t, uint64_t addr, uint64_t value, unsigned size)
+/* IS_PART: before_write() has looked, and the instruction must not begin again, since a part may have been written. */
+static void write_in_page(X86Cpu *cpu, X86TlbEntry *t, uint64_t addr, uint64_t value, unsigned size, bool is_part)
 {
     const uint64_t gpa = (t->gpa & X86_PAGE_MASK) | (addr & (X86_PAGE - 1));
     uint8_t *p;
@@ -284,7 +290,7 @@ static void write_in_page(X86Cpu *cpu, X86TlbEntry *t, uint64_t addr, uint64_t v
         mmio_write(cpu, gpa, value, size);
         return;
     }
-    code = write_hits_code(cpu, p, size);
+    code = is_part ? is_marked(cpu, p, size) : write_hits_code(cpu, p, size);
     x86_ram_written(cpu, gpa);
     switch (size) {
     case 1:
@@ -308,7 +314,7 @@ static void write_in_page(X86Cpu *cpu, X86TlbEntry *t, uint64_t addr, uint64_t v
      * reading sees the write.
      */
     atomic_thread_fence(memory_order_seq_cst);
-    if (code || (atomic_load_explicit(x86_marks(cpu, p), memory_order_relaxed) & x86_lines(p, size))) {
+    if (code || is_marked(cpu, p, size)) {
         x86_machine_written(cpu, p - (gpa & (X86_PAGE - 1)));
     }
     if ((t->tag_write & X86_TLB_SLOW) && !page_watched(cpu, addr & X86_PAGE_MASK)) {
@@ -351,16 +357,16 @@ static void store(X86Cpu *cpu, uint64_t addr, uint64_t value, unsigned size, X86
 
     addr = wrap(cpu, addr);
     if (size <= room) {
-        write_in_page(cpu, translate(cpu, addr, X86_WRITE, mode), addr, value, size);
+        write_in_page(cpu, translate(cpu, addr, X86_WRITE, mode), addr, value, size, false);
         return;
     }
     t = translate(cpu, addr, X86_WRITE, mode);
     next = translate(cpu, wrap(cpu, addr + room), X86_WRITE, mode);
     before_write(cpu, t, addr, room);
     before_write(cpu, next, wrap(cpu, addr + room), size - room);
-    write_in_page(cpu, t, addr, value, room);
+    write_in_page(cpu, t, addr, value, room, true);
     addr = wrap(cpu, addr + room);
-    write_in_page(cpu, translate(cpu, addr, X86_WRITE, mode), addr, value >> 8 * room, size - room);
+    write_in_page(cpu, translate(cpu, addr, X86_WRITE, mode), addr, value >> 8 * room, size - room, true);
 }
 
 /* Of SIZE bytes: 8, 4, 2 or 1, so that devices see the accesses a processor makes. */
@@ -390,7 +396,7 @@ static void store_parts(X86Cpu *cpu, uint64_t addr, const void *data, unsigned s
 
         part = part_of((done < room ? room : size) - done);
         memcpy(&value, (const uint8_t *)data + done, part);
-        write_in_page(cpu, done < room ? t : next, wrap(cpu, addr + done), value, part);
+        write_in_page(cpu, done < room ? t : next, wrap(cpu, addr + done), value, part, true);
     }
 }
 

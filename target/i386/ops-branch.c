@@ -487,8 +487,9 @@ X86_OP(x86_op_loop)
     } else {
         count = cut(count - 1, op->aux);
         taken = count != 0 && (op->rm == 2 || x86_cc_test(cpu, 4) == (op->rm == 1));
-        if (taken && leaves_block(op->next)) {
-            check_target(cpu, op, target(cpu, op->next)); /* while the register is what it was */
+        if (taken && leaves_block(op->next) && op->next->pc_off == op->pc_off) {
+            /* Its own way out, not yet linked to a block: while the register is what it was. */
+            check_target(cpu, op, target(cpu, op->next));
         }
         if (op->aux == 2) {
             X86_R16(X86_RCX) = (uint16_t)count;

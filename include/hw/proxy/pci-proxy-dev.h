@@ -126,8 +126,8 @@ bool pci_proxy_is_bus_master(PciProxyDev *proxy);
 /*
  * Sets who is told of each change of state from then on, by a call from the event loop (so a little later,
  * and several changes may have become one): FROM is the state told last, TO that of now (the same, when it has changed
- * back meanwhile), REASON why it is DEAD (else NULL).  GONE is told as the end of REATTACHING only, inside the
- * unrealize.  FN NULL: nobody.  FN may do anything with a device that is not GONE, unplug it included.
+ * back meanwhile), REASON why it is DEAD (else NULL).  GONE is told inside the unrealize, and only
+ * when the device is REATTACHING or has changed since it was told last.  FN NULL: nobody.  FN may do anything with a device that is not GONE, unplug it included.
  */
 typedef void PciProxyNotify(PciProxyDev *proxy, PciProxyState from, PciProxyState to, const char *reason,
                             void *opaque);
