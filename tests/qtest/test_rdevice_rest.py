@@ -230,6 +230,35 @@ def test_process_that_does_not_let_go_of_a_link_is_ended(two):
     assert not is_there(m, 3)
 
 
+# It ends the link of lsi0 while lsi1 is attached, in the process that finds the file.
+ENDS_A_LINK_EARLY = """
+    def do_object_add(self, args):
+        value = super().do_object_add(args)
+        if args["id"] == "link-lsi1" and os.path.exists({path!r}):
+            os.unlink({path!r})
+            self.links["link-lsi1"].device.reset = self.end_first
+        return value
+
+    def end_first(self):
+        self.links["link-lsi0"].stop()
+        time.sleep(0.3)     # it is noticed before this one is attached
+"""
+
+
+def test_link_that_ends_before_all_are_attached_has_lost_its_device(main_program, tmp_path):
+    flag = tmp_path / "end-a-link"
+    script = lying_remote.write_script(tmp_path / "liar", ENDS_A_LINK_EARLY.format(path=str(flag)))
+    with Managed(main_program, tmp_path, "-remote", f"rid=r0,exec={script},on-death=restart",
+                 *(word for n in range(2) for word in ("-rdevice", f"pci-fake,rid=r0,id=lsi{n},addr={2 + n}"))) as m:
+        flag.touch()
+        os.kill(device_pid(m.remotes()["r0"]["pid"]), signal.SIGKILL)
+        m.wait_event("REMOTE_STATE", id="r0", to="dead")
+        event = m.wait_event("REMOTE_STATE", id="r0", to="dead")["data"]
+        assert "link of device 'lsi0'" in event["reason"]
+        wait_until(lambda: is_there(m, 2) and is_there(m, 3), "a device stays away")
+        assert m.remotes()["r0"]["state"] == "ready" and not flag.exists()
+
+
 # ---- a reset of a machine that runs
 
 def test_reset_waits_for_the_end_of_a_process_that_is_dead_to_us(paths, tmp_path):
@@ -286,3 +315,30 @@ def test_ejected_medium_is_not_in_the_drive_of_the_new_process(main_program, tmp
         expect_sense(0, 0, 0)
         restart()
         expect_sense(0, 0, 0)
+
+
+LIES_OF_A_TRAY = """
+    def do_device_list_properties(self, _args):
+        return [{"name": "tray-open", "type": "bool"}]
+
+    def do_device_add(self, args):
+        if args.get("tray-open"):
+            raise Refusal("the medium cannot be ejected")
+        return super().do_device_add(args)
+
+    def do_block_resize(self, _args):
+        self.event("DEVICE_TRAY_MOVED", **{"device": "d0", "id": "", "tray-open": True})
+        os._exit(0)
+"""
+
+
+def test_tray_of_a_disk_without_one_does_not_keep_the_next_process_from_starting(main_program, tmp_path):
+    script = lying_remote.write_script(tmp_path / "liar", LIES_OF_A_TRAY)
+    with Managed(main_program, tmp_path, "-remote", f"rid=r0,exec={script},on-death=restart",
+                 "-rdevice", "pci-fake,rid=r0,id=lsi0",
+                 "-rdrive", f"rid=r0,id=d0,file={image(tmp_path / 'disk')},format=raw",
+                 "-rdevice", "scsi-hd,rid=r0,id=hd0,drive=d0,bus=lsi0.0") as m:
+        for _ in range(2):
+            with pytest.raises(QmpError):
+                m.qmp.command("rblock_resize", rid="r0", device="d0", size=512)
+            m.wait_event("REMOTE_STATE", id="r0", to="ready")
